@@ -1,0 +1,1 @@
+"""Comparison of rgru with other image codecs."""

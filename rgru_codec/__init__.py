@@ -1,0 +1,1 @@
+"""rgru: a learned, progressive image codec."""
