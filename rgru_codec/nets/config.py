@@ -1,0 +1,140 @@
+"""What defines a network: a frozen description, read from the ``[network]`` table of a TOML file.
+
+A network is three stacks of layers, named as in the paper: the encoder (followed by the
+binarizer), the decoder up to its last recurrent layer, and the decoder's head, which turns
+features into a picture and is the only part that the displayed iteration alone needs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rgru_format import InvalidInput
+
+CELLS = ("residual_gru", "gru", "lstm")
+RECONSTRUCTIONS = ("one_shot", "additive", "residual_scaling")
+KINDS = ("conv", "rnn", "residual", "space_to_depth", "depth_to_space")
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerSpec:
+    """One layer of a stack.
+
+    ``conv``: a convolution. ``rnn``: a convolutional recurrent cell. ``residual``: ReLU,
+    convolution, ReLU, convolution, added to the input. ``space_to_depth`` and
+    ``depth_to_space``: rearrangements by ``factor``.
+    """
+
+    kind: str
+    depth: int = 0
+    """Output channels."""
+    kernel: int = 3
+    """Side of the kernel on the input, in positions."""
+    stride: int = 1
+    hidden: int = 1
+    """Side of the kernel on the state (``rnn`` only)."""
+    factor: int = 2
+    activation: str = "linear"
+    bias: bool = True
+    init: str = "default"
+    """``default``, or ``dct``: start as a block cosine transform (or its inverse) of colours."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no builder knows."""
+        if self.kind not in KINDS:
+            raise InvalidInput(f"unknown layer kind {self.kind!r}; known: {', '.join(KINDS)}")
+        if self.kind in ("conv", "rnn", "residual") and self.depth < 1:
+            raise InvalidInput(f"a {self.kind} layer needs depth >= 1, got {self.depth}")
+
+    @property
+    def scale(self) -> float:
+        """Factor by which the layer shrinks (below 1: grows) the sides of its input."""
+        if self.kind == "space_to_depth":
+            return float(self.factor)
+        if self.kind == "depth_to_space":
+            return 1.0 / self.factor
+        return float(self.stride)
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """Encoder, binarizer and decoder, and how iterations are put together."""
+
+    cell: str
+    """``residual_gru``, ``gru`` or ``lstm`` (paper, section 3)."""
+    reconstruction: str
+    """``one_shot``, ``additive`` or ``residual_scaling`` (paper, section 2)."""
+    codes: tuple[int, ...]
+    """Codes a position, for each iteration."""
+    encoder: tuple[LayerSpec, ...]
+    decoder: tuple[LayerSpec, ...]
+    head: tuple[LayerSpec, ...]
+    gains: tuple[float, ...] = ()
+    """Factor on the residual before the encoder, and (inverse) on the decoder's picture in
+    additive reconstruction; empty means 1 throughout, as in the paper."""
+    binarizer_noise: float = 1.0
+    """1: the paper's stochastic binarizer in training; 0: deterministic."""
+    binarizer_bias: bool = True
+    threshold: float = 0.0
+    """Above 0, codes start as pairs of one-sided detectors with this threshold, so that most
+    codes are -1 at first and cheap to predict."""
+    groups: tuple[int, ...] = ()
+    """Entropy-coded groups of each layer; empty means one each."""
+    context_states: int = 48
+    context_hidden: int = 64
+
+    def __post_init__(self) -> None:
+        """Check names and lengths."""
+        if self.cell not in CELLS:
+            raise InvalidInput(f"unknown cell {self.cell!r}; known: {', '.join(CELLS)}")
+        if self.reconstruction not in RECONSTRUCTIONS:
+            known = ", ".join(RECONSTRUCTIONS)
+            raise InvalidInput(f"unknown reconstruction {self.reconstruction!r}; known: {known}")
+        for name in ("gains", "groups"):
+            values = getattr(self, name)
+            if values and len(values) != len(self.codes):
+                raise InvalidInput(f"{name} has {len(values)} entries for {len(self.codes)} codes")
+
+    @property
+    def iterations(self) -> int:
+        """Number of iterations, hence layers of a file."""
+        return len(self.codes)
+
+    @property
+    def iteration_gains(self) -> tuple[float, ...]:
+        """One gain an iteration."""
+        return self.gains or (1.0,) * self.iterations
+
+    @property
+    def layer_groups(self) -> tuple[int, ...]:
+        """One number of groups an iteration."""
+        return self.groups or (1,) * self.iterations
+
+    @classmethod
+    def from_mapping(cls, table: Mapping[str, Any]) -> NetworkConfig:
+        """Build from a parsed TOML table; unknown keys are errors.
+
+        Raises:
+            InvalidInput: a key, name or length that does not fit.
+        """
+        fields = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(table) - fields)
+        if unknown:
+            raise InvalidInput(f"unknown keys in [network]: {', '.join(unknown)}")
+        values = {key: _frozen(value) for key, value in table.items()}
+        for stack in ("encoder", "decoder", "head"):
+            values[stack] = tuple(_layer_spec(stack, item) for item in table[stack])
+        return cls(**values)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
+def _layer_spec(stack: str, table: Mapping[str, Any]) -> LayerSpec:
+    try:
+        return LayerSpec(**table)
+    except TypeError as error:
+        raise InvalidInput(f"[[network.{stack}]] {dict(table)}: {error}") from None

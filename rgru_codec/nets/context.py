@@ -1,0 +1,150 @@
+"""The context model's twin in TensorFlow, trained together with the codec.
+
+It computes in float what SPEC.md (context model) defines in integers: weights are rounded to 8
+fractional bits and activations to 6 in the forward pass, gradients pass the rounding unchanged.
+The trained weights, written as integers, *are* the integer model.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rgru_codec.nets.config import NetworkConfig
+
+WEIGHT_SCALE = 256.0
+ACTIVATION_SCALE = 64.0
+ACCUMULATOR_SCALE = WEIGHT_SCALE * ACTIVATION_SCALE
+ACTIVATION_MAX = 255.0 / ACTIVATION_SCALE
+WEIGHT_MAX = 127.0 / WEIGHT_SCALE
+LOGIT_MAX = 11.0
+
+
+def _rounded(x: tf.Tensor, scale: float) -> tf.Tensor:
+    return x + tf.stop_gradient(tf.floor(x * scale + 0.5) / scale - x)
+
+
+def _requant(x: tf.Tensor) -> tf.Tensor:
+    """Clamp to [0, 255/64] and round to sixty-fourths, halves up."""
+    return _rounded(tf.clip_by_value(x, 0.0, ACTIVATION_MAX), ACTIVATION_SCALE)
+
+
+def _patches(x: tf.Tensor, kernel: int) -> tf.Tensor:
+    """(B, h, w, C) to (B, h, w, kernel²·C): each position's neighbourhood, 0 outside the grid.
+
+    One matrix product on patches is several times faster here than a convolution: grids are small.
+    """
+    if kernel == 1:
+        return x
+    height, width = x.shape[1:3]
+    padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+    shifts = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
+    return tf.concat(shifts, axis=-1)
+
+
+def _flat(kernel: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(kernel, (-1, kernel.shape[-1]))
+
+
+class _Sum(keras.layers.Layer):
+    """A convolution whose weights and bias are rounded to what their integers can hold."""
+
+    def __init__(self, depth_in: int, depth: int, kernel: int, name: str, bias: bool = True) -> None:
+        super().__init__(name=name)
+        self.kernel = self.add_weight(
+            shape=(kernel, kernel, depth_in, depth), initializer="glorot_uniform", name="kernel"
+        )
+        self.bias = self.add_weight(shape=(depth,), initializer="zeros", name="bias") if bias else None
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        kernel = _rounded(tf.clip_by_value(self.kernel, -WEIGHT_MAX, WEIGHT_MAX), WEIGHT_SCALE)
+        y = tf.matmul(_patches(x, self.kernel.shape[0]), _flat(kernel))
+        return y if self.bias is None else y + _rounded(self.bias, ACCUMULATOR_SCALE)
+
+
+class _Pass(keras.layers.Layer):
+    """One evaluation: logits of one group at the positions of one phase."""
+
+    def __init__(self, known: int, own: int, hidden: int, name: str) -> None:
+        super().__init__(name=name)
+        self.known = known
+        self.v = _Sum(known, hidden, 3, f"{name}_v") if known else None
+        self.v_bias = (
+            self.add_weight(shape=(hidden,), initializer="zeros", name="v_bias") if not known else None
+        )
+        self.w = _Sum(hidden, hidden, 1, f"{name}_w")
+        self.o = _Sum(hidden, own, 1, f"{name}_o")
+
+    def call(self, u: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
+        if self.v is not None:
+            h = u + self.v(codes[..., : self.known])
+        else:
+            h = u + _rounded(self.v_bias, ACCUMULATOR_SCALE)
+        return self.o(_requant(self.w(_requant(h))))
+
+
+def group_bounds(codes: int, groups: int) -> list[tuple[int, int]]:
+    """Channel ranges of the groups of a layer: even, the earlier ones larger by one if need be."""
+    sizes = [codes // groups + (g < codes % groups) for g in range(groups)]
+    ends = np.cumsum(sizes)
+    return [(int(end - size), int(end)) for size, end in zip(sizes, ends, strict=True)]
+
+
+class _Layer(keras.layers.Layer):
+    """The networks of layer t: its passes, and the state update after it."""
+
+    def __init__(self, config: NetworkConfig, t: int) -> None:
+        super().__init__(name=f"context{t}")
+        states, hidden, codes = config.context_states, config.context_hidden, config.codes[t]
+        self.bounds = group_bounds(codes, config.layer_groups[t])
+        self.u = _Sum(states, hidden, 3, f"u{t}", bias=False)
+        self.passes = [
+            [
+                _Pass(start if phase == 0 else end, end - start, hidden, f"pass{t}_{g}_{phase}")
+                for phase in (0, 1)
+            ]
+            for g, (start, end) in enumerate(self.bounds)
+        ]
+        self.a = _Sum(codes, states, 3, f"a{t}")
+        self.b = _Sum(states, states, 1, f"b{t}", bias=False)
+
+    def call(self, state: tf.Tensor, codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Logits (B, h, w, C_t) for P(+1), and the next state."""
+        height, width = codes.shape[1:3]
+        phase = (np.arange(height)[:, None] + np.arange(width)) % 2
+        even = tf.constant((phase == 0).astype(np.float32)[None, :, :, None])
+        u = self.u(state)
+        logits = []
+        for (start, end), (first, second) in zip(self.bounds, self.passes, strict=True):
+            here = first(u, codes[..., :start])
+            partly = tf.concat([codes[..., :start], codes[..., start:end] * even], axis=-1)
+            there = second(u, partly)
+            logits.append(even * here + (1.0 - even) * there)
+        state = _requant(self.a(codes) + self.b(state))
+        return tf.concat(logits, axis=-1), state
+
+
+class ContextModel(keras.Model):
+    """P(code = +1) of every code of every layer, given what is decoded before it."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(name="context")
+        self.config = config
+        self.layers_of_codes = [_Layer(config, t) for t in range(config.iterations)]
+
+    def bits(self, codes: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Ideal code length of each layer in bits, (B,) each.
+
+        The gradient reaches the codes that are coded; codes that serve as context are constants.
+        """
+        batch, height, width, _ = codes[0].shape
+        state = tf.zeros((batch, height, width, self.config.context_states))
+        lengths = []
+        for layer, own in zip(self.layers_of_codes, codes, strict=False):
+            logits, state = layer(state, tf.stop_gradient(own))
+            logits = tf.clip_by_value(logits, -LOGIT_MAX, LOGIT_MAX)
+            # softplus(-z) for a code +1, softplus(z) for -1; linear in between.
+            cost = tf.nn.softplus(logits) - logits * (own + 1.0) / 2.0
+            lengths.append(tf.reduce_sum(cost, axis=[1, 2, 3]) / np.log(2.0))
+        return lengths

@@ -1,0 +1,87 @@
+"""``rgru-train``: train, resume, export."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from rgru_format import RgruError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="rgru-train", description=__doc__)
+    top.add_argument("--config", type=Path, help="TOML file, for example train/configs/compact.toml")
+    top.add_argument("--data", type=Path, help="folder with photos (searched recursively)")
+    top.add_argument("--out", type=Path, help="folder of the run")
+    top.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
+    top.add_argument("--init-from", type=Path, help="run or model folder to take the weights of")
+    top.add_argument("--steps", type=int, help="stop (with a checkpoint) at this step")
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    options = parser().parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        _train(options)
+    except RgruError as error:
+        print(f"rgru-train: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _train(options: argparse.Namespace) -> None:
+    from rgru_train.config import RunConfig
+    from rgru_train.data import Crops, find_photos
+    from rgru_train.loop import Log, Trainer
+    from rgru_train.validation import load_validation, validate
+
+    config = RunConfig.from_toml(options.config)
+    training = config.training
+    options.out.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(config, options.out)
+    if options.resume:
+        trainer.restore()
+    elif options.init_from:
+        trainer.start_from(options.init_from)
+    (options.out / "config.json").write_text(config.as_json())
+    photos, held_out = find_photos(options.data)
+    crops = Crops(photos, training.crop, training.batch, training.seed)
+    pictures = load_validation(held_out, *training.validation_crop)
+    log = Log(options.out)
+    stopping: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, frame: stopping.append(received))
+    last = min(options.steps or training.steps, training.steps)
+    print(f"config {config.digest}: {len(crops.pictures)} photos, {len(pictures)} held out", flush=True)
+    begin = time.perf_counter()
+    for batch in crops.dataset(trainer.step, last):
+        row = trainer.train_step(batch)
+        if trainer.step % 20 == 0:
+            row["seconds"] = round((time.perf_counter() - begin) / 20, 3)
+            begin = time.perf_counter()
+            log.write("train", row)
+            if trainer.step % 100 == 0:
+                print(row, flush=True)
+        if trainer.step % training.save_every == 0 or stopping or trainer.step == last:
+            trainer.save()
+        if stopping:
+            return
+        if trainer.step % training.validate_every == 0 or trainer.step == last:
+            iterations = training.iterations_at(trainer.step - 1, config.network.iterations)
+            weights = trainer.use_averages()
+            result = validate(trainer.model, pictures, iterations)
+            trainer.use_weights(weights)
+            log.write("validation", {"step": trainer.step, **result})
+            print(trainer.step, result, flush=True)
+            begin = time.perf_counter()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

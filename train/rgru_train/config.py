@@ -1,0 +1,129 @@
+"""A training run: one frozen description from one TOML file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from rgru_codec.nets.config import NetworkConfig
+from rgru_format import InvalidInput
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DISTORTIONS = ("l1", "ms_ssim")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """The ``[training]`` table."""
+
+    crop: int = 128
+    """Side of a training crop, pixels; a multiple of the encoder's stride."""
+    batch: int = 4
+    """Crops a step (over all workers)."""
+    steps: int = 100_000
+    learning_rate: float = 1e-3
+    """Adam's, after the warm-up."""
+    warmup: int = 200
+    """Steps of linear rise."""
+    decay: float = 0.3
+    """Last share of the steps, over which the rate falls to near zero along a cosine."""
+    clip: float = 1.0
+    """Largest global norm of the gradient."""
+    distortion: str = "ms_ssim"
+    """``l1`` (the paper's) or ``ms_ssim``."""
+    targets: tuple[float, ...] = ()
+    """Cumulative bits per pixel wanted after each iteration; empty: no rate term (the paper)."""
+    colour_weight: tuple[float, float] = (1.0, 0.1)
+    """Weight of the colour error at the start and after ``colour_steps`` (``ms_ssim`` only)."""
+    colour_steps: int = 3000
+    curriculum: tuple[tuple[int, int], ...] = ()
+    """Pairs (step, iterations): how many iterations are trained from a step on."""
+    average: float = 0.999
+    """Decay of the running mean of the weights, which is what is validated and exported."""
+    seed: int = 1
+    save_every: int = 500
+    """Steps between checkpoints."""
+    validate_every: int = 1000
+    validation_crop: tuple[int, int] = (384, 512)
+    """Height and width that validation pictures are cut to (middle)."""
+
+    def __post_init__(self) -> None:
+        """Refuse unknown names."""
+        if self.distortion not in DISTORTIONS:
+            raise InvalidInput(f"unknown distortion {self.distortion!r}; known: {DISTORTIONS}")
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of a step: warm-up, constant, cosine to 1/1000."""
+        begin = self.steps * (1.0 - self.decay)
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        if step < begin:
+            return self.learning_rate
+        part = min((step - begin) / max(self.steps - begin, 1.0), 1.0)
+        return self.learning_rate * (0.001 + 0.999 * 0.5 * (1.0 + math.cos(math.pi * part)))
+
+    def colour_weight_at(self, step: int) -> float:
+        """Weight of the colour error at a step, linear between its two ends."""
+        first, last = self.colour_weight
+        return first + (last - first) * min(step / max(self.colour_steps, 1), 1.0)
+
+    def iterations_at(self, step: int, most: int) -> int:
+        """How many of ``most`` iterations step ``step`` trains."""
+        current = [iterations for begin, iterations in self.curriculum if begin <= step]
+        return min(current[-1], most) if current else most
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Network and training of one run."""
+
+    network: NetworkConfig
+    training: TrainingConfig
+
+    @classmethod
+    def from_toml(cls, path: Path) -> RunConfig:
+        """Read a configuration.
+
+        Raises:
+            InvalidInput: the file cannot be read, or something in it does not fit.
+        """
+        try:
+            tables = tomllib.loads(path.read_text())
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise InvalidInput(f"{path}: {error}") from None
+        return cls.from_tables(tables)
+
+    @classmethod
+    def from_tables(cls, tables: dict[str, Any]) -> RunConfig:
+        """Build from parsed tables ``network`` and ``training``."""
+        training = {key: _frozen(value) for key, value in tables.get("training", {}).items()}
+        known = {field.name for field in dataclasses.fields(TrainingConfig)}
+        unknown = sorted(set(training) - known)
+        if unknown:
+            raise InvalidInput(f"unknown keys in [training]: {', '.join(unknown)}")
+        network = NetworkConfig.from_mapping(tables["network"])
+        if training.get("targets") and len(training["targets"]) != network.iterations:
+            raise InvalidInput("[training] targets needs one entry for each iteration")
+        return cls(network, TrainingConfig(**training))
+
+    def as_json(self) -> str:
+        """The whole description, in an order that does not change."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @property
+    def digest(self) -> str:
+        """First 8 hexadecimal digits of the sha-256 of the description."""
+        return hashlib.sha256(self.as_json().encode()).hexdigest()[:8]
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
