@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+from PIL import Image
+from rgru_eval.metrics import Judge, MultiScaleSSIM, luma, parse_metrics, scales_for, to_db
+from rgru_eval.pictures import EvalError
+
+skimage_data = pytest.importorskip("skimage.data")
+
+
+def noisy(samples, strength=20, seed=0):
+    noise = np.random.default_rng(seed).normal(0, strength, samples.shape)
+    return np.clip(samples + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "size", [(161, 161), (161, 300), (255, 173), (256, 256), (300, 451), (512, 512)]
+)
+def test_equals_tensorflow_on_rgb_and_luma(size):
+    tf = pytest.importorskip("tensorflow")
+    photo = skimage_data.astronaut()[: size[0], : size[1]]
+    for other in (noisy(photo), noisy(photo, 60), photo // 2):
+        want = float(tf.image.ssim_multiscale(photo, other, 255))
+        assert MultiScaleSSIM(photo)(other).mean() == pytest.approx(want, abs=1e-4)
+        x, y = luma(Image.fromarray(photo)), luma(Image.fromarray(other))
+        want = float(tf.image.ssim_multiscale(x, y, 255))
+        assert MultiScaleSSIM(x)(y)[0] == pytest.approx(want, abs=1e-4)
+
+
+def test_small_pictures_equal_tensorflow_with_fewer_renormalised_scales():
+    tf = pytest.importorskip("tensorflow")
+    from rgru_eval.metrics import WEIGHTS
+
+    photo = skimage_data.astronaut()[100:220, 80:300]
+    metric = MultiScaleSSIM(photo)
+    assert metric.scales == 4
+    weights = np.array(WEIGHTS[:4]) / sum(WEIGHTS[:4])
+    want = float(tf.image.ssim_multiscale(photo, noisy(photo), 255, power_factors=list(weights)))
+    assert metric(noisy(photo)).mean() == pytest.approx(want, abs=1e-4)
+
+
+def test_ssim_equals_tensorflow():
+    tf = pytest.importorskip("tensorflow")
+    photo = skimage_data.astronaut()[:200, :240]
+    judge = Judge(Image.fromarray(photo), ["ssim"])
+    want = float(tf.image.ssim(photo, noisy(photo), 255))
+    assert judge(Image.fromarray(noisy(photo)))["ssim"] == pytest.approx(want, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("side", "scales"), [(1, 1), (10, 1), (11, 1), (20, 1), (21, 2), (160, 4), (161, 5), (999, 5)]
+)
+def test_number_of_scales(side, scales):
+    assert scales_for(side, 1000) == scales
+    assert scales_for(1000, side) == scales
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 40, 3), (7, 3, 1), (11, 12, 3), (30, 161, 3)])
+def test_tiny_pictures_have_a_value(shape):
+    samples = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    metric = MultiScaleSSIM(samples)
+    assert metric(samples) == pytest.approx(np.ones(shape[2]))
+    assert (metric(255 - samples) < 1).all()
+
+
+def test_grey_pictures_have_one_value_for_both_variants():
+    grey = Image.fromarray(skimage_data.camera()[:200, :200])
+    values = Judge(grey)(Image.fromarray(noisy(np.asarray(grey))))
+    assert values["msssim_rgb"] == values["msssim_luma"] < 1
+
+
+def test_identical_pictures():
+    photo = Image.fromarray(skimage_data.astronaut()[:170, :170])
+    values = Judge(photo)(photo)
+    assert values["msssim_rgb"] == pytest.approx(1)
+    assert "psnr" not in values  # infinite
+    assert to_db(1.0) == float("inf")
+    assert to_db(0.99) == pytest.approx(20)
+
+
+def test_wrong_size_is_told():
+    judge = Judge(Image.new("RGB", (20, 20)))
+    with pytest.raises(EvalError, match="decoded to 19x20 instead of 20x20"):
+        judge(Image.new("RGB", (19, 20)))
+    with pytest.raises(ValueError, match="shape"):
+        MultiScaleSSIM(np.zeros((20, 20, 3), np.uint8))(np.zeros((20, 21, 3), np.uint8))
+
+
+def test_ssimulacra2_when_installed():
+    pytest.importorskip("ssimulacra2")
+    photo = skimage_data.astronaut()[:128, :128]
+    judge = Judge(Image.fromarray(photo), ["ssimulacra2"])
+    near, far = (judge(Image.fromarray(noisy(photo, s)))["ssimulacra2"] for s in (2, 40))
+    assert 100 > near > far
+
+
+def test_metric_names():
+    assert parse_metrics("psnr") == ("msssim", "psnr")
+    assert parse_metrics("all") == ("msssim", "psnr", "ssim", "ssimulacra2")
+    with pytest.raises(EvalError, match="no metric 'vmaf'; there are: msssim"):
+        parse_metrics("vmaf")
