@@ -1,1 +1,54 @@
-"""The .rgru file format: bytes, codes and integers (normative text: format/SPEC.md)."""
+"""The .rgru file format: bytes, codes and integers (normative text: format/SPEC.md).
+
+To read a file: `Reader` (bytes to events) and `CodesDecoder` (groups to codes). To write one:
+`CodesEncoder` (codes to groups) and `write_file` or `Writer`. A `ContextModel` is handed to both.
+Importing this package costs numpy only.
+"""
+
+from rgru_format.alpha import decode_alpha as decode_alpha
+from rgru_format.alpha import encode_alpha as encode_alpha
+from rgru_format.codes import CodesDecoder as CodesDecoder
+from rgru_format.codes import CodesEncoder as CodesEncoder
+from rgru_format.codes import codes_digest as codes_digest
+from rgru_format.container import BOX_ALPHA as BOX_ALPHA
+from rgru_format.container import BOX_EXIF as BOX_EXIF
+from rgru_format.container import BOX_ICC as BOX_ICC
+from rgru_format.container import BOX_XMP as BOX_XMP
+from rgru_format.container import HEADER_SIZE as HEADER_SIZE
+from rgru_format.container import MODEL_ID_SIZE as MODEL_ID_SIZE
+from rgru_format.container import SIGNATURE as SIGNATURE
+from rgru_format.container import VERSION as VERSION
+from rgru_format.container import Box as Box
+from rgru_format.container import Header as Header
+from rgru_format.container import pack_box as pack_box
+from rgru_format.container import pack_group as pack_group
+from rgru_format.contextnet import ContextModel as ContextModel
+from rgru_format.contextnet import LayerWeights as LayerWeights
+from rgru_format.contextnet import PassWeights as PassWeights
+from rgru_format.contextnet import sigmoid_table as sigmoid_table
+from rgru_format.errors import Damaged as Damaged
+from rgru_format.errors import InvalidInput as InvalidInput
+from rgru_format.errors import LimitExceeded as LimitExceeded
+from rgru_format.errors import ModelMissing as ModelMissing
+from rgru_format.errors import NotRgru as NotRgru
+from rgru_format.errors import RgruError as RgruError
+from rgru_format.errors import UnsupportedVersion as UnsupportedVersion
+from rgru_format.evaluate import Evaluator as Evaluator
+from rgru_format.evaluate import FastEvaluator as FastEvaluator
+from rgru_format.evaluate import ReferenceEvaluator as ReferenceEvaluator
+from rgru_format.limits import POSITION as POSITION
+from rgru_format.limits import Limits as Limits
+from rgru_format.limits import grid_size as grid_size
+from rgru_format.reader import BoxRead as BoxRead
+from rgru_format.reader import Contents as Contents
+from rgru_format.reader import Ending as Ending
+from rgru_format.reader import Event as Event
+from rgru_format.reader import GroupRead as GroupRead
+from rgru_format.reader import HeaderRead as HeaderRead
+from rgru_format.reader import NeedMoreData as NeedMoreData
+from rgru_format.reader import Reader as Reader
+from rgru_format.reader import read_file as read_file
+from rgru_format.writer import Writer as Writer
+from rgru_format.writer import cut_to_layers as cut_to_layers
+from rgru_format.writer import cut_to_size as cut_to_size
+from rgru_format.writer import write_file as write_file

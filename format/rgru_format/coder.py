@@ -1,0 +1,122 @@
+"""The range coder: bits and their probabilities to bytes and back (SPEC section 8).
+
+This is the only place that calls constriction, and the only float arithmetic between the bytes
+of a file and its codes: divisions of integers by 65536, which are exact.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rgru_format.errors import Damaged
+
+PROBABILITY_BITS = 16
+"""Probabilities are integers k, 1 .. 2**16 - 1, that stand for P(bit = 1) = k / 2**16."""
+
+Bits = npt.NDArray[np.int32]
+Probabilities = npt.NDArray[np.uint16]
+
+_STATE = 2**64
+_WORD_BYTES = 4
+
+
+@functools.cache
+def _library() -> tuple[Any, Any]:
+    """Return constriction's queue module and the family of Bernoulli models."""
+    import constriction  # here, so that importing rgru_format costs numpy alone
+
+    # perfect=False is part of the format: it fixes the 24-bit split of SPEC section 8.2. Leaving
+    # it out would print a warning to standard output and choose another split.
+    return constriction.stream.queue, constriction.stream.model.Bernoulli(perfect=False)
+
+
+def _as_float(probabilities: Probabilities) -> npt.NDArray[np.float64]:
+    # A value outside 1 .. 65535 would not be an error for the library but another stream, and NaN
+    # a panic: uint16 leaves 0 as the only one to look for.
+    assert probabilities.dtype == np.uint16
+    assert probabilities.ndim == 1
+    assert probabilities.all()
+    return np.divide(probabilities, 2.0**PROBABILITY_BITS, dtype=np.float64)
+
+
+class BitEncoder:
+    """Writes one stream."""
+
+    def __init__(self) -> None:
+        queue, self._family = _library()
+        self._encoder = queue.RangeEncoder()
+
+    def encode(self, bits: Bits, probabilities: Probabilities) -> None:
+        """Append bits; how they are split over calls does not change the stream.
+
+        Args:
+            bits: int32 (n,), each 0 or 1.
+            probabilities: uint16 (n,), each at least 1: P(bit = 1) in 65536ths.
+        """
+        assert bits.dtype == np.int32
+        assert bits.shape == probabilities.shape
+        if bits.size:
+            self._encoder.encode(np.ascontiguousarray(bits), self._family, _as_float(probabilities))
+
+    def finish(self) -> bytes:
+        """Return the stream, ended as early as the last interval allows (SPEC section 8.4)."""
+        words_out, (lower, width) = self._encoder.pos()
+        words = self._encoder.get_compressed()
+        message: bytes = words.astype(">u4").tobytes()
+        start = words_out * _WORD_BYTES
+        tail = message[start:].ljust(8, b"\0")[:8]
+        return (message[:start] + _shortest(tail, lower, width)).rstrip(b"\0")
+
+
+def _shortest(tail: bytes, lower: int, width: int) -> bytes:
+    """Return the shortest bytes that, followed by zeros, lie in the final interval.
+
+    Args:
+        tail: eight bytes that lie in it; they tell whether a carry went into earlier words.
+        lower: first point of the interval.
+        width: number of its points; it may run over 2**64 to the points from 0 on.
+    """
+    point = int.from_bytes(tail, "big")
+    for size in range(9):
+        step = 1 << (64 - 8 * size)
+        for candidate in (point // step * step, -(-point // step) * step):
+            inside = candidate < _STATE and (candidate - lower) % _STATE < width
+            # The same side of the wrap keeps the carry, and so the words before, as they are.
+            if inside and (candidate >= lower) == (point >= lower):
+                return candidate.to_bytes(8, "big")[:size]
+    raise AssertionError("the coder's own point lies outside its interval")
+
+
+class BitDecoder:
+    """Reads one stream. A stream has no visible end: the caller knows how many bits it holds."""
+
+    def __init__(self, payload: bytes) -> None:
+        queue, self._family = _library()
+        padded = payload + bytes(-len(payload) % _WORD_BYTES)
+        words = np.frombuffer(padded, dtype=">u4").astype(np.uint32)
+        self._decoder = queue.RangeDecoder(words)
+
+    def decode(self, probabilities: Probabilities) -> Bits:
+        """Return the next bits.
+
+        Args:
+            probabilities: uint16 (n,), each at least 1: P(bit = 1) in 65536ths.
+
+        Returns:
+            int32 (n,), each 0 or 1.
+
+        Raises:
+            Damaged: the bytes are no stream of an encoder. Most damage is not seen here: that is
+                what the checksum is for.
+        """
+        if not probabilities.size:
+            return np.zeros(0, np.int32)
+        try:
+            bits: Bits = self._decoder.decode(self._family, _as_float(probabilities))
+        except AssertionError as error:
+            raise Damaged(f"the range coder refuses the stream: {error}") from None
+        return bits

@@ -1,0 +1,251 @@
+"""Layers of codes to groups of bytes and back (SPEC section 8).
+
+`CodesEncoder` and `CodesDecoder` follow one picture through its layers, in order. Both use the
+same integers for the probabilities; no float between file and codes depends on the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+from rgru_format.coder import PROBABILITY_BITS, BitDecoder, BitEncoder
+from rgru_format.contextnet import TABLE_SIZE, ContextModel
+from rgru_format.errors import Damaged, InvalidInput
+from rgru_format.evaluate import Codes, Evaluator, FastEvaluator
+from rgru_format.limits import largest_payload
+from rgru_format.phases import phase_positions
+from rgru_format.reader import GroupRead
+
+_ONE = 2**PROBABILITY_BITS
+
+
+class CodesEncoder:
+    """Encodes the layers of one picture.
+
+    Args:
+        model: the context model.
+        height, width: the grid, in positions (see `rgru_format.limits.grid_size`).
+        evaluator: the way the model is run; all ways give the same bytes.
+    """
+
+    def __init__(
+        self,
+        model: ContextModel,
+        height: int,
+        width: int,
+        *,
+        evaluator: type[Evaluator] = FastEvaluator,
+    ) -> None:
+        _check_grid(height, width)
+        self.model = model
+        self.grid = (height, width)
+        self.layer = 0
+        """Layers encoded so far."""
+        self.group_bits: list[float] = []
+        """Ideal code length in bits of each group of the layer encoded last: the sum of
+        -log2(P(code)), without what a stream costs on top."""
+        self.ideal_bits = 0.0
+        """Ideal code length in bits of all layers so far."""
+        self._evaluator = evaluator(model, height, width)
+        self._positions = [phase_positions(height, width, phase) for phase in (0, 1)]
+        self._previous: Codes | None = None
+
+    def encode_layer(self, codes: Codes) -> list[bytes]:
+        """Return the payload of each group of the next layer.
+
+        Args:
+            codes: int8 (height, width, C_t), each -1 or +1.
+
+        Raises:
+            InvalidInput: the model has no further layer, or codes of another shape or value.
+        """
+        codes = self._checked(codes)
+        self._evaluator.start_layer(self._previous)
+        self.group_bits = []
+        groups = range(self.model.groups[self.layer])
+        payloads = [self._encode_group(codes, group) for group in groups]
+        self.ideal_bits += sum(self.group_bits)
+        self._previous = codes
+        self.layer += 1
+        return payloads
+
+    def _encode_group(self, codes: Codes, group: int) -> bytes:
+        start, stop = self.model.layers[self.layer].bounds[group]
+        flat = codes.reshape(-1, codes.shape[2])
+        coder = BitEncoder()
+        ideal = 0.0
+        for phase in (0, 1):
+            index = self._evaluator.indices(codes, group, phase).ravel()
+            bits = (flat[self._positions[phase], start:stop].ravel() > 0).astype(np.int32)
+            coder.encode(bits, self.model.table[index])
+            ideal += _ideal_bits(self.model.table, index, bits)
+        self.group_bits.append(ideal)
+        return coder.finish()
+
+    def _checked(self, codes: Codes) -> Codes:
+        if self.layer >= len(self.model.layers):
+            raise InvalidInput(f"the model has {len(self.model.layers)} layers only")
+        shape = (*self.grid, self.model.codes[self.layer])
+        if codes.shape != shape or codes.dtype != np.int8:
+            raise InvalidInput(
+                f"layer {self.layer + 1} needs int8 codes {shape}, got {codes.dtype} {codes.shape}"
+            )
+        if (np.abs(codes) != 1).any():
+            raise InvalidInput("codes must be -1 or +1")
+        # A copy: the caller may use the array again before the next layer looks back at it.
+        return np.array(codes, order="C")
+
+
+class CodesDecoder:
+    """Decodes the layers of one picture, group by group.
+
+    After a `Damaged` nothing further can be decoded; `current` and `last` stay as they were
+    before the damaged group.
+
+    Args:
+        model: the context model.
+        height, width: the grid, in positions.
+        evaluator: the way the model is run; all ways give the same codes.
+    """
+
+    def __init__(
+        self,
+        model: ContextModel,
+        height: int,
+        width: int,
+        *,
+        evaluator: type[Evaluator] = FastEvaluator,
+    ) -> None:
+        _check_grid(height, width)
+        self.model = model
+        self.grid = (height, width)
+        self.layer = 0
+        """Complete layers."""
+        self.group = 0
+        """Groups decoded of the layer in progress."""
+        self.current: Codes | None = None
+        """int8 (height, width, C): the layer in progress, 0 where unknown; None between
+        layers."""
+        self.last: Codes | None = None
+        """int8 (height, width, C): the last complete layer; None before the first is complete."""
+        self._evaluator = evaluator(model, height, width)
+        self._started = 0  # layers that the evaluator has been told to start
+        self._positions = [phase_positions(height, width, phase) for phase in (0, 1)]
+
+    def decode(self, event: GroupRead) -> None:
+        """Decode a group as the reader delivers it.
+
+        Raises:
+            Damaged: the group is not the next one, or as `decode_group`; names layer and offset.
+        """
+        if (event.layer, event.group) != (self.layer + 1, self.group):
+            raise self._misplaced(event)
+        self.decode_group(event.payload, offset=event.offset)
+
+    def decode_group(self, payload: bytes, *, offset: int | None = None) -> None:
+        """Decode the next group in order.
+
+        Args:
+            payload: the stream of the group, checksum checked.
+            offset: where the group stands in the file, for the error.
+
+        Raises:
+            Damaged: the model has no further layer, or the stream cannot be decoded.
+        """
+        layer = self.layer + 1
+        if self.layer >= len(self.model.layers):
+            raise Damaged(f"the model has {self.layer} layers only", layer=layer, offset=offset)
+        weights = self.model.layers[self.layer]
+        start, stop = weights.bounds[self.group]
+        if len(payload) > largest_payload(self.grid[0] * self.grid[1], stop - start):
+            raise Damaged("a group is longer than its codes can need", layer=layer, offset=offset)
+        self._start_layer()
+        codes = self.current
+        if codes is None:
+            codes = np.zeros((*self.grid, weights.codes), np.int8)
+        try:
+            self._decode_passes(payload, codes, start, stop)
+        except Damaged as error:
+            codes[..., start:stop] = 0
+            raise Damaged(error.message, layer=layer, offset=offset) from None
+        self.current = codes
+        self.group += 1
+        if self.group == len(weights.passes):
+            self.last, self.current = codes, None
+            self.layer += 1
+            self.group = 0
+
+    def expectation(self) -> npt.NDArray[np.float32]:
+        """Return the layer in progress with unknown codes replaced by what the model expects.
+
+        Between layers this is the next layer, none of it known.
+
+        Returns:
+            float32 (height, width, C): -1 or +1 where decoded, 2 P(code = +1) - 1 elsewhere,
+            with nothing known of the groups that are missing (SPEC section 8.5). The values are
+            the same on every machine.
+
+        Raises:
+            InvalidInput: all layers of the model are complete.
+        """
+        if self.layer >= len(self.model.layers):
+            raise InvalidInput("all layers are complete: there is nothing left to expect")
+        self._start_layer()
+        weights = self.model.layers[self.layer]
+        codes = self.current
+        if codes is None:
+            codes = np.zeros((*self.grid, weights.codes), np.int8)
+        result = codes.astype(np.float32)
+        # k / 32768 - 1 has at most 16 significant bits: exact in float32.
+        levels = self.model.table.astype(np.float32) * (2 / _ONE) - 1
+        for group in range(self.group, len(weights.passes)):
+            start, stop = weights.bounds[group]
+            index = self._evaluator.indices(codes, group, 0, everywhere=True)
+            result[..., start:stop] = levels[index].reshape(*self.grid, stop - start)
+        return result
+
+    def _start_layer(self) -> None:
+        """Prepare the evaluator: only now, since the last layer shown needs no successor."""
+        if self._started == self.layer:
+            self._evaluator.start_layer(self.last)
+            self._started += 1
+
+    def _decode_passes(self, payload: bytes, codes: Codes, start: int, stop: int) -> None:
+        flat = codes.reshape(-1, codes.shape[2])
+        coder = BitDecoder(payload)
+        for phase in (0, 1):
+            index = self._evaluator.indices(codes, self.group, phase)
+            bits = coder.decode(self.model.table[index.ravel()])
+            flat[self._positions[phase], start:stop] = (2 * bits - 1).reshape(index.shape)
+
+    def _misplaced(self, event: GroupRead) -> Damaged:
+        if event.layer == self.layer + 2:
+            message = f"layer {self.layer + 1} has fewer groups than its model"
+        elif event.layer == self.layer:
+            message = f"layer {self.layer} has more groups than its model"
+        else:
+            message = f"group {event.group} of layer {event.layer} does not follow"
+        return Damaged(message, layer=event.layer, offset=event.offset)
+
+
+def codes_digest(codes: Codes) -> str:
+    """Return the SHA-256 of a layer of codes, in hexadecimal (SPEC section 8.6)."""
+    return hashlib.sha256(np.ascontiguousarray(codes).tobytes()).hexdigest()
+
+
+def _check_grid(height: int, width: int) -> None:
+    if height < 1 or width < 1:
+        raise InvalidInput(f"a grid has at least one position, got {height} x {width}")
+
+
+def _ideal_bits(
+    table: npt.NDArray[np.uint16], index: npt.NDArray[np.int16], bits: npt.NDArray[np.int32]
+) -> float:
+    """Return the sum of -log2(P(bit)), by counting how often each entry meets each bit."""
+    counts = np.bincount(2 * index.astype(np.int32) + bits, minlength=2 * TABLE_SIZE)
+    chance = table.astype(np.float64) / _ONE
+    costs = -np.log2(np.stack([1 - chance, chance], axis=1)).ravel()
+    return float(counts @ costs)

@@ -1,0 +1,86 @@
+"""The closed set of errors of this project; nothing else leaves the library for bad input.
+
+"More bytes are needed" is not an error: see `rgru_format.reader.NeedMoreData`. The
+names say what is wrong; a suffix "Error" would say nothing more.
+"""
+
+from __future__ import annotations
+
+
+class RgruError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+
+class NotRgru(RgruError):  # noqa: N818
+    """The data does not begin with the signature of a .rgru file (SPEC section 3)."""
+
+
+class UnsupportedVersion(RgruError):  # noqa: N818
+    """The file is sound but asks for something that this decoder does not know."""
+
+
+class Damaged(RgruError):  # noqa: N818
+    """The data breaks a rule of SPEC, or a checksum fails.
+
+    Args:
+        message: what is wrong, in words.
+        layer: the layer (1-based) that is hit; None for the header or a model file.
+        offset: where the faulty structure begins, in bytes from the start of the file.
+    """
+
+    def __init__(self, message: str, layer: int | None = None, offset: int | None = None) -> None:
+        super().__init__(message, layer, offset)
+        self.message = message
+        self.layer = layer
+        self.offset = offset
+
+    def __str__(self) -> str:
+        places = []
+        if self.layer is not None:
+            places.append(f"layer {self.layer}")
+        if self.offset is not None:
+            places.append(f"byte {self.offset}")
+        return f"{self.message} ({', '.join(places)})" if places else self.message
+
+
+class LimitExceeded(RgruError):  # noqa: N818
+    """The data asks for more than a limit allows.
+
+    Args:
+        name: the limit, a field of `rgru_format.limits.Limits`.
+        value: what the data asks for.
+        limit: what is allowed.
+        how: how to raise the limit, in words; a default is made from the name.
+    """
+
+    def __init__(self, name: str, value: int, limit: int, how: str = "") -> None:
+        super().__init__(name, value, limit, how)
+        self.name = name
+        self.value = value
+        self.limit = limit
+        self.how = how or f"pass Limits({name}=...) to allow more"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value} is over the limit of {self.limit}; {self.how}"
+
+
+class ModelMissing(RgruError):  # noqa: N818
+    """The file was written with a model that is not at hand.
+
+    Args:
+        model_id: the four bytes that name the model in the header.
+        where: places where the model was looked for, in words.
+    """
+
+    def __init__(self, model_id: bytes, where: str = "") -> None:
+        super().__init__(model_id, where)
+        self.model_id = model_id
+        self.where = where
+
+    def __str__(self) -> str:
+        text = f"the file needs model {self.model_id.hex()}, which is not installed"
+        return f"{text} (looked in {self.where})" if self.where else text
+
+
+class InvalidInput(RgruError):  # noqa: N818
+    """An argument of the caller (picture, codes, model, option) cannot be represented."""

@@ -1,0 +1,398 @@
+"""Running a context model: the plain reference and the fast path (SPEC section 7.4).
+
+Both have the interface of `Evaluator` and give the same integers. `ReferenceEvaluator` is the
+definition, in int64 and plain loops over the taps. `FastEvaluator` multiplies matrices in
+float32. That is exact, because every weight is an integer (or an integer times 64) and no sum of
+any part of the terms leaves the range in which float32 holds every integer (`check_bounds`):
+the order of summation, fused multiply-add, blocking and the number of threads do not matter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import weakref
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rgru_format.contextnet import (
+    ACTIVATION_MAX,
+    CODE_SCALE,
+    LOGIT_RANGE,
+    ContextModel,
+    LayerWeights,
+    PassWeights,
+)
+from rgru_format.phases import phase_positions
+
+Codes = npt.NDArray[np.int8]
+"""(rows, columns, channels), each -1 or +1; 0 where unknown."""
+Indices = npt.NDArray[np.int16]
+"""Entries of the probability table, 0 .. 352."""
+Float = npt.NDArray[np.float32]
+
+_TILE_COLUMNS = 128
+
+
+class Evaluator(Protocol):
+    """Follows one picture through the layers."""
+
+    def __init__(self, model: ContextModel, rows: int, columns: int) -> None:
+        """Start before layer 1 with a state of zeros."""
+
+    def start_layer(self, previous: Codes | None) -> None:
+        """Go on to the next layer.
+
+        Args:
+            previous: all codes of the layer before; None for the first layer.
+        """
+
+    def indices(self, codes: Codes, group: int, phase: int, everywhere: bool = False) -> Indices:
+        """Return table entries for the codes of a pass.
+
+        Args:
+            codes: (rows, columns, C). Read are the groups before `group` and, in phase 1, the
+                group itself at positions of phase 0; what stands elsewhere does not matter.
+            group: from 0.
+            phase: 0 or 1.
+            everywhere: evaluate the weights of the pass at all positions, not at its own only.
+
+        Returns:
+            (positions in raster order, channels of the group).
+        """
+
+
+class ReferenceEvaluator:
+    """The definition, in plain integers; slow."""
+
+    def __init__(self, model: ContextModel, rows: int, columns: int) -> None:
+        self._model = model
+        self._grid = (rows, columns)
+        self._layer = -1
+        self._state = np.zeros((rows, columns, model.states), np.int64)
+
+    def start_layer(self, previous: Codes | None) -> None:
+        """See `Evaluator`."""
+        if previous is not None:
+            weights = self._model.layers[self._layer]
+            codes = CODE_SCALE * previous.astype(np.int64)
+            total = _convolve(codes, weights.A) + self._state @ weights.B.astype(np.int64)
+            self._state = _requantise(total + weights.a)
+        self._layer += 1
+
+    def indices(self, codes: Codes, group: int, phase: int, everywhere: bool = False) -> Indices:
+        """See `Evaluator`."""
+        layer = self._model.layers[self._layer]
+        weights = layer.passes[group][phase]
+        known = CODE_SCALE * self._known(codes, layer.bounds[group], phase)
+        total = _convolve(self._state, layer.U) + _convolve(known, weights.V) + weights.v
+        hidden = _requantise(total)
+        hidden = _requantise(hidden @ weights.W.astype(np.int64) + weights.w)
+        logits = hidden @ weights.R.astype(np.int64) + weights.r
+        index = np.clip((logits + 512) >> 10, -LOGIT_RANGE, LOGIT_RANGE) + LOGIT_RANGE
+        flat: Indices = index.astype(np.int16).reshape(-1, index.shape[-1])
+        return flat if everywhere else flat[phase_positions(*self._grid, phase)]
+
+    def _known(self, codes: Codes, bounds: tuple[int, int], phase: int) -> npt.NDArray[np.int64]:
+        """Return the codes that the pass may see, zero elsewhere."""
+        start, stop = bounds
+        if phase == 0:
+            return codes[..., :start].astype(np.int64)
+        known = codes[..., :stop].astype(np.int64)
+        later = phase_positions(*self._grid, 1)
+        known.reshape(-1, stop)[later, start:] = 0
+        return known
+
+
+def _convolve(
+    values: npt.NDArray[np.int64], kernel: npt.NDArray[np.int16]
+) -> npt.NDArray[np.int64]:
+    """Correlate (rows, columns, inputs) with (3, 3, inputs, outputs), zero outside the grid."""
+    rows, columns = values.shape[:2]
+    padded = np.pad(values, ((1, 1), (1, 1), (0, 0)))
+    total = np.zeros((rows, columns, kernel.shape[3]), np.int64)
+    for dy in range(3):
+        for dx in range(3):
+            total += padded[dy : dy + rows, dx : dx + columns] @ kernel[dy, dx].astype(np.int64)
+    return total
+
+
+def _requantise(total: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return clamp(floor((total + 128) / 256), 0, 255)."""
+    activations: npt.NDArray[np.int64] = np.clip((total + 128) >> 8, 0, ACTIVATION_MAX)
+    return activations
+
+
+# The 3x3 neighbourhood, row by row; (dy + dx) odd are the four neighbours of the other phase.
+_TAPS = [(dy, dx) for dy in range(3) for dx in range(3)]
+_CROSS = [(dy, dx) for dy, dx in _TAPS if (dy + dx) % 2]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _FloatPass:
+    """Weights of a pass as matrices; codes enter as -1, 0, 1, so V carries their factor 64."""
+
+    earlier: Float
+    """(9 * channels of earlier groups, M)"""
+    own: Float
+    """(4 * channels of the group, M), the taps of `_CROSS`; no rows in phase 0."""
+    v: Float
+    W: Float
+    w: Float
+    R: Float
+    r: Float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _FloatLayer:
+    U: Float
+    """(K, 9 * M)"""
+    A: Float
+    """(C, 9 * K)"""
+    B: Float
+    a: Float
+    passes: list[tuple[_FloatPass, _FloatPass]]
+
+
+def _float(array: npt.NDArray[np.int16] | npt.NDArray[np.int32]) -> Float:
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _float_pass(weights: PassWeights, start: int) -> _FloatPass:
+    V = weights.V.astype(np.float32) * CODE_SCALE
+    hidden = V.shape[3]
+    own = np.stack([V[dy, dx, start:] for dy, dx in _CROSS])
+    return _FloatPass(
+        np.ascontiguousarray(V[:, :, :start]).reshape(9 * start, hidden),
+        own.reshape(-1, hidden),
+        *(_float(array) for array in (weights.v, weights.W, weights.w, weights.R, weights.r)),
+    )
+
+
+def _float_layer(layer: LayerWeights) -> _FloatLayer:
+    passes = [
+        (_float_pass(group[0], start), _float_pass(group[1], start))
+        for group, (start, _) in zip(layer.passes, layer.bounds, strict=True)
+    ]
+    U, A = _side_by_side(layer.U), _side_by_side(layer.A) * CODE_SCALE
+    return _FloatLayer(U, A, _float(layer.B), _float(layer.a), passes)
+
+
+def _side_by_side(kernel: npt.NDArray[np.int16]) -> Float:
+    """Return a (3, 3, inputs, outputs) kernel as (inputs, 9 * outputs)."""
+    inputs = kernel.shape[2]
+    return _float(kernel.transpose(2, 0, 1, 3).reshape(inputs, -1))
+
+
+_prepared: weakref.WeakKeyDictionary[LayerWeights, _FloatLayer] = weakref.WeakKeyDictionary()
+
+
+def _prepare(layer: LayerWeights) -> _FloatLayer:
+    """Return the weights in float32, made once for each layer of a model."""
+    ready = _prepared.get(layer)
+    if ready is None:
+        ready = _prepared[layer] = _float_layer(layer)
+    return ready
+
+
+class FastEvaluator:
+    """The same integers as `ReferenceEvaluator`, by float32 matrix products.
+
+    The grid is worked off in tiles, so that memory beyond state, hidden sums and result does not
+    grow with the picture.
+    """
+
+    def __init__(self, model: ContextModel, rows: int, columns: int) -> None:
+        self._model = model
+        self._grid = (rows, columns)
+        self._layer = -1
+        self._state: npt.NDArray[np.uint8] | None = None  # None: all zero
+        self._hidden: Float | None = None  # the sum U * state; None: all zero
+
+    def start_layer(self, previous: Codes | None) -> None:
+        """See `Evaluator`."""
+        if previous is not None:
+            self._state = self._next_state(previous)
+        self._layer += 1
+        self._hidden = None
+        if self._state is not None:
+            U = _prepare(self._model.layers[self._layer]).U
+            hidden = np.empty((*self._grid, self._model.hidden), np.float32)
+            for tile in self._tiles(self._model.hidden):
+                hidden[tile.inside] = _convolve_tile(tile.slab(self._state), U)
+            self._hidden = hidden
+
+    def indices(self, codes: Codes, group: int, phase: int, everywhere: bool = False) -> Indices:
+        """See `Evaluator`."""
+        layer = self._model.layers[self._layer]
+        weights = _prepare(layer).passes[group][phase]
+        start, stop = layer.bounds[group]
+        rows, columns = self._grid
+        result = np.empty((rows, columns, stop - start), np.int16)
+        for tile in self._tiles(stop):
+            where = tile.everywhere if everywhere else tile.phase(phase)
+            total = self._first_sum(codes, weights, tile, where, start, stop)
+            hidden = _requantise_float(total)
+            hidden = _requantise_float(hidden @ weights.W + weights.w)
+            logits = hidden @ weights.R
+            logits += weights.r
+            y, x = where
+            result[tile.y0 + y, tile.x0 + x] = _table_index(logits)
+        flat = result.reshape(rows * columns, stop - start)
+        return flat if everywhere else flat[phase_positions(rows, columns, phase)]
+
+    def _first_sum(
+        self,
+        codes: Codes,
+        weights: _FloatPass,
+        tile: _Tile,
+        where: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
+        start: int,
+        stop: int,
+    ) -> Float:
+        """Return U * state + V * known codes + v at the positions `where` of a tile."""
+        y, x = where
+        total = np.empty((y.size, weights.v.size), np.float32)
+        total[:] = weights.v
+        if self._hidden is not None:
+            total += self._hidden[tile.y0 + y, tile.x0 + x]
+        if start:
+            total += _gather(tile.slab(codes[..., :start]), y, x, _TAPS) @ weights.earlier
+        if weights.own.size:
+            # Neighbours of the other phase are the known ones: positions of phase 0 have none
+            # of their own group to look at, positions of phase 1 have these four.
+            total += _gather(tile.slab(codes[..., start:stop]), y, x, _CROSS) @ weights.own
+        return total
+
+    def _next_state(self, previous: Codes) -> npt.NDArray[np.uint8]:
+        weights = _prepare(self._model.layers[self._layer])
+        state = np.empty((*self._grid, self._model.states), np.uint8)
+        for tile in self._tiles(previous.shape[2]):
+            total = _convolve_tile(tile.slab(previous), weights.A)
+            total += weights.a
+            if self._state is not None:
+                total += self._state[tile.inside].astype(np.float32) @ weights.B
+            state[tile.inside] = _requantise_float(total)
+        return state
+
+    def _tiles(self, channels: int) -> Iterator[_Tile]:
+        rows, columns = self._grid
+        size = min(max(2**20 // channels, 256), 8192)
+        width = min(columns, _TILE_COLUMNS)
+        height = max(1, size // width)
+        for y in range(0, rows, height):
+            for x in range(0, columns, width):
+                yield _Tile(y, min(y + height, rows), x, min(x + width, columns))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tile:
+    """A rectangle of the grid."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+    def slab(self, grid: npt.NDArray[np.int8] | npt.NDArray[np.uint8]) -> Float:
+        """Return the tile with a border of one position, zero outside the grid."""
+        rows, columns, channels = grid.shape
+        height, width = self.y1 - self.y0, self.x1 - self.x0
+        slab = np.zeros((height + 2, width + 2, channels), np.float32)
+        y0, y1 = max(self.y0 - 1, 0), min(self.y1 + 1, rows)
+        x0, x1 = max(self.x0 - 1, 0), min(self.x1 + 1, columns)
+        top, left = y0 - self.y0 + 1, x0 - self.x0 + 1
+        slab[top : top + y1 - y0, left : left + x1 - x0] = grid[y0:y1, x0:x1]
+        return slab
+
+    def phase(self, phase: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Return rows and columns, inside the tile, of the positions of a phase."""
+        parity = (phase + self.y0 + self.x0) % 2
+        return _parity_positions(self.y1 - self.y0, self.x1 - self.x0, parity)
+
+    @property
+    def everywhere(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Rows and columns, inside the tile, of all its positions."""
+        y, x = np.divmod(np.arange((self.y1 - self.y0) * (self.x1 - self.x0)), self.x1 - self.x0)
+        return y, x
+
+
+@functools.lru_cache(maxsize=16)
+def _parity_positions(
+    rows: int, columns: int, parity: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    y, x = np.divmod(phase_positions(rows, columns, parity), columns)
+    y.flags.writeable = x.flags.writeable = False
+    return y, x
+
+
+def _gather(
+    slab: Float,
+    y: npt.NDArray[np.intp],
+    x: npt.NDArray[np.intp],
+    taps: list[tuple[int, int]],
+) -> Float:
+    """Return, for each position, the values under the taps: (positions, taps * channels)."""
+    height, width, channels = slab.shape
+    corner = y * width + x
+    index = corner[:, None] + np.array([dy * width + dx for dy, dx in taps])
+    return slab.reshape(height * width, channels)[index].reshape(y.size, len(taps) * channels)
+
+
+def _convolve_tile(slab: Float, kernel: Float) -> Float:
+    """Correlate a bordered tile with a 3x3 kernel.
+
+    Args:
+        slab: (height + 2, width + 2, inputs).
+        kernel: (inputs, 9 * outputs), the taps of `_TAPS` side by side.
+
+    Returns:
+        (height, width, outputs).
+
+    One product gives what each position contributes under each tap; in the flattened tile a tap
+    is a shift by a constant, so that no patches need to be copied. The two columns at the end of
+    each row come out as nonsense and are dropped.
+
+    """
+    height, width, channels = slab.shape
+    flat = slab.reshape(height * width, channels)
+    products: Float = (flat @ kernel).reshape(height * width, len(_TAPS), -1)
+    count = (height - 2) * width - 2
+    total = np.empty(((height - 2) * width, products.shape[2]), np.float32)
+    for tap, (dy, dx) in enumerate(_TAPS):
+        first = dy * width + dx
+        if tap == 0:
+            total[:count] = products[:count, tap]
+        else:
+            total[:count] += products[first : first + count, tap]
+    rows: Float = total.reshape(height - 2, width, -1)
+    return rows[:, : width - 2]
+
+
+def _requantise_float(total: Float) -> Float:
+    """Return clamp(floor((total + 128) / 256), 0, 255), in place.
+
+    Adding 128 can round only where the result is far above 255; dividing by 256 is exact.
+    """
+    total += 128
+    total *= 1 / 256
+    np.floor(total, out=total)
+    clipped: Float = np.clip(total, 0, ACTIVATION_MAX, out=total)
+    return clipped
+
+
+def _table_index(logits: Float) -> Indices:
+    """Return clamp(floor((logits + 512) / 1024), -176, 176) + 176, overwriting `logits`."""
+    logits += 512
+    logits *= 1 / 1024
+    np.floor(logits, out=logits)
+    np.clip(logits, -LOGIT_RANGE, LOGIT_RANGE, out=logits)
+    logits += LOGIT_RANGE
+    return logits.astype(np.int16)

@@ -1,0 +1,63 @@
+"""What a decoder is willing to spend on a file that it has not asked for.
+
+Every check happens on numbers read from the file, before memory for them is allocated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rgru_format.errors import LimitExceeded
+
+MAX_SIDE = 2**24 - 1
+"""Largest width and height of a picture, in pixels: the header has 24 bits for each."""
+
+MAX_CODES = 1024
+"""Largest number of codes a position has in one layer (SPEC section 9)."""
+
+MAX_GROUPS = 64
+"""Largest number of groups of a layer (SPEC section 9)."""
+
+MAX_BOXES = 256
+"""Largest number of boxes of a file (SPEC section 9)."""
+
+POSITION = 16
+"""Side of the square of pixels that one position of the grid stands for, in pixels."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Bounds that a caller puts on a decoder; the defaults are safe for unknown files."""
+
+    max_pixels: int = 2**26
+    """Width times height, in pixels."""
+    max_layers: int = 64
+    """Layers of codes."""
+    max_metadata_bytes: int = 2**24
+    """Payload bytes of all boxes together, the alpha plane not counted (its size follows from
+    the picture's)."""
+    max_memory: int | None = None
+    """Bytes of working memory; None: no bound beyond what `max_pixels` implies."""
+
+    def check_pixels(self, height: int, width: int) -> None:
+        """Raise LimitExceeded where a picture has more pixels than allowed."""
+        if height * width > self.max_pixels:
+            raise LimitExceeded("max_pixels", height * width, self.max_pixels)
+
+    def check_memory(self, value: int) -> None:
+        """Raise LimitExceeded where `value` bytes are more than may be allocated."""
+        if self.max_memory is not None and value > self.max_memory:
+            raise LimitExceeded("max_memory", value, self.max_memory)
+
+
+def grid_size(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of the grid of positions of a picture of `height` x `width` pixels."""
+    return -(-height // POSITION), -(-width // POSITION)
+
+
+def largest_payload(positions: int, codes: int) -> int:
+    """Bytes that the payload of a group of `codes` codes a position can need (SPEC section 9).
+
+    A code costs less than 16 bits, because no probability is under 1/65536.
+    """
+    return 2 * positions * codes + 8

@@ -1,0 +1,370 @@
+"""Push parser: bytes go in as they arrive, events come out (SPEC sections 3 to 7).
+
+    reader = Reader()
+    for chunk in source:
+        for event in reader.feed(chunk):
+            ...
+    ending = reader.close()
+
+The events and errors do not depend on how the bytes were cut into chunks. The codes inside a
+group are left alone: `rgru_format.codes.CodesDecoder` decodes them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rgru_format.container import (
+    BOX_ALPHA,
+    CRC_SIZE,
+    HEADER_SIZE,
+    KIND_BOX,
+    KIND_GROUP,
+    KIND_LAYER,
+    LEADING_BOXES,
+    MAX_HEAD_SIZE,
+    MAX_PAYLOAD,
+    SIGNATURE,
+    SINGLE_BOXES,
+    Box,
+    Header,
+    check_signature,
+    crc16,
+    valid_box_type,
+)
+from rgru_format.errors import Damaged, LimitExceeded, NotRgru, RgruError
+from rgru_format.limits import MAX_BOXES, MAX_CODES, MAX_GROUPS, Limits, largest_payload
+
+_SMALLEST_ELEMENT = 1 + CRC_SIZE
+
+
+@dataclasses.dataclass(frozen=True)
+class HeaderRead:
+    """The header is complete and sound."""
+
+    header: Header
+
+
+@dataclasses.dataclass(frozen=True)
+class BoxRead:
+    """A box is complete and sound."""
+
+    box: Box
+    offset: int
+    """First byte of the element, counted from the start of the file."""
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupRead:
+    """A group of codes is complete and its checksum matches."""
+
+    layer: int
+    """Number of the layer, from 1."""
+    group: int
+    """Number of the group in its layer, from 0."""
+    payload: bytes
+    offset: int
+    """First byte of the element, counted from the start of the file."""
+    end: int
+    """One past the last byte of the element."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NeedMoreData:
+    """Nothing more can be said before `at_least` further bytes arrive; always the last event."""
+
+    at_least: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """How a file ended, as `Reader.close` tells it. A cut file is normal, not an error."""
+
+    layers: int
+    """Layers of which at least one group arrived."""
+    groups: int
+    """Groups of the last layer that arrived."""
+    offset: int
+    """End of the last whole element."""
+    unfinished: int
+    """Bytes after `offset`: the beginning of an element that was cut."""
+    missing: int
+    """Bytes that the cut element lacks at least; 0 when nothing was cut."""
+    cut_layer: int | None
+    """Layer to which the cut element belongs; None: nothing was cut, or a box."""
+
+
+Event = HeaderRead | BoxRead | GroupRead | NeedMoreData
+
+
+class Reader:
+    """Turns the bytes of one file into events; holds one element at most.
+
+    An error is raised once all events before it have been handed out: at once when there are
+    none, otherwise by the next call. It is then raised by every further call. Events that came
+    before stay valid.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.header: Header | None = None
+        self.layer = 0
+        """Layers opened so far."""
+        self.groups = 0
+        """Groups of the last layer."""
+        self.offset = 0
+        """End of the last whole structure, in bytes."""
+        self.error: RgruError | None = None
+        self._buffer = bytearray()
+        self._position = 0  # of the first byte in the buffer that is not used up
+        self._wanted = HEADER_SIZE
+        self._ordinal = 0
+        self._after_box = False
+        self._boxes = 0
+        self._single_boxes: set[bytes] = set()
+        self._metadata_bytes = 0
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take in further bytes; return what has become known.
+
+        Raises:
+            NotRgru, UnsupportedVersion, Damaged, LimitExceeded: see the class.
+        """
+        if self.error is not None:
+            raise self.error
+        self._buffer += data
+        events: list[Event] = []
+        try:
+            while (event := self._next()) is not None:
+                events.append(event)
+        except RgruError as error:
+            self.error = error
+            self._buffer.clear()
+            self._position = 0
+            if not events:
+                raise
+            return events
+        if self._position:
+            del self._buffer[: self._position]
+            self._position = 0
+        events.append(NeedMoreData(self._wanted - len(self._buffer)))
+        return events
+
+    def close(self) -> Ending:
+        """Tell that no more bytes come.
+
+        Raises:
+            NotRgru: the data ended inside the signature.
+            Damaged: the data ended inside the header.
+            RgruError: an error found earlier.
+        """
+        if self.error is not None:
+            raise self.error
+        present = len(self._buffer)
+        if self.header is None:
+            if present < len(SIGNATURE):
+                raise NotRgru(f"not a .rgru file: it ends after {present} bytes")
+            raise Damaged(f"the file ends inside the header, after {present} bytes", offset=0)
+        return Ending(
+            layers=self.layer,
+            groups=self.groups,
+            offset=self.offset,
+            unfinished=present,
+            missing=self._wanted - present if present else 0,
+            cut_layer=self._cut_layer(),
+        )
+
+    def _cut_layer(self) -> int | None:
+        kind = self._buffer[0] & 3 if self._buffer else KIND_BOX
+        return None if kind == KIND_BOX else self._layer_of(kind)
+
+    def _next(self) -> Event | None:
+        """Return the next event, or None and set the number of bytes wanted."""
+        if self.header is None:
+            return self._next_header()
+        return self._next_element()
+
+    def _next_header(self) -> HeaderRead | None:
+        check_signature(bytes(self._buffer[: len(SIGNATURE)]))
+        if len(self._buffer) < HEADER_SIZE:
+            self._wanted = HEADER_SIZE
+            return None
+        header = Header.unpack(bytes(self._buffer[:HEADER_SIZE]))
+        self.limits.check_pixels(header.height, header.width)
+        self.header = header
+        self._use(HEADER_SIZE)
+        return HeaderRead(header)
+
+    def _next_element(self) -> BoxRead | GroupRead | None:
+        present = len(self._buffer) - self._position
+        if present == 0:
+            self._wanted = _SMALLEST_ELEMENT
+            return None
+        kind = self._buffer[self._position] & 3
+        self._check_order(kind)
+        head = self._head(present)
+        if head is None:
+            return None
+        head_size, length = head
+        if kind == KIND_BOX:
+            if length < 4:
+                raise self._damaged(f"a box of {length} bytes has no room for its type")
+            type_at = self._position + head_size + CRC_SIZE
+            if present < head_size + CRC_SIZE + 4:
+                self._wanted = head_size + CRC_SIZE + 4
+                return None
+            self._check_box(bytes(self._buffer[type_at : type_at + 4]), length)
+        else:
+            self._check_group(length)
+        size = head_size + CRC_SIZE + length
+        if present < size:
+            self._wanted = size
+            return None
+        payload = self._checked_payload(kind, head_size, length)
+        offset = self.offset
+        self._use(size)
+        if kind == KIND_BOX:
+            return BoxRead(self._count_box(payload), offset)
+        self._count_group(kind)
+        return GroupRead(self.layer, self.groups - 1, payload, offset, self.offset)
+
+    def _use(self, size: int) -> None:
+        self._position += size
+        self.offset += size
+
+    def _head(self, present: int) -> tuple[int, int] | None:
+        """Return size of the head and length of the payload, or None if the head is not whole."""
+        value = 0
+        for index in range(min(present, MAX_HEAD_SIZE)):
+            byte = self._buffer[self._position + index]
+            value |= (byte & 0x7F) << (7 * index)
+            if byte < 0x80:
+                if index and byte == 0:
+                    raise self._damaged("the length of an element is not in its shortest form")
+                length = value >> 2
+                if length > MAX_PAYLOAD:
+                    raise self._damaged(f"an element claims {length} bytes")
+                return index + 1, length
+        if present >= MAX_HEAD_SIZE:
+            raise self._damaged("the length of an element does not end")
+        self._wanted = present + _SMALLEST_ELEMENT
+        return None
+
+    def _layer_of(self, kind: int) -> int:
+        """Layer to which an element of this kind would belong at this place."""
+        return self.layer + (kind == KIND_LAYER)
+
+    def _damaged(self, message: str) -> Damaged:
+        kind = self._buffer[self._position] & 3
+        # Damage to a box or to an unknown kind hits what follows the layers read so far.
+        layer = self._layer_of(kind) if kind in (KIND_GROUP, KIND_LAYER) else self.layer + 1
+        return Damaged(message, layer=layer, offset=self.offset)
+
+    def _check_order(self, kind: int) -> None:
+        if kind == KIND_GROUP:
+            if self.layer == 0:
+                raise self._damaged("a group stands before the first layer")
+            if self._after_box:
+                raise self._damaged("a box stands between the groups of a layer")
+            if self.groups >= MAX_GROUPS:
+                raise self._damaged(f"a layer has more than {MAX_GROUPS} groups")
+        elif kind == KIND_LAYER:
+            if self.layer >= self.limits.max_layers:
+                raise LimitExceeded("max_layers", self.layer + 1, self.limits.max_layers)
+        elif kind == KIND_BOX:
+            if self._boxes >= MAX_BOXES:
+                raise self._damaged(f"the file has more than {MAX_BOXES} boxes")
+        else:
+            raise self._damaged("an element is of the reserved kind 3")
+
+    def _check_group(self, length: int) -> None:
+        """Refuse a length before anything of that size is held."""
+        assert self.header is not None
+        rows, columns = self.header.grid
+        if length > largest_payload(rows * columns, MAX_CODES):
+            raise self._damaged(f"a group claims {length} bytes, more than its codes can need")
+
+    def _check_box(self, name: bytes, length: int) -> None:
+        """Refuse a type, place or length before anything of that size is held."""
+        if not valid_box_type(name):
+            raise self._damaged(f"a box has the type {name!r}")
+        if name in self._single_boxes:
+            raise self._damaged(f"the box {name.decode()} occurs twice")
+        if name in LEADING_BOXES and self.layer:
+            raise self._damaged(f"the box {name.decode()} stands after a layer")
+        if name == BOX_ALPHA:
+            self._check_alpha(length - 4)
+        elif self._metadata_bytes + length > self.limits.max_metadata_bytes:
+            raise LimitExceeded(
+                "max_metadata_bytes", self._metadata_bytes + length, self.limits.max_metadata_bytes
+            )
+
+    def _check_alpha(self, size: int) -> None:
+        assert self.header is not None
+        if not self.header.alpha:
+            raise self._damaged("the file has an alpha box but its header says it has none")
+        if size > largest_alpha(self.header.height, self.header.width):
+            raise self._damaged(f"the alpha box claims {size} bytes, more than it can need")
+
+    def _checked_payload(self, kind: int, head_size: int, length: int) -> bytes:
+        start = 0xFFFF if kind == KIND_BOX else self._ordinal & 0xFFFF
+        head_end = self._position + head_size
+        payload_at = head_end + CRC_SIZE
+        payload = bytes(memoryview(self._buffer)[payload_at : payload_at + length])
+        actual = crc16(payload, crc16(bytes(self._buffer[self._position : head_end]), start))
+        if actual != int.from_bytes(self._buffer[head_end:payload_at], "little"):
+            what = "box" if kind == KIND_BOX else "group of codes"
+            raise self._damaged(f"the checksum of a {what} does not match")
+        return payload
+
+    def _count_group(self, kind: int) -> None:
+        if kind == KIND_LAYER:
+            self.layer += 1
+            self.groups = 0
+        self.groups += 1
+        self._ordinal += 1
+        self._after_box = False
+
+    def _count_box(self, payload: bytes) -> Box:
+        box = Box(payload[:4], payload[4:])
+        if box.type in SINGLE_BOXES:
+            self._single_boxes.add(box.type)
+        if box.type != BOX_ALPHA:
+            self._metadata_bytes += len(payload)
+        self._boxes += 1
+        self._after_box = True
+        return box
+
+
+def largest_alpha(height: int, width: int) -> int:
+    """Bytes that the content of an alpha box can need (SPEC section 6.2)."""
+    expanded = height * (width + 1)
+    return expanded + expanded // 1024 + 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """All that a file holds, as `read_file` returns it."""
+
+    header: Header
+    boxes: tuple[BoxRead, ...]
+    groups: tuple[GroupRead, ...]
+    ending: Ending
+
+
+def read_file(data: bytes, limits: Limits | None = None) -> Contents:
+    """Read a whole file that lies in memory.
+
+    Raises:
+        NotRgru, UnsupportedVersion, Damaged, LimitExceeded: as `Reader`.
+    """
+    reader = Reader(limits)
+    events = reader.feed(data)
+    ending = reader.close()
+    assert reader.header is not None
+    return Contents(
+        reader.header,
+        tuple(event for event in events if isinstance(event, BoxRead)),
+        tuple(event for event in events if isinstance(event, GroupRead)),
+        ending,
+    )
