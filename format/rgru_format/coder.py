@@ -20,7 +20,6 @@ PROBABILITY_BITS = 16
 Bits = npt.NDArray[np.int32]
 Probabilities = npt.NDArray[np.uint16]
 
-_STATE = 2**64
 _WORD_BYTES = 4
 
 
@@ -65,30 +64,17 @@ class BitEncoder:
     def finish(self) -> bytes:
         """Return the stream, ended as early as the last interval allows (SPEC section 8.4)."""
         words_out, (lower, width) = self._encoder.pos()
-        words = self._encoder.get_compressed()
-        message: bytes = words.astype(">u4").tobytes()
-        start = words_out * _WORD_BYTES
-        tail = message[start:].ljust(8, b"\0")[:8]
-        return (message[:start] + _shortest(tail, lower, width)).rstrip(b"\0")
-
-
-def _shortest(tail: bytes, lower: int, width: int) -> bytes:
-    """Return the shortest bytes that, followed by zeros, lie in the final interval.
-
-    Args:
-        tail: eight bytes that lie in it; they tell whether a carry went into earlier words.
-        lower: first point of the interval.
-        width: number of its points; it may run over 2**64 to the points from 0 on.
-    """
-    point = int.from_bytes(tail, "big")
-    for size in range(9):
-        step = 1 << (64 - 8 * size)
-        for candidate in (point // step * step, -(-point // step) * step):
-            inside = candidate < _STATE and (candidate - lower) % _STATE < width
-            # The same side of the wrap keeps the carry, and so the words before, as they are.
-            if inside and (candidate >= lower) == (point >= lower):
-                return candidate.to_bytes(8, "big")[:size]
-    raise AssertionError("the coder's own point lies outside its interval")
+        message: bytes = self._encoder.get_compressed().astype(">u4").tobytes()
+        size = words_out * _WORD_BYTES + 8
+        # The message, zeros appended, is a point of the final interval, which begins here:
+        point = int.from_bytes(message.ljust(size, b"\0")[:size], "big")
+        first = point - (point - lower) % 2**64
+        for shift in range(64, -1, -8):
+            end = -(-first >> shift) << shift  # the next point that ends in `shift` zero bits
+            if end < first + width:
+                break
+        stream: bytes = end.to_bytes(size, "big")
+        return stream.rstrip(b"\0")
 
 
 class BitDecoder:

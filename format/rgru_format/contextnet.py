@@ -284,6 +284,8 @@ def _parse(data: bytes) -> tuple[tuple[LayerWeights, ...], npt.NDArray[np.uint16
     _, version, count, states, hidden, entries = _PREFIX.unpack_from(body)
     if version != MODEL_VERSION:
         raise Damaged(f"context model: version {version} is unknown")
+    if not count:
+        raise Damaged("context model: no layers")
     if entries != TABLE_SIZE:
         raise Damaged(f"context model: a table of {entries} entries, {TABLE_SIZE} expected")
     at = _PREFIX.size + count * _LAYER.size

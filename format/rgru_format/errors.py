@@ -24,7 +24,8 @@ class Damaged(RgruError):  # noqa: N818
 
     Args:
         message: what is wrong, in words.
-        layer: the layer (1-based) that is hit; None for the header or a model file.
+        layer: the first layer (1-based) that cannot be decoded because of it; None for the header
+            or a model file.
         offset: where the faulty structure begins, in bytes from the start of the file.
     """
 

@@ -343,7 +343,8 @@ def _gather(
     height, width, channels = slab.shape
     corner = y * width + x
     index = corner[:, None] + np.array([dy * width + dx for dy, dx in taps])
-    return slab.reshape(height * width, channels)[index].reshape(y.size, len(taps) * channels)
+    patches: Float = slab.reshape(height * width, channels)[index]
+    return patches.reshape(y.size, len(taps) * channels)
 
 
 def _convolve_tile(slab: Float, kernel: Float) -> Float:

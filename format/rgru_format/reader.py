@@ -1,4 +1,4 @@
-"""Push parser: bytes go in as they arrive, events come out (SPEC sections 3 to 7).
+"""Push parser: bytes go in as they arrive, events come out (SPEC sections 3 to 6 and 10).
 
     reader = Reader()
     for chunk in source:

@@ -1,4 +1,4 @@
-"""Putting a file together, and cutting one (SPEC section 7).
+"""Putting a file together, and cutting one (SPEC sections 4 and 10).
 
 The writer adds no information of its own: a file is the header and its elements in a row, so a
 file with fewer layers is a prefix of the one with more.

@@ -1,0 +1,21 @@
+"""What the tests of the format share: small models and files, and ways to read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from rgru_format import ContextModel
+from rgru_format.testing import random_file, random_model
+
+MODEL_ID = b"tiny"
+
+
+@pytest.fixture(scope="session")
+def model() -> ContextModel:
+    return random_model(1, codes=(3, 4, 5), groups=(1, 2, 3), states=4, hidden=5)
+
+
+@pytest.fixture(scope="session")
+def files(model: ContextModel) -> list[bytes]:
+    """Valid files of random sizes, layer counts and boxes."""
+    return [random_file(seed, model, MODEL_ID) for seed in range(12)]

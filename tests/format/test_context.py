@@ -1,0 +1,266 @@
+"""The context model: its file, its bound, and one result whatever runs it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rgru_format import (
+    ContextModel,
+    Damaged,
+    FastEvaluator,
+    InvalidInput,
+    PassWeights,
+    ReferenceEvaluator,
+    sigmoid_table,
+)
+from rgru_format.contextnet import ACCUMULATOR_MAX, TABLE_SIZE
+from rgru_format.evaluate import Codes
+from rgru_format.phases import group_bounds, phase_positions
+from rgru_format.testing import random_codes, random_model
+
+GRIDS = [(1, 1), (1, 2), (2, 1), (1, 9), (9, 1), (3, 3), (5, 8), (7, 5)]
+
+
+def assert_equal_results(model: ContextModel, layers: list[Codes]) -> None:
+    rows, columns = layers[0].shape[:2]
+    plain = ReferenceEvaluator(model, rows, columns)
+    fast = FastEvaluator(model, rows, columns)
+    previous = None
+    for t, codes in enumerate(layers):
+        plain.start_layer(previous)
+        fast.start_layer(previous)
+        for group in range(model.groups[t]):
+            for phase in (0, 1):
+                for everywhere in (False, True):
+                    one = plain.indices(codes, group, phase, everywhere)
+                    other = fast.indices(codes, group, phase, everywhere)
+                    if everywhere and phase == 1:
+                        continue  # no use of it: a pass of phase 1 knows only half of its group
+                    assert one.dtype == other.dtype == np.int16
+                    np.testing.assert_array_equal(one, other)
+        previous = codes
+
+
+@pytest.mark.parametrize("extreme", [False, True])
+@pytest.mark.parametrize("grid", GRIDS)
+def test_fast_path_equals_reference(grid: tuple[int, int], extreme: bool) -> None:
+    model = random_model(5, (3, 4, 7), (1, 2, 3), states=4, hidden=6, extreme=extreme)
+    assert_equal_results(model, random_codes(1, model, *grid))
+    for sign in (-1, 1):
+        shapes = [(*grid, count) for count in model.codes]
+        assert_equal_results(model, [np.full(shape, sign, np.int8) for shape in shapes])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 9), st.integers(1, 9), st.booleans(), st.data())
+def test_fast_path_equals_reference_on_random_models(
+    seed: int, rows: int, columns: int, extreme: bool, data: st.DataObject
+) -> None:
+    codes = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=3))
+    groups = [data.draw(st.integers(1, count)) for count in codes]
+    width = data.draw(st.integers(1, 20))
+    model = random_model(seed, codes, groups, states=width, hidden=21 - width, extreme=extreme)
+    assert_equal_results(model, random_codes(seed, model, rows, columns))
+
+
+def test_extreme_models_use_the_whole_range() -> None:
+    model = random_model(3, (6, 6), (2, 1), states=8, hidden=8, extreme=True)
+    evaluator = ReferenceEvaluator(model, 6, 6)
+    evaluator.start_layer(None)
+    codes = random_codes(0, model, 6, 6)[0]
+    index = evaluator.indices(codes, 1, 1)
+    assert (index.min(), index.max()) == (0, TABLE_SIZE - 1)
+
+
+def test_tiles_do_not_show() -> None:
+    """A grid of several tiles in both directions, odd sizes."""
+    model = random_model(8, (2, 3), (1, 2), states=3, hidden=3, extreme=True)
+    assert_equal_results(model, random_codes(2, model, 67, 141))
+
+
+PROGRAM = """
+import hashlib, sys
+sys.path[:0] = {path!r}
+from rgru_format import FastEvaluator
+from rgru_format.testing import random_codes, random_model
+digest = hashlib.sha256()
+for extreme in (False, True):
+    model = random_model(11, (96, 64), (1, 2), states=48, hidden=64, extreme=extreme)
+    first, second = random_codes(4, model, 24, 31)
+    evaluator = FastEvaluator(model, 24, 31)
+    evaluator.start_layer(None)
+    digest.update(evaluator.indices(first, 0, 1).tobytes())
+    evaluator.start_layer(first)
+    for group in (0, 1):
+        for phase in (0, 1):
+            digest.update(evaluator.indices(second, group, phase).tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_the_number_of_threads_does_not_matter() -> None:
+    digests = set()
+    for threads in ("1", "2", "3"):
+        names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM.format(path=[p for p in sys.path if p])],
+            env={**os.environ, **dict.fromkeys(names, threads)},
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        digests.add(done.stdout.strip())
+    digest = hashlib.sha256()
+    for extreme in (False, True):
+        model = random_model(11, (96, 64), (1, 2), states=48, hidden=64, extreme=extreme)
+        first, second = random_codes(4, model, 24, 31)
+        evaluator = ReferenceEvaluator(model, 24, 31)
+        evaluator.start_layer(None)
+        digest.update(evaluator.indices(first, 0, 1).tobytes())
+        evaluator.start_layer(first)
+        for group in (0, 1):
+            for phase in (0, 1):
+                digest.update(evaluator.indices(second, group, phase).tobytes())
+    assert digests == {digest.hexdigest()}
+
+
+def test_only_known_codes_are_looked_at(model: ContextModel) -> None:
+    codes = random_codes(1, model, 5, 6)[2].copy()
+    other = codes.copy()
+    start, stop = group_bounds(5, 3)[1]
+    later = phase_positions(5, 6, 1)
+    other.reshape(-1, 5)[later, start:] *= -1  # own group in phase 1, and all later groups
+    other[..., stop:] *= -1
+    for kind in (FastEvaluator, ReferenceEvaluator):
+        evaluator = kind(model, 5, 6)
+        evaluator.start_layer(None)
+        evaluator.start_layer(random_codes(1, model, 5, 6)[0])
+        evaluator.start_layer(random_codes(1, model, 5, 6)[1])
+        one = evaluator.indices(codes, 1, 1)
+        np.testing.assert_array_equal(one, evaluator.indices(other, 1, 1))
+
+
+@pytest.mark.parametrize("extreme", [False, True])
+def test_models_come_back_from_their_bytes(extreme: bool) -> None:
+    model = random_model(2, (3, 4, 5), (1, 2, 3), extreme=extreme)
+    data = model.to_bytes()
+    again = ContextModel.from_bytes(data)
+    assert again.to_bytes() == data
+    assert (again.codes, again.groups) == ((3, 4, 5), (1, 2, 3))
+    assert (again.states, again.hidden) == (4, 5)
+    assert again.digest() == hashlib.sha256(data).digest()
+
+
+def test_damaged_models_are_refused() -> None:
+    data = random_model(2).to_bytes()
+    for size in range(0, len(data), 97):
+        with pytest.raises(Damaged, match="context model"):
+            ContextModel.from_bytes(data[:size])
+    for bit in range(0, 8 * len(data), 131):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(Damaged, match="context model"):
+            ContextModel.from_bytes(bytes(flipped))
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "word"),
+    [
+        (8, b"\x02", "version"),
+        (9, b"\x00", "layers"),
+        (9, b"\xff", "too early|codes|groups"),
+        (10, b"\x00\x00", "state channels"),
+        (10, b"\xff\xff", "state channels"),
+        (12, b"\x00\x00", "hidden channels"),
+        (14, b"\x00\x00", "table"),
+        (16, b"\x00\x00", "codes"),
+        (16, b"\x00\x04", "too early"),
+        (18, b"\x00\x00", "groups"),
+        (18, b"\x09\x00", "groups"),
+        (24, b"\x00\x00", "probability of 0"),
+        (24, b"\x09\x00", "decrease"),
+    ],
+)
+def test_bad_fields_of_a_model_are_refused(at: int, value: bytes, word: str) -> None:
+    body = bytearray(random_model(2).to_bytes()[:-4])
+    body[at : at + len(value)] = value
+    data = bytes(body) + zlib.crc32(body).to_bytes(4, "little")
+    with pytest.raises(Damaged, match=word):
+        ContextModel.from_bytes(data)
+
+
+def test_left_over_bytes_of_a_model_are_refused() -> None:
+    body = random_model(2).to_bytes()[:-4] + b"\0"
+    with pytest.raises(Damaged, match="left over"):
+        ContextModel.from_bytes(body + zlib.crc32(body).to_bytes(4, "little"))
+
+
+def raised(weights: PassWeights, name: str) -> PassWeights:
+    """Return weights with the bias of a sum raised in magnitude by one."""
+    bias = getattr(weights, name).copy()
+    bias[0] += np.sign(bias[0]) or 1
+    return dataclasses.replace(weights, **{name: bias})
+
+
+@pytest.mark.parametrize("name", ["v", "w", "r"])
+def test_a_sum_that_could_leave_the_exact_range_is_refused(name: str) -> None:
+    model = random_model(3, (4,), (2,), states=3, hidden=3, extreme=True)
+    layer = model.layers[0]
+    first, second = layer.passes[0], layer.passes[1]
+    changed = dataclasses.replace(layer, passes=(first, (second[0], raised(second[1], name))))
+    with pytest.raises(
+        InvalidInput, match=rf"layer 1, sum .*group 1, phase 1.*{ACCUMULATOR_MAX + 1}"
+    ):
+        ContextModel((changed,), model.table)
+
+
+def test_the_sum_of_the_state_is_bounded_too() -> None:
+    model = random_model(3, (4,), (2,), states=3, hidden=3, extreme=True)
+    bias = model.layers[0].a.copy()
+    bias[0] += np.sign(bias[0])
+    with pytest.raises(InvalidInput, match=r"sum A \+ B"):
+        ContextModel((dataclasses.replace(model.layers[0], a=bias),), model.table)
+
+
+def test_wrong_shapes_are_refused(model: ContextModel) -> None:
+    layer = model.layers[0]
+    wrong = dataclasses.replace(layer, a=layer.a[:-1])
+    with pytest.raises(InvalidInput, match="a must be int32"):
+        ContextModel((wrong,), model.table)
+    with pytest.raises(InvalidInput, match="layers"):
+        ContextModel((), model.table)
+    with pytest.raises(InvalidInput, match="table"):
+        ContextModel(model.layers, model.table[1:])
+
+
+def test_the_usual_table() -> None:
+    table = sigmoid_table()
+    assert table.shape == (353,)
+    assert (table[0], table[176], table[352]) == (1, 32768, 65535)
+    assert (np.diff(table.astype(int)) >= 0).all()
+    assert (table.astype(int) + table[::-1].astype(int) == 65536).all()
+    assert hashlib.sha256(table.astype("<u2").tobytes()).hexdigest() == (
+        "8a56f9186636316ade60eb269429d69add42cfb168f7a4df63e5abb756e1b0ef"
+    )
+
+
+def test_groups_are_even_parts_larger_ones_first() -> None:
+    assert group_bounds(10, 4) == [(0, 3), (3, 6), (6, 8), (8, 10)]
+    assert group_bounds(4, 1) == [(0, 4)]
+    assert group_bounds(3, 3) == [(0, 1), (1, 2), (2, 3)]
+
+
+def test_phases_are_a_checkerboard_in_raster_order() -> None:
+    assert phase_positions(2, 3, 0).tolist() == [0, 2, 4]
+    assert phase_positions(2, 3, 1).tolist() == [1, 3, 5]
+    assert phase_positions(1, 1, 1).tolist() == []
