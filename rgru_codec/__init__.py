@@ -1,1 +1,66 @@
-"""rgru: a learned, progressive image codec."""
+"""rgru: a learned, progressive image codec.
+
+    import rgru_codec
+    data = rgru_codec.compress(image, msssim=0.95)
+    image = rgru_codec.decompress(data)
+
+Importing this package loads nothing heavy: its parts are loaded when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rgru_codec.api import Info as Info
+    from rgru_codec.api import LayerInfo as LayerInfo
+    from rgru_codec.api import compress as compress
+    from rgru_codec.api import decompress as decompress
+    from rgru_codec.api import info as info
+    from rgru_codec.models import Model as Model
+    from rgru_codec.models import default_model as default_model
+    from rgru_codec.progressive import Decoder as Decoder
+    from rgru_codec.progressive import Stage as Stage
+    from rgru_codec.progressive import aiter_pictures as aiter_pictures
+    from rgru_codec.progressive import iter_pictures as iter_pictures
+    from rgru_format import Damaged as Damaged
+    from rgru_format import InvalidInput as InvalidInput
+    from rgru_format import LimitExceeded as LimitExceeded
+    from rgru_format import Limits as Limits
+    from rgru_format import ModelMissing as ModelMissing
+    from rgru_format import NotRgru as NotRgru
+    from rgru_format import RgruError as RgruError
+    from rgru_format import UnsupportedVersion as UnsupportedVersion
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "rgru_codec.api": ("Info", "LayerInfo", "compress", "decompress", "info"),
+    "rgru_codec.models": ("Model", "default_model"),
+    "rgru_codec.progressive": ("Decoder", "Stage", "aiter_pictures", "iter_pictures"),
+    "rgru_format": (
+        "Damaged",
+        "InvalidInput",
+        "LimitExceeded",
+        "Limits",
+        "ModelMissing",
+        "NotRgru",
+        "RgruError",
+        "UnsupportedVersion",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_HOME_OF, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    """Load the home of a public name when it is first asked for."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

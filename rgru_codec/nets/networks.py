@@ -65,6 +65,20 @@ class Stack(keras.layers.Layer):
                 shapes += [(scale, spec.depth)] * block.states
         return shapes
 
+    def reach(self, scale: float = 1.0) -> int:
+        """How far in pixels an output depends on inputs and states around it, in one step."""
+        total = 0.0
+        for spec in self.specs:
+            if spec.kind in ("conv", "rnn"):
+                # With a stride, padding may be uneven: count the whole kernel.
+                total += scale * ((spec.kernel - 1) // 2 if spec.stride == 1 else spec.kernel - 1)
+            elif spec.kind == "residual":
+                total += scale * 2 * ((spec.kernel - 1) // 2)
+            scale *= spec.scale
+            if spec.kind == "rnn":  # the gates' reach, and on top of it the candidate's
+                total += scale * 2 * (spec.hidden // 2)
+        return math.ceil(total)
+
     @property
     def scale(self) -> float:
         """Product of the layers' scales."""
@@ -110,7 +124,8 @@ class Binarizer(keras.layers.Layer):
     """B: a 1x1 convolution with tanh, then -1 or +1 (arXiv 1511.06085, section 3.2).
 
     In training the step is b = x + ε with E[b] = x if ``noise`` is 1, deterministic if 0; the
-    gradient passes unchanged. Zero maps to +1.
+    gradient passes unchanged. Zero maps to +1. ``hardness`` below 1 (in training) mixes the codes
+    with x itself, so that the networks around find each other before codes are binary.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -118,6 +133,9 @@ class Binarizer(keras.layers.Layer):
         depth = max(config.codes)
         paired = config.threshold > 0
         self.noise = config.binarizer_noise
+        self.hardness = self.add_weight(
+            shape=(), initializer="ones", trainable=False, name="hardness"
+        )
         self.conv = keras.layers.Conv2D(
             depth,
             1,
@@ -133,6 +151,8 @@ class Binarizer(keras.layers.Layer):
             codes = tf.where(x >= self.noise * (2.0 * tf.random.uniform(tf.shape(x)) - 1.0), 1.0, -1.0)
         else:
             codes = tf.where(x < 0.0, -1.0, 1.0)
+        if training:
+            codes = x + self.hardness * (codes - x)
         return x + tf.stop_gradient(codes - x)
 
 

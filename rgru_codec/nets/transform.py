@@ -19,6 +19,16 @@ _COLOUR = np.array(
 )
 _CHROMA_SHARE = 0.25
 """Share of the basis functions that go to the two colour differences together."""
+_CHROMA_GAIN = 2.0
+
+
+def _functions(size: int, count: int) -> list[tuple[int, int, int]]:
+    """(colour, vertical, horizontal frequency) of the basis functions, lowest first per colour."""
+    grid = [(u, v) for u in range(size) for v in range(size)]
+    order = sorted(grid, key=lambda f: f[0] ** 2 + f[1] ** 2)
+    chroma = min(round(count * _CHROMA_SHARE / 2), size * size)
+    shares = [min(count - 2 * chroma, size * size), chroma, chroma]
+    return [(c, u, v) for c, share in enumerate(shares) for u, v in order[:share]]
 
 
 def dct_basis(size: int, count: int) -> NDArray[np.float64]:
@@ -30,25 +40,30 @@ def dct_basis(size: int, count: int) -> NDArray[np.float64]:
     k = np.arange(size)
     waves = np.sqrt(2.0 / size) * np.cos(np.pi * (k[None, :] + 0.5) * k[:, None] / size)
     waves[0] /= np.sqrt(2.0)
-    order = sorted(((u, v) for u in range(size) for v in range(size)), key=lambda f: f[0] ** 2 + f[1] ** 2)
-    chroma = min(round(count * _CHROMA_SHARE / 2), size * size)
-    shares = [min(count - 2 * chroma, size * size), chroma, chroma]
     functions = [
         np.einsum("y,x,c->yxc", waves[u], waves[v], _COLOUR[colour])
-        for colour, share in enumerate(shares)
-        for u, v in order[:share]
+        for colour, u, v in _functions(size, count)
     ]
     basis = np.zeros((size, size, 3, count))
     basis[..., : len(functions)] = np.stack(functions, axis=-1)
     return basis
 
 
-def analysis_kernel(size: int, count: int) -> NDArray[np.float32]:
-    """Kernel (size, size, 3, count) of a convolution with stride ``size``: the transform.
+def whitening(size: int, count: int) -> NDArray[np.float64]:
+    """(count,) factors that bring the transform of photos to about unit variance.
 
-    Scaled by 1/size so that outputs have about the range of the picture.
+    Amplitudes of photos fall with frequency, roughly as (1 + f)^-1.5, and chroma is weaker than
+    luma. Without this the network sees hardly anything but block means.
     """
-    return (dct_basis(size, count) / size).astype(np.float32)
+    factors = np.ones(count)
+    for i, (colour, u, v) in enumerate(_functions(size, count)):
+        factors[i] = 2.5 * (1.0 + np.hypot(u, v)) ** 1.5 * (_CHROMA_GAIN if colour else 1.0)
+    return factors
+
+
+def analysis_kernel(size: int, count: int) -> NDArray[np.float32]:
+    """Kernel (size, size, 3, count) of a convolution with stride ``size``: transform, whitened."""
+    return (dct_basis(size, count) / size * whitening(size, count)).astype(np.float32)
 
 
 def synthesis_kernel(kernel: int, size: int, count: int) -> NDArray[np.float32]:
@@ -56,7 +71,7 @@ def synthesis_kernel(kernel: int, size: int, count: int) -> NDArray[np.float32]:
 
     Only the middle tap is used; the others start at zero.
     """
-    inverse = dct_basis(size, count).reshape(3 * size * size, count).T * size
+    scaled = dct_basis(size, count) * size / whitening(size, count)
     weights = np.zeros((kernel, kernel, count, 3 * size * size), np.float32)
-    weights[kernel // 2, kernel // 2] = inverse
+    weights[kernel // 2, kernel // 2] = scaled.reshape(3 * size * size, count).T
     return weights

@@ -1,4 +1,9 @@
-"""``rgru-train``: train, resume, export."""
+"""Train the networks, resume a run, export a model package.
+
+    rgru-train --config train/configs/compact.toml --data photos/ --out runs/first
+    rgru-train --config train/configs/compact.toml --data photos/ --out runs/first --resume
+    rgru-train export runs/first --out models/
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,9 @@ from rgru_format import RgruError
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="rgru-train", description=__doc__)
+    top = argparse.ArgumentParser(
+        prog="rgru-train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     top.add_argument("--config", type=Path, help="TOML file, for example train/configs/compact.toml")
     top.add_argument("--data", type=Path, help="folder with photos (searched recursively)")
     top.add_argument("--out", type=Path, help="folder of the run")
@@ -26,14 +33,37 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    options = parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    exporting = arguments[:1] == ["export"]
+    options = export_parser().parse_args(arguments[1:]) if exporting else parser().parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        _train(options)
+        _export(options) if exporting else _train(options)
     except RgruError as error:
         print(f"rgru-train: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def export_parser() -> argparse.ArgumentParser:
+    """The command line of ``rgru-train export``."""
+    top = argparse.ArgumentParser(prog="rgru-train export", description="Write a model package.")
+    top.add_argument("run", type=Path, help="folder of the run")
+    top.add_argument("--out", type=Path, default=Path("models"), help="where packages go")
+    top.add_argument("--name", default="compact", help="name in model.json")
+    return top
+
+
+def _export(options: argparse.Namespace) -> None:
+    from rgru_train.config import RunConfig
+    from rgru_train.export import export
+    from rgru_train.loop import Trainer
+
+    config = RunConfig.from_json((options.run / "config.json").read_text())
+    trainer = Trainer(config, options.run)
+    trainer.restore()
+    trainer.use_averages()
+    print(export(trainer.model, options.name, options.out))
 
 
 def _train(options: argparse.Namespace) -> None:

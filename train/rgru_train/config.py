@@ -45,6 +45,8 @@ class TrainingConfig:
     colour_weight: tuple[float, float] = (1.0, 0.1)
     """Weight of the colour error at the start and after ``colour_steps`` (``ms_ssim`` only)."""
     colour_steps: int = 3000
+    soft_steps: int = 0
+    """Steps over which codes turn from continuous to binary."""
     curriculum: tuple[tuple[int, int], ...] = ()
     """Pairs (step, iterations): how many iterations are trained from a step on."""
     average: float = 0.999
@@ -75,6 +77,10 @@ class TrainingConfig:
         """Weight of the colour error at a step, linear between its two ends."""
         first, last = self.colour_weight
         return first + (last - first) * min(step / max(self.colour_steps, 1), 1.0)
+
+    def hardness_at(self, step: int) -> float:
+        """Share of the binary value in the codes of a step, 0 to 1."""
+        return min(step / self.soft_steps, 1.0) if self.soft_steps else 1.0
 
     def iterations_at(self, step: int, most: int) -> int:
         """How many of ``most`` iterations step ``step`` trains."""
@@ -114,6 +120,11 @@ class RunConfig:
         if training.get("targets") and len(training["targets"]) != network.iterations:
             raise InvalidInput("[training] targets needs one entry for each iteration")
         return cls(network, TrainingConfig(**training))
+
+    @classmethod
+    def from_json(cls, text: str) -> RunConfig:
+        """Read what :meth:`as_json` wrote."""
+        return cls.from_tables(json.loads(text))
 
     def as_json(self) -> str:
         """The whole description, in an order that does not change."""

@@ -75,7 +75,7 @@ class RateControl:
 
     def __init__(self, targets: tuple[float, ...]) -> None:
         self.wanted = np.diff(np.array([0.0, *targets]))
-        self.log_multipliers = np.log(0.3 / self.wanted)
+        self.log_multipliers = np.log(0.1 / self.wanted)
         self.mean_rates = self.wanted.copy()
 
     def multipliers(self) -> NDArray[np.float32]:
@@ -156,6 +156,7 @@ class Trainer:
         training = self.config.training
         iterations = training.iterations_at(self.step, self.config.network.iterations)
         self.optimizer.learning_rate = training.rate_at(self.step)
+        self.model.codec.binarizer.hardness.assign(training.hardness_at(self.step))
         count = self.config.network.iterations
         multipliers = self.control.multipliers() if self.control else np.zeros(count, np.float32)
         loss, distortion, rate, norm = self._compiled(iterations)(

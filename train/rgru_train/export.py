@@ -1,0 +1,193 @@
+"""From a trained network to a model package that the runtime reads (``rgru_codec.models``)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from rgru_codec.models import Model as Package
+from rgru_codec.models import package_id
+from rgru_codec.nets.context import ACCUMULATOR_SCALE, WEIGHT_MAX, WEIGHT_SCALE, ContextModel
+from rgru_codec.nets.networks import Codec, Stack
+from rgru_codec.runtime.litert import Network
+from rgru_format import ContextModel as IntegerContextModel
+from rgru_format import InvalidInput, LayerWeights, PassWeights, sigmoid_table
+from rgru_train.loop import Model
+
+Shapes = list[tuple[int, int]]
+
+
+def export(model: Model, name: str, folder: Path) -> Path:
+    """Write the package of a model under ``folder``; returns the package's own folder.
+
+    Raises:
+        InvalidInput: residual scaling (its gain network has no place in a package yet), or a
+            context model whose sums could leave the exact range.
+    """
+    codec = model.codec
+    if codec.gain is not None:
+        raise InvalidInput("export knows one_shot and additive reconstruction only")
+    writing = folder / "writing"
+    shutil.rmtree(writing, ignore_errors=True)
+    writing.mkdir(parents=True)
+    shapes = step_shapes(codec)
+    for step, function in _functions(codec).items():
+        (writing / f"{step}.tflite").write_bytes(_convert(function, shapes[step]["inputs"]))
+    (writing / "context.bin").write_bytes(integers(model.context).to_bytes())
+    (writing / "model.json").write_text(json.dumps(_description(model, name, shapes), indent=1))
+    final = folder / package_id(writing).hex()
+    shutil.rmtree(final, ignore_errors=True)
+    writing.replace(final)
+    check(codec, Package.load(final))
+    return final
+
+
+def _description(model: Model, name: str, shapes: dict[str, Any]) -> dict[str, Any]:
+    config = model.config.network
+    return {
+        "name": name,
+        "reconstruction": config.reconstruction,
+        "codes": list(config.codes),
+        "gains": [float(g) for g in np.exp(model.codec.log_gains.numpy())],
+        "stride": model.codec.stride,
+        "steps": shapes,
+        "config": json.loads(model.config.as_json()),
+    }
+
+
+def step_shapes(codec: Codec) -> dict[str, Any]:
+    """Inputs, outputs and reach of the three networks, as ``model.json`` holds them."""
+    encoder = _integral(codec.encoder.state_shapes())
+    decoder = _integral(codec.decoder.state_shapes(codec.encoder.scale))
+    codes = (codec.stride, max(codec.config.codes))
+    scale = codec.encoder.scale * codec.decoder.scale
+    features = (round(scale), _depth(codec.decoder))
+    return {
+        "encoder": {
+            "inputs": [(1, 3), *encoder],
+            "outputs": [codes, *encoder],
+            "reach": codec.encoder.reach(),
+        },
+        "decoder": {
+            "inputs": [codes, *decoder],
+            "outputs": [features, *decoder],
+            "reach": codec.decoder.reach(codec.encoder.scale),
+        },
+        "head": {"inputs": [features], "outputs": [(1, 3)], "reach": codec.head.reach(scale)},
+    }
+
+
+def _integral(shapes: list[tuple[float, int]]) -> Shapes:
+    return [(round(scale), depth) for scale, depth in shapes]
+
+
+def _depth(stack: Stack) -> int:
+    """Channels of the last output of a stack."""
+    depth = 0
+    for spec in stack.specs:
+        if spec.kind == "depth_to_space":
+            depth //= spec.factor**2
+        elif spec.kind == "space_to_depth":
+            depth *= spec.factor**2
+        else:
+            depth = spec.depth
+    return depth
+
+
+def _functions(codec: Codec) -> dict[str, Callable[..., Any]]:
+    def encoder(a_input: tf.Tensor, *states: tf.Tensor) -> Any:
+        features, updated = codec.encoder(a_input, list(states))
+        return codec.binarizer(features), *updated
+
+    def decoder(a_input: tf.Tensor, *states: tf.Tensor) -> Any:
+        features, updated = codec.decoder(a_input, list(states))
+        return tf.identity(features), *updated
+
+    def head(a_input: tf.Tensor) -> Any:
+        return (codec.head(a_input, [])[0],)
+
+    return {"encoder": encoder, "decoder": decoder, "head": head}
+
+
+def _convert(function: Callable[..., Any], inputs: Sequence[tuple[int, int]]) -> bytes:
+    """LiteRT with dynamic height and width; weights in float16, arithmetic in float32."""
+    specs = [tf.TensorSpec((1, None, None, depth), tf.float32) for _, depth in inputs]
+    holder = tf.Module()
+    holder.function = tf.function(function, input_signature=specs)
+    concrete = holder.function.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], holder)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    return bytes(converter.convert())
+
+
+def integers(context: ContextModel) -> IntegerContextModel:
+    """The context model's weights as the integers that SPEC.md defines."""
+    layers = []
+    for layer in context.layers_of_codes:
+        passes = tuple((_pass(first), _pass(second)) for first, second in layer.passes)
+        weights = LayerWeights(
+            U=_weights(layer.u.kernel),
+            passes=passes,
+            A=_weights(layer.a.kernel),
+            B=_weights(layer.b.kernel)[0, 0],
+            a=_biases(layer.a.bias),
+        )
+        layers.append(weights)
+    return IntegerContextModel(tuple(layers), sigmoid_table())
+
+
+def _pass(one: Any) -> PassWeights:
+    hidden = one.w.kernel.shape[-1]
+    none = np.zeros((3, 3, 0, hidden), np.int16)
+    return PassWeights(
+        V=none if one.v is None else _weights(one.v.kernel),
+        v=_biases(one.v_bias if one.v is None else one.v.bias),
+        W=_weights(one.w.kernel)[0, 0],
+        w=_biases(one.w.bias),
+        R=_weights(one.o.kernel)[0, 0],
+        r=_biases(one.o.bias),
+    )
+
+
+def _weights(variable: Any) -> NDArray[np.int16]:
+    clipped = np.clip(variable.numpy(), -WEIGHT_MAX, WEIGHT_MAX)
+    return np.floor(clipped * np.float32(WEIGHT_SCALE) + 0.5).astype(np.int16)
+
+
+def _biases(variable: Any) -> NDArray[np.int32]:
+    return np.floor(variable.numpy() * np.float32(ACCUMULATOR_SCALE) + 0.5).astype(np.int32)
+
+
+def check(codec: Codec, package: Package, tolerance: float = 0.02) -> float:
+    """Run both sides on random inputs and return the largest difference (network units).
+
+    Weights are rounded to float16 in the package, hence the tolerance.
+
+    Raises:
+        InvalidInput: they differ by more than ``tolerance``.
+    """
+    rng = np.random.default_rng(0)
+    height, width = 5 * codec.stride, 7 * codec.stride
+    worst = 0.0
+    for step, function in _functions(codec).items():
+        network = Network(package, step, threads=1)
+        inputs = [
+            rng.uniform(-0.5, 0.5, (1, height // s, width // s, c)).astype(np.float32)
+            for s, c in network.shape.inputs
+        ]
+        expected = [output.numpy() for output in function(*map(tf.constant, inputs))]
+        if step == "encoder":  # codes are signs: compare the states, not what lies near zero
+            expected[0] = network.run(inputs, height, width)[0]
+        for found, wanted in zip(network.run(inputs, height, width), expected, strict=True):
+            worst = max(worst, float(np.abs(found - wanted).max()))
+    if worst > tolerance:
+        raise InvalidInput(f"{package.folder}: differs from TensorFlow by {worst:.3g}")
+    return worst
