@@ -47,6 +47,7 @@ GROUPS = {
     "ssim": ("ssim",),
     "ssimulacra2": ("ssimulacra2",),
 }
+SMALLEST = {"ssim": WINDOW, "ssimulacra2": 8}  # shorter sides have no value
 DEFAULT_METRICS = ("msssim", "psnr", "ssim")
 
 
@@ -219,7 +220,7 @@ class Judge:
     def _ssim(self, decoded: Image) -> dict[str, float]:
         from skimage.metrics import structural_similarity
 
-        if min(self.samples.shape[:2]) < WINDOW:
+        if min(self.source.size) < SMALLEST["ssim"]:
             return {}
         value = structural_similarity(  # these arguments match tf.image.ssim, the defaults do not
             self.samples,
@@ -235,7 +236,7 @@ class Judge:
     def _ssimulacra2(self, decoded: Image) -> dict[str, float]:
         from ssimulacra2 import compute_ssimulacra2  # type: ignore[import-untyped]
 
-        if min(self.source.size) < 8:  # the metric is not defined below 8 pixels
+        if min(self.source.size) < SMALLEST["ssimulacra2"]:
             return {}
         files = [io.BytesIO(), io.BytesIO()]
         for image, file in zip((self.source, decoded), files, strict=True):
@@ -258,6 +259,11 @@ def parse_metrics(text: str) -> tuple[str, ...]:
         if name not in GROUPS:
             raise EvalError(f"no metric '{name}'; there are: {', '.join(GROUPS)}, or 'all'")
     return tuple(g for g in GROUPS if g in names or g == "msssim")
+
+
+def metric_names(groups: Sequence[str], side: int) -> set[str]:
+    """Return the metrics of these groups that a picture with this shorter side can have."""
+    return {n for g in groups for n in GROUPS[g] if side >= SMALLEST.get(n, 1)}
 
 
 def check_metrics(wanted: Sequence[str]) -> None:

@@ -1,0 +1,165 @@
+"""The results file: one JSON file with a row for each picture, codec and setting.
+
+The file is a JSON Table Schema with more beside it, so that the rows open as a table with types,
+``pandas.read_json("kodak.json", orient="table")``, and yet everything that defines them (versions,
+machine, commands, model id, what was skipped) cannot be lost from beside them, as it is with CSV.
+Rows stand one a line, so that changes can be read in version control. It is written to a new
+name and renamed, so that there is a whole file at any moment.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rgru_eval.pictures import EvalError
+
+FORMAT = "rgru-eval results"
+VERSION = 1
+
+# name, type, meaning: the columns of a row, in order
+COLUMNS = (
+    ("kind", "string", "file: a whole file; prefix: one file cut after so many bytes"),
+    ("set", "string", "set of pictures"),
+    ("image", "string", "picture"),
+    ("codec", "string", "codec spec, key of metadata.codecs"),
+    ("setting", "number", "setting of the codec that made the file"),
+    ("bytes", "integer", "size of the whole file, or bytes received of it"),
+    ("bpp", "number", "8 * bytes / pixels"),
+    ("msssim_rgb", "number", "see metadata.metrics"),
+    ("msssim_luma", "number", "see metadata.metrics"),
+    ("psnr", "number", "see metadata.metrics"),
+    ("ssim", "number", "see metadata.metrics"),
+    ("ssimulacra2", "number", "see metadata.metrics"),
+    ("encode_s", "number", "seconds to encode, one thread"),
+    ("decode_s", "number", "seconds to decode, one thread"),
+)
+NAMES = tuple(name for name, _, _ in COLUMNS)
+METRICS = ("msssim_rgb", "msssim_luma", "psnr", "ssim", "ssimulacra2")
+_DIGITS = {"bpp": 6, "msssim_rgb": 6, "msssim_luma": 6, "psnr": 3, "ssim": 5, "ssimulacra2": 3}
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Results:
+    """Rows and what defines them. ``metadata`` has codecs, images, skipped and more by name."""
+
+    metadata: dict[str, Any] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for key, empty in (("codecs", {}), ("images", []), ("skipped", []), ("commands", [])):
+            self.metadata.setdefault(key, empty)
+
+    @property
+    def sets(self) -> list[str]:
+        """Names of the sets, in order."""
+        return list(dict.fromkeys(image["set"] for image in self.metadata["images"]))
+
+    def label(self, codec: str) -> str:
+        """Name of a codec for people."""
+        return str(self.metadata["codecs"].get(codec, {}).get("label", codec))
+
+    def drop(self, *, codec: str | None = None, image: tuple[str, str] | None = None) -> int:
+        """Remove the rows of a codec or of a picture (set, name); return how many."""
+        before = len(self.rows)
+        self.rows = [
+            r
+            for r in self.rows
+            if not (
+                (codec is None or r["codec"] == codec)
+                and (image is None or (r["set"], r["image"]) == image)
+            )
+        ]
+        return before - len(self.rows)
+
+    def save(self, path: Path) -> None:
+        """Write the file in one move: readers and interruptions never see half of it."""
+        order = {name: place for place, name in enumerate(self.metadata["codecs"])}
+        self.rows.sort(
+            key=lambda r: (r["set"], r["image"], order.get(r["codec"], 99), r["kind"], r["bytes"])
+        )
+        new = path.with_name(path.name + ".new")
+        new.write_text(self.to_json(), "utf-8")
+        os.replace(new, path)
+
+    def to_json(self) -> str:
+        """Return the file's text."""
+        fields = [{"name": n, "type": t, "description": d} for n, t, d in COLUMNS]
+        head = {"format": FORMAT, "version": VERSION, "metadata": self.metadata}
+        text = json.dumps(head | {"schema": {"fields": fields}}, indent=1, ensure_ascii=False)
+        lines = [json.dumps([_plain(n, row.get(n)) for n in NAMES]) for row in self.rows]
+        return text[:-2] + ',\n "data": [\n' + ",\n".join(lines) + "\n ]\n}\n"
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Round numbers to the digits that mean something; what is not finite becomes null."""
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        return None
+    digits = _DIGITS.get(name)
+    return float(f"{value:.4g}") if digits is None else round(value, digits)
+
+
+def load_results(path: Path) -> Results:
+    """Read a results file; raises EvalError for other files and other versions."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise EvalError(f"{path}: no such results file; make one with 'rgru-eval run'") from None
+    except (OSError, ValueError) as error:
+        raise EvalError(f"{path}: not a results file of rgru-eval ({error})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise EvalError(f"{path}: not a results file of rgru-eval")
+    if content.get("version") != VERSION:
+        raise EvalError(
+            f"{path}: results of version {content.get('version')}, this rgru-eval reads version"
+            f" {VERSION}; run it again, or use the rgru-eval that wrote it"
+        )
+    try:
+        names = [f["name"] for f in content["schema"]["fields"]]
+        rows = [dict(zip(names, values, strict=True)) for values in content["data"]]
+        if not set(NAMES) <= set(names):
+            raise ValueError(f"columns missing: {sorted(set(NAMES) - set(names))}")
+        return Results(content["metadata"], rows)
+    except (KeyError, TypeError, ValueError) as error:
+        raise EvalError(f"{path}: the results file is damaged ({error!r})") from error
+
+
+def merge(parts: Sequence[Results]) -> Results:
+    """Join results of the same pictures, measured in several runs, into one.
+
+    A codec found in several parts is taken from the last one. Raises EvalError when two
+    parts mean different pixels by one name.
+    """
+    whole = Results(json.loads(json.dumps(parts[0].metadata)), list(parts[0].rows))
+    known = {(i["set"], i["name"]): i for i in whole.metadata["images"]}
+    for part in parts[1:]:
+        for image in part.metadata["images"]:
+            key = (image["set"], image["name"])
+            if known.setdefault(key, image)["sha256"] != image["sha256"]:
+                raise EvalError(f"{'/'.join(key)}: the results to be joined differ in its pixels")
+        for codec, about in part.metadata["codecs"].items():
+            whole.drop(codec=codec)
+            whole.metadata["codecs"][codec] = about
+        whole.rows += part.rows
+        for name in ("skipped", "commands"):
+            whole.metadata[name] += [x for x in part.metadata[name] if x not in whole.metadata[name]]
+    whole.metadata["images"] = list(known.values())
+    return whole
+
+
+def curve_rows(rows: Iterable[Row], kind: str, set_name: str | None, codec: str) -> list[Row]:
+    """Select rows of one kind and codec, of one set or (None) of all."""
+    return [
+        r
+        for r in rows
+        if r["kind"] == kind and r["codec"] == codec and set_name in (None, r["set"])
+    ]
