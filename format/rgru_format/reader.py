@@ -163,6 +163,7 @@ class Reader:
         present = len(self._buffer)
         if self.header is None:
             if present < len(SIGNATURE):
+                check_signature(bytes(self._buffer))
                 raise NotRgru(f"not a .rgru file: it ends after {present} bytes")
             raise Damaged(f"the file ends inside the header, after {present} bytes", offset=0)
         return Ending(
@@ -185,7 +186,8 @@ class Reader:
         return self._next_element()
 
     def _next_header(self) -> HeaderRead | None:
-        check_signature(bytes(self._buffer[: len(SIGNATURE)]))
+        if len(self._buffer) >= len(SIGNATURE):  # all of it, so that pieces do not change words
+            check_signature(bytes(self._buffer[: len(SIGNATURE)]))
         if len(self._buffer) < HEADER_SIZE:
             self._wanted = HEADER_SIZE
             return None
@@ -252,7 +254,7 @@ class Reader:
 
     def _layer_of(self, kind: int) -> int:
         """Layer to which an element of this kind would belong at this place."""
-        return self.layer + (kind == KIND_LAYER)
+        return max(self.layer + (kind == KIND_LAYER), 1)
 
     def _damaged(self, message: str) -> Damaged:
         kind = self._buffer[self._position] & 3

@@ -6,6 +6,7 @@ import tracemalloc
 import zlib
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -92,6 +93,6 @@ def test_a_bomb_is_not_inflated() -> None:
 @pytest.mark.parametrize(
     "plane", [np.zeros((2, 2, 1), np.uint8), np.zeros((2, 2), np.int16), np.zeros((0, 2), np.uint8)]
 )
-def test_other_arrays_are_refused(plane: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_other_arrays_are_refused(plane: npt.NDArray[np.uint8]) -> None:
     with pytest.raises(InvalidInput, match="alpha must be"):
         encode_alpha(plane)

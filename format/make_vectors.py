@@ -1,0 +1,327 @@
+"""Write conformance vectors, or random valid files for testing other programs.
+
+    python format/make_vectors.py                             # adds vectors that are missing
+    python format/make_vectors.py --random 100 --seed 7 --out /tmp/files
+
+Files under format/vectors are never edited or replaced, only added: the script leaves existing
+ones alone and appends new ones to SHA256SUMS. SPEC section 12 describes the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rgru_format import (
+    Box,
+    CodesEncoder,
+    ContextModel,
+    Header,
+    encode_alpha,
+    pack_box,
+    pack_group,
+    read_file,
+    write_file,
+)
+from rgru_format.container import crc16, pack_element, pack_head
+from rgru_format.testing import encode_file, random_codes, random_file, random_model
+from rgru_format.verify import VECTORS, decode_vector
+
+CONTEXTS: dict[str, Callable[[], ContextModel]] = {
+    "tiny": lambda: random_model(1, codes=(3, 4, 5), groups=(1, 2, 3), states=4, hidden=5),
+    "extreme": lambda: random_model(
+        2, codes=(4, 3), groups=(2, 1), states=3, hidden=4, extreme=True
+    ),
+}
+
+
+def header(context: str, width: int, height: int, **flags: bool) -> Header:
+    """Return a header that names one of the small models."""
+    return Header(width, height, CONTEXTS[context]().digest()[:4], **flags)
+
+
+def plain(
+    width: int,
+    height: int,
+    layers: int,
+    *,
+    context: str = "tiny",
+    boxes: Sequence[Box] = (),
+    fill: int = 0,
+    **flags: bool,
+) -> bytes:
+    """Return a file with random codes, or codes that are all `fill`."""
+    model = CONTEXTS[context]()
+    head = header(context, width, height, **flags)
+    codes = random_codes(width * 1000 + height, model, *head.grid, layers)
+    if fill:
+        codes = [np.full_like(layer, fill) for layer in codes]
+    return encode_file(model, head, codes, boxes)
+
+
+def ramp(width: int, height: int) -> Box:
+    """Return an alpha box whose rows use different filters."""
+    y, x = np.mgrid[0:height, 0:width]
+    return Box(b"ALPH", encode_alpha((x * 7 * (y % 3 == 0) + y * (x % 5)).astype(np.uint8)))
+
+
+def every_box() -> list[Box]:
+    """Return a box of each kind, and one that nobody knows."""
+    return [
+        Box(b"ICCP", b"not a real profile"),
+        Box(b"EXIF", b"II*\0\x08\0\0\0\0\0\0\0\0\0"),
+        Box(b"XMP ", b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"),
+        Box(b"note", b"unknown boxes are kept"),
+    ]
+
+
+def valid() -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of the valid vectors."""
+    yield "example", plain(20, 12, 2, boxes=[Box(b"note", b"hi")])
+    for width, height in [(1, 1), (15, 15), (16, 16), (17, 17), (31, 33), (33, 1), (97, 33)]:
+        yield f"size_{width}x{height}", plain(width, height, 3)
+    for layers in (0, 1, 2):
+        yield f"layers_{layers}", plain(40, 24, layers)
+    yield "grey", plain(20, 20, 2, grey=True)
+    yield "alpha", plain(40, 24, 2, alpha=True, boxes=[ramp(40, 24)])
+    yield "alpha_before_layers", plain(5, 4, 0, alpha=True, boxes=[ramp(5, 4)])
+    yield "boxes", plain(20, 20, 2, boxes=every_box())
+    yield "box_long", plain(20, 20, 1, boxes=[Box(b"long", bytes(range(256)) * 20)])
+    yield "box_empty", plain(20, 20, 1, boxes=[Box(b"void", b""), Box(b"void", b"")])
+    yield "codes_all_minus", plain(60, 50, 3, fill=-1)
+    yield "codes_all_plus", plain(60, 50, 3, fill=1)
+    yield "extreme_sums", plain(70, 50, 2, context="extreme")
+    yield "extreme_all_plus", plain(33, 17, 2, context="extreme", fill=1)
+    whole = plain(60, 50, 3)
+    groups = read_file(whole).groups
+    yield "cut_after_group", whole[: groups[1].end]
+    yield "cut_after_layer", whole[: groups[2].end]
+    yield "cut_inside_group", whole[: groups[4].end - 3]
+    yield "cut_inside_checksum", whole[: groups[3].offset + 2]
+    yield "cut_inside_layer_1", whole[: groups[0].end - 1]
+    alpha = plain(40, 24, 2, alpha=True, boxes=[ramp(40, 24)])
+    yield "cut_inside_alpha", alpha[: read_file(alpha).boxes[0].offset + 9]
+    model = CONTEXTS["tiny"]()
+    for seed in range(8):
+        yield f"random_{seed}", random_file(seed, model, model.digest()[:4])
+
+
+def with_header(change: Callable[[bytearray], None]) -> bytes:
+    """Return a file of no layers with a changed header and a checksum that fits it."""
+    body = bytearray(plain(20, 12, 0)[:19])
+    change(body)
+    return bytes(body) + crc16(bytes(body)).to_bytes(2, "little")
+
+
+def put(at: int, value: bytes) -> Callable[[bytearray], None]:
+    """Return a change that writes `value` at `at`."""
+
+    def change(body: bytearray) -> None:
+        body[at : at + len(value)] = value
+
+    return change
+
+
+def flip(data: bytes, at: int) -> bytes:
+    """Return data with the lowest bit of a byte flipped."""
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def payloads(width: int, height: int) -> list[list[bytes]]:
+    """Return the group payloads of all layers of a picture of the tiny model."""
+    model = CONTEXTS["tiny"]()
+    grid = header("tiny", width, height).grid
+    encoder = CodesEncoder(model, *grid)
+    return [encoder.encode_layer(codes) for codes in random_codes(4, model, *grid)]
+
+
+def invalid() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
+    """Yield name, content and expected error of the invalid vectors."""
+    yield from _bad_headers()
+    yield from _bad_elements()
+    yield from _bad_boxes()
+    yield from _bad_codes()
+
+
+def error(name: str, layer: int | None = None, offset: int | None = None) -> dict[str, Any]:
+    """Return what a decoder has to say about a vector."""
+    return {"error": name, "layer": layer, "offset": offset}
+
+
+def _bad_headers() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
+    good = plain(20, 12, 1)
+    damaged = error("Damaged", None, 0)
+    yield "empty", b"", error("NotRgru")
+    yield "signature_png", b"\x89PNG\r\n\x1a\n" + good[8:], error("NotRgru")
+    yield "signature_without_cr", good.replace(b"\r\n", b"\n", 1), error("NotRgru")
+    yield "signature_with_more_cr", good.replace(b"\n", b"\r\n", 1), error("NotRgru")
+    yield "signature_seven_bits", bytes([good[0] & 0x7F]) + good[1:], error("NotRgru")
+    yield "signature_cut", good[:5], error("NotRgru")
+    yield "header_cut", good[:20], damaged
+    yield "header_checksum", flip(good, 9), damaged
+    yield "width_zero", with_header(put(8, bytes(3))), damaged
+    yield "height_zero", with_header(put(11, bytes(3))), damaged
+    yield "version_0", with_header(put(14, b"\x00")), error("UnsupportedVersion")
+    yield "version_2", with_header(put(14, b"\x02")), error("UnsupportedVersion")
+    yield "flag_bit_6", with_header(put(14, b"\x41")), error("UnsupportedVersion")
+    yield "flag_bit_7", with_header(put(14, b"\x81")), error("UnsupportedVersion")
+    yield "model_unknown", with_header(put(15, b"none")), error("ModelMissing")
+    huge = with_header(put(8, b"\x00\x00\x01\x00\x00\x01")) + pack_group(bytes(34), 0, True)
+    yield "pixels_over_limit", huge, error("LimitExceeded")
+
+
+def _bad_elements() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
+    head = header("tiny", 40, 24).pack()
+    layers = payloads(40, 24)
+    first = pack_group(layers[0][0], 0, True)
+    second = pack_group(layers[1][0], 1, True)
+    third = pack_group(layers[1][1], 2, False)
+    at = 21 + len(first)
+    yield "group_checksum", flip(head + first + second, at + 5), error("Damaged", 2, at)
+    yield "group_checksum_layer_1", flip(head + first, 21 + 4), error("Damaged", 1, 21)
+    yield "group_doubled", head + first + first, error("Damaged", 2, at)
+    at += len(second)
+    yield "groups_swapped", head + second + first, error("Damaged", 1, 21)
+    yield "group_lost", head + first + third, error("Damaged", 1, at - len(second))
+    yield "group_before_layer", head + pack_group(b"", 0, False), error("Damaged", 1, 21)
+    yield "kind_3", head + pack_element(3, b"", 0), error("Damaged", 1, 21)
+    yield "length_not_shortest", head + b"\x85\x00\0\0x", error("Damaged", 1, 21)
+    yield "length_without_end", head + b"\x81\x80\x80\x80\x80\x01", error("Damaged", 1, 21)
+    yield "length_too_large", head + b"\x81\x80\x80\x80\x7f", error("Damaged", 1, 21)
+    yield "length_over_codes", head + pack_head(1, 2 * 6 * 1024 + 9), error("Damaged", 1, 21)
+    yield "trailing_bytes", head + first + bytes(9), error("Damaged", 1, 21 + len(first))
+
+
+def _bad_boxes() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
+    head = header("tiny", 40, 24).pack()
+    with_alpha = header("tiny", 40, 24, alpha=True).pack()
+    first = pack_group(payloads(40, 24)[0][0], 0, True)
+    icc, note = pack_box(Box(b"ICCP", b"x")), pack_box(Box(b"note", b""))
+    late = 21 + len(first)
+    yield "box_checksum", flip(head + icc, 21 + 7), error("Damaged", 1, 21)
+    yield (
+        "box_type_not_printable",
+        head + pack_element(2, b"ab\ncx", 0xFFFF),
+        error("Damaged", 1, 21),
+    )
+    yield "box_without_type", head + pack_element(2, b"abc", 0xFFFF), error("Damaged", 1, 21)
+    yield "box_twice", head + icc + icc, error("Damaged", 1, 21 + len(icc))
+    yield "box_late", head + first + icc, error("Damaged", 2, late)
+    yield (
+        "box_between_groups",
+        head + first + note + pack_group(b"", 1, False),
+        error("Damaged", 1, late + len(note)),
+    )
+    yield "boxes_257", head + 257 * note, error("Damaged", 1, 21 + 256 * len(note))
+    big = pack_head(2, 2**24 + 1) + b"\0\0note"
+    yield "metadata_over_limit", head + big, error("LimitExceeded")
+    alpha = pack_box(ramp(40, 24))
+    yield "alpha_without_flag", head + first + alpha, error("Damaged", 2, late)
+    yield "alpha_twice", with_alpha + alpha + alpha, error("Damaged", 1, 21 + len(alpha))
+    too_long = pack_head(2, 4 + 24 * 41 + 24 * 41 // 1024 + 65) + b"\0\0ALPH"
+    yield "alpha_too_long", with_alpha + too_long, error("Damaged", 1, 21)
+    for name, content in _bad_planes():
+        data = with_alpha + pack_box(Box(b"ALPH", content))
+        yield f"alpha_{name}", data, error("Damaged", None, 21)
+
+
+def _bad_planes() -> Iterator[tuple[str, bytes]]:
+    rows = bytes(41 * 24)
+    yield "no_zlib", b"x" * 40
+    yield "too_short", zlib.compress(rows[:-1])
+    yield "bomb", zlib.compress(bytes(900_000), 9)
+    yield "filter_3", zlib.compress(b"\x03" + rows[1:])
+    yield "bytes_follow", zlib.compress(rows) + b"x"
+    yield "checksum", zlib.compress(rows)[:-1] + b"\x7f"
+
+
+def _bad_codes() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
+    head = header("tiny", 40, 24)
+    layers = payloads(40, 24)
+    first = 21 + len(pack_group(layers[0][0], 0, True))
+    more = write_file(head, [[layers[0][0], b""]])
+    yield "model_has_fewer_groups", more, error("Damaged", 1, first)
+    fewer = write_file(head, [layers[0], layers[1][:1], layers[2]])
+    offset = [one.offset for one in read_file(fewer).groups]
+    yield "model_has_more_groups", fewer, error("Damaged", 3, offset[2])
+    beyond = write_file(head, [*layers, [b""]])
+    yield "model_has_fewer_layers", beyond, error("Damaged", 4, len(beyond) - 3)
+    long = write_file(head, [[bytes(2 * 6 * 3 + 8) + b"\x01"]])
+    yield "stream_over_codes", long, error("Damaged", 1, 21)
+    refused = write_file(head, [layers[0], [b"\xff" * 8]])
+    yield "stream_refused", refused, error("Damaged", 2, first)
+
+
+def describe(data: bytes) -> dict[str, Any]:
+    """Return what a decoder has to find in a valid vector."""
+    models = {make().digest()[:4]: (name, make()) for name, make in CONTEXTS.items()}
+    name, _ = models[read_file(data).header.model_id]
+    return {"context": f"{name}.bin"} | decode_vector(data, lambda one: models[one][1])
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def vectors() -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of every file of the folder but SHA256SUMS."""
+    for name, make in CONTEXTS.items():
+        yield f"context/{name}.bin", make().to_bytes()
+    for name, data in valid():
+        yield f"valid/{name}.rgru", data
+        yield f"valid/{name}.json", _json(describe(data))
+    for name, data, expected in invalid():
+        yield f"invalid/{name}.rgru", data
+        yield f"invalid/{name}.json", _json(expected)
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=1) + "\n").encode()
+
+
+def write_vectors(folder: Path) -> int:
+    """Add the files that are missing, and a line for each to SHA256SUMS; return how many."""
+    added = []
+    for path, data in vectors():
+        target = folder / path
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+            added.append(f"{_sha256(data)}  {path}\n")
+    with (folder / "SHA256SUMS").open("a") as sums:
+        sums.writelines(added)
+    return len(added)
+
+
+def write_random(folder: Path, count: int, seed: int) -> None:
+    """Write random valid files and their descriptions, as in vectors/valid."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = CONTEXTS["tiny"]()
+    for number in range(seed, seed + count):
+        data = random_file(number, model, model.digest()[:4])
+        (folder / f"random_{number}.rgru").write_bytes(data)
+        (folder / f"random_{number}.json").write_bytes(_json(describe(data)))
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--random", type=int, metavar="N", help="write N random valid files")
+    parser.add_argument("--seed", type=int, default=0, help="of the first random file")
+    parser.add_argument("--out", type=Path, default=VECTORS, help="folder to write to")
+    arguments = parser.parse_args()
+    if arguments.random is not None:
+        write_random(arguments.out, arguments.random, arguments.seed)
+    else:
+        print(f"{write_vectors(arguments.out)} files added to {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()

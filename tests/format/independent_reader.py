@@ -1,0 +1,413 @@
+"""A second reader of .rgru files, written from format/SPEC.md alone.
+
+Standard library and plain integers only; nothing of this project is imported. It is slow and
+meant to be read beside the document, whose section numbers stand at each part.
+
+    python independent_reader.py CONTEXT_FOLDER FILE...    prints what SPEC section 12 lists
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import struct
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+Grid = list[list[list[int]]]  # rows, columns, channels
+MAX_PIXELS, MAX_LAYERS, MAX_METADATA = 2**26, 64, 2**24
+
+
+class Fault(Exception):  # noqa: N818 - as the kinds of section 12
+    """What is wrong with a file: the kind of error, layer and offset of section 12."""
+
+    def __init__(self, kind: str, layer: int | None = None, offset: int | None = None) -> None:
+        super().__init__(kind, layer, offset)
+        self.report = {"error": kind, "layer": layer, "offset": offset}
+
+
+def crc16(data: bytes, register: int) -> int:
+    """Section 2."""
+    for byte in data:
+        for bit in range(7, -1, -1):
+            differs = (register >> 15 & 1) != (byte >> bit & 1)
+            register = register << 1 & 0xFFFF
+            if differs:
+                register ^= 0x1021
+    return register
+
+
+def u(data: bytes) -> int:
+    return sum(byte << 8 * index for index, byte in enumerate(data))
+
+
+def clamp(value: int, low: int, high: int) -> int:
+    return low if value < low else high if value > high else value
+
+
+# Section 3
+
+
+def read_header(data: bytes) -> dict[str, Any]:
+    if data[:8] != bytes.fromhex("8952475255 0D0A1A"):
+        raise Fault("NotRgru")
+    if len(data) < 21 or crc16(data[:19], 0xFFFF) != u(data[19:21]):
+        raise Fault("Damaged", None, 0)
+    if data[14] & 0x0F != 1 or data[14] & 0xC0:
+        raise Fault("UnsupportedVersion")
+    width, height = u(data[8:11]), u(data[11:14])
+    if not width or not height:
+        raise Fault("Damaged", None, 0)
+    if width * height > MAX_PIXELS:
+        raise Fault("LimitExceeded")
+    return {
+        "width": width,
+        "height": height,
+        "grey": bool(data[14] & 0x10),
+        "alpha": bool(data[14] & 0x20),
+        "model": data[15:19],
+    }
+
+
+# Sections 4 to 6: elements as (kind, payload, offset, layer)
+
+
+def read_head(data: bytes, at: int) -> tuple[int, int] | None:
+    """Return v and the offset behind the head; None where the data ends inside it."""
+    v = 0
+    for index in range(5):
+        if at + index >= len(data):
+            return None
+        byte = data[at + index]
+        v |= (byte & 0x7F) << 7 * index
+        if not byte & 0x80:
+            if (index and not byte) or v >> 2 >= 2**30:
+                break
+            return v, at + index + 1
+    raise ValueError
+
+
+def read_elements(data: bytes, header: dict[str, Any]) -> Iterator[tuple[int, bytes, int, int]]:
+    positions = math.ceil(header["width"] / 16) * math.ceil(header["height"] / 16)
+    at, layer, groups, boxes, metadata = 21, 0, 0, 0, 0
+    in_layer = 0
+    seen: set[bytes] = set()
+    closed = False  # by a box
+    while at < len(data):
+        kind = data[at] & 3
+        hit = {0: max(layer, 1), 1: layer + 1}.get(kind, layer + 1)
+        damaged = Fault("Damaged", hit, at)
+        if kind == 3 or (kind == 0 and (layer == 0 or closed or in_layer == 64)):
+            raise damaged
+        if kind == 1 and layer == MAX_LAYERS:
+            raise Fault("LimitExceeded")
+        if kind == 2 and boxes == 256:
+            raise damaged
+        try:
+            head = read_head(data, at)
+        except ValueError:
+            raise damaged from None
+        if head is None:
+            return
+        v, check_at = head
+        length, payload_at = v >> 2, check_at + 2
+        name = b""
+        if kind == 2:
+            if length < 4:
+                raise damaged
+            if len(data) < payload_at + 4:
+                return
+            name = data[payload_at : payload_at + 4]
+            if any(not 0x20 <= byte <= 0x7E for byte in name) or name in seen:
+                raise damaged
+            if name in (b"ICCP", b"EXIF", b"XMP ") and layer:
+                raise damaged
+            expanded = header["height"] * (header["width"] + 1)
+            if name == b"ALPH":
+                if not header["alpha"] or length - 4 > expanded + expanded // 1024 + 64:
+                    raise damaged
+            elif metadata + length > MAX_METADATA:
+                raise Fault("LimitExceeded")
+        elif length > 2 * 1024 * positions + 8:
+            raise damaged
+        if len(data) < payload_at + length:
+            return
+        payload = data[payload_at : payload_at + length]
+        start = 0xFFFF if kind == 2 else groups % 65536
+        if crc16(data[at:check_at] + payload, start) != u(data[check_at:payload_at]):
+            raise damaged
+        if kind == 2:
+            boxes, closed = boxes + 1, True
+            if name in (b"ICCP", b"EXIF", b"XMP ", b"ALPH"):
+                seen.add(name)
+            metadata += 0 if name == b"ALPH" else length
+        else:
+            groups, closed = groups + 1, False
+            layer += kind
+            in_layer = 1 if kind else in_layer + 1
+        yield kind, payload, at, layer
+        at = payload_at + length
+
+
+def read_alpha(content: bytes, height: int, width: int, offset: int) -> bytes:
+    """Section 6.2."""
+    damaged = Fault("Damaged", None, offset)
+    expander = zlib.decompressobj()
+    try:
+        rows = expander.decompress(content, height * (width + 1) + 1)
+    except zlib.error:
+        raise damaged from None
+    if len(rows) != height * (width + 1) or not expander.eof or expander.unused_data:
+        raise damaged
+    plane = bytearray()
+    above = bytes(width)
+    for y in range(height):
+        kind, *differences = rows[y * (width + 1) : (y + 1) * (width + 1)]
+        if kind > 2:
+            raise damaged
+        row = bytearray()
+        for x, d in enumerate(differences):
+            left = row[x - 1] if x else 0
+            row.append((d + (0, left, above[x])[kind]) % 256)
+        plane += row
+        above = bytes(row)
+    return bytes(plane)
+
+
+# Section 7
+
+
+class Context:
+    """Section 7.6."""
+
+    def __init__(self, data: bytes) -> None:
+        assert data[:8] == bytes.fromhex("895247525543 4D0A")
+        assert zlib.crc32(data[:-4]) == u(data[-4:])
+        version, T, self.K, self.M, entries = struct.unpack_from("<BBHHH", data, 8)
+        assert (version, entries) == (1, 353)
+        self.data, self.at = data, 16
+        sizes = [self.take("H", 2) for _ in range(T)]
+        self.table = self.take("H", 353)
+        self.layers = [self.layer(C, G) for C, G in sizes]
+        assert self.at == len(data) - 4
+
+    def take(self, kind: str, count: int) -> list[int]:
+        values = struct.unpack_from(f"<{count}{kind}", self.data, self.at)
+        self.at += struct.calcsize(f"<{count}{kind}")
+        return list(values)
+
+    def kernel(self, taps: int, inputs: int, outputs: int) -> list[list[list[int]]]:
+        """Return kernel[tap][input][output]."""
+        flat = self.take("h", taps * inputs * outputs)
+        rows = [flat[n * outputs : (n + 1) * outputs] for n in range(taps * inputs)]
+        return [rows[tap * inputs : (tap + 1) * inputs] for tap in range(taps)]
+
+    def layer(self, C: int, G: int) -> dict[str, Any]:
+        K, M = self.K, self.M
+        stops = [sum(C // G + (j < C % G) for j in range(g + 1)) for g in range(G)]
+        layer: dict[str, Any] = {"C": C, "bounds": list(zip([0, *stops], stops, strict=False))}
+        layer["U"] = self.kernel(9, K, M)
+        layer["passes"] = []
+        for start, stop in layer["bounds"]:
+            for n in (start, stop):
+                one = {"n": n, "V": self.kernel(9, n, M), "v": self.take("i", M)}
+                one |= {"W": self.kernel(1, M, M), "w": self.take("i", M)}
+                own = stop - start
+                one |= {"R": self.kernel(1, M, own), "r": self.take("i", own)}
+                layer["passes"].append(one)
+        layer |= {"A": self.kernel(9, C, K), "B": self.kernel(1, K, K), "a": self.take("i", K)}
+        return layer
+
+
+def conv(X: Grid, kernel: list[list[list[int]]], y: int, x: int, outputs: int) -> list[int]:
+    """Section 7.4: conv3 for nine taps, conv1 for one, at a position."""
+    total = [0] * outputs
+    reach = 1 if len(kernel) == 9 else 0
+    side = 2 * reach + 1
+    for tap, weights in enumerate(kernel):
+        row, column = y + tap // side - reach, x + tap % side - reach
+        if 0 <= row < len(X) and 0 <= column < len(X[0]):
+            for value, by_output in zip(X[row][column], weights, strict=False):
+                if value:
+                    for o, weight in enumerate(by_output):
+                        total[o] += value * weight
+    return total
+
+
+def requant(values: list[int]) -> list[int]:
+    return [clamp((z + 128) // 256, 0, 255) for z in values]
+
+
+def add(*parts: list[int]) -> list[int]:
+    return [sum(terms) for terms in zip(*parts, strict=True)]
+
+
+# Section 8
+
+
+class RangeDecoder:
+    """Section 8.3."""
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload, self.at = payload, 0
+        self.lower, self.range = 0, 2**64 - 1
+        self.point = self.word() << 32
+        self.point |= self.word()
+
+    def word(self) -> int:
+        four = self.payload[self.at : self.at + 4] + bytes(4)
+        self.at += 4
+        return four[0] << 24 | four[1] << 16 | four[2] << 8 | four[3]
+
+    def bit(self, k: int) -> int:
+        c = (65536 - k) * (2**24 - 2) // 65536 + 1
+        scale = self.range // 2**24
+        q = (self.point - self.lower) % 2**64 // scale
+        if q >= 2**24:
+            raise ValueError
+        bit = 0 if q < c else 1
+        if bit:
+            self.lower = (self.lower + scale * c) % 2**64
+            self.range = scale * (2**24 - c)
+        else:
+            self.range = scale * c
+        if self.range < 2**32:
+            self.lower = self.lower * 2**32 % 2**64
+            self.range = self.range * 2**32 % 2**64
+            self.point = self.point * 2**32 % 2**64 + self.word()
+        return bit
+
+
+class Picture:
+    """The codes of one file, group by group (sections 5, 7 and 8)."""
+
+    def __init__(self, context: Context, height: int, width: int) -> None:
+        self.context = context
+        self.h, self.w = math.ceil(height / 16), math.ceil(width / 16)
+        self.t, self.g = 0, 0  # whole layers; groups of the next one
+        self.state = self.empty(context.K)
+        self.codes: Grid = []
+        self.digests: list[str] = []
+
+    def empty(self, channels: int) -> Grid:
+        return [[[0] * channels for _ in range(self.w)] for _ in range(self.h)]
+
+    def add_group(self, kind: int, payload: bytes, layer: int, offset: int) -> None:
+        if (kind == 1) != (self.g == 0) or self.t == len(self.context.layers):
+            raise Fault("Damaged", layer, offset)
+        weights = self.context.layers[self.t]
+        if not self.g:
+            self.codes = self.empty(weights["C"])
+        start, stop = weights["bounds"][self.g]
+        if len(payload) > 2 * (stop - start) * self.h * self.w + 8:
+            raise Fault("Damaged", layer, offset)
+        decoder = RangeDecoder(payload)
+        try:
+            for phase in (0, 1):
+                # All of a pass is predicted before any of it is known.
+                places = [(y, x) for y in range(self.h) for x in range(self.w)]
+                places = [(y, x) for y, x in places if (y + x) % 2 == phase]
+                chances = [self.chances(self.g, phase, y, x) for y, x in places]
+                for (y, x), row in zip(places, chances, strict=True):
+                    self.codes[y][x][start:stop] = [2 * decoder.bit(k) - 1 for k in row]
+        except ValueError:
+            raise Fault("Damaged", layer, offset) from None
+        self.g += 1
+        if self.g == len(weights["bounds"]):
+            self.end_layer(weights)
+
+    def chances(self, g: int, phase: int, y: int, x: int) -> list[int]:
+        """Section 7.4, step 2: k of each channel of a group at a position."""
+        M = self.context.M
+        weights = self.context.layers[self.t]
+        one = weights["passes"][2 * g + phase]
+        known = [[[64 * code for code in cell[: one["n"]]] for cell in row] for row in self.codes]
+        u = conv(self.state, weights["U"], y, x, M)
+        h = requant(add(u, conv(known, one["V"], y, x, M), one["v"]))
+        h = requant(add(conv([[h]], one["W"], 0, 0, M), one["w"]))
+        z = add(conv([[h]], one["R"], 0, 0, len(one["r"])), one["r"])
+        return [self.context.table[clamp((v + 512) // 1024, -176, 176) + 176] for v in z]
+
+    def end_layer(self, weights: dict[str, Any]) -> None:
+        """Section 7.4, step 3."""
+        self.digests.append(self.digest())
+        e = [[[64 * code for code in cell] for cell in row] for row in self.codes]
+        K = self.context.K
+        after = self.empty(K)
+        for y in range(self.h):
+            for x in range(self.w):
+                total = conv(e, weights["A"], y, x, K)
+                total = add(total, conv([[self.state[y][x]]], weights["B"], 0, 0, K))
+                after[y][x] = requant(add(total, weights["a"]))
+        self.state = after
+        self.t, self.g = self.t + 1, 0
+
+    def digest(self) -> str:
+        """Section 8.6."""
+        flat = [code for row in self.codes for cell in row for code in cell]
+        return hashlib.sha256(bytes(code % 256 for code in flat)).hexdigest()
+
+    def unfinished(self) -> dict[str, Any] | None:
+        """Sections 8.5 and 12."""
+        if not self.g:
+            return None
+        bounds = self.context.layers[self.t]["bounds"]
+        values = []
+        for y in range(self.h):
+            for x in range(self.w):
+                values += [32768 * code for code in self.codes[y][x][: bounds[self.g][0]]]
+                for g in range(self.g, len(bounds)):
+                    values += [k - 32768 for k in self.chances(g, 0, y, x)]
+        packed = struct.pack(f"<{len(values)}i", *values)
+        return {
+            "groups": self.g,
+            "codes": self.digest(),
+            "expectation": hashlib.sha256(packed).hexdigest(),
+        }
+
+
+def read(data: bytes, contexts: dict[bytes, Context]) -> dict[str, Any]:
+    """Return what section 12 says of a valid file.
+
+    Raises:
+        Fault: the file is not valid.
+    """
+    header = read_header(data)
+    if header["model"] not in contexts:
+        raise Fault("ModelMissing")
+    height, width = header["height"], header["width"]
+    picture = Picture(contexts[header.pop("model")], height, width)
+    boxes, plane = [], None
+    for kind, payload, offset, layer in read_elements(data, header):
+        if kind != 2:
+            picture.add_group(kind, payload, layer, offset)
+            continue
+        content = payload[4:]
+        digest = hashlib.sha256(content).hexdigest()
+        boxes.append({"type": payload[:4].decode("ascii"), "sha256": digest})
+        if payload[:4] == b"ALPH":
+            plane = hashlib.sha256(read_alpha(content, height, width, offset)).hexdigest()
+    found = {"boxes": boxes, "alpha_plane": plane}
+    return header | found | {"layers": picture.digests, "unfinished": picture.unfinished()}
+
+
+def main(folder: Path, files: list[Path]) -> None:
+    contexts = {}
+    for path in folder.glob("*.bin"):
+        data = path.read_bytes()
+        contexts[hashlib.sha256(data).digest()[:4]] = Context(data)
+    results = {}
+    for path in files:
+        try:
+            results[path.stem] = read(path.read_bytes(), contexts)
+        except Fault as fault:
+            results[path.stem] = fault.report
+    json.dump(results, sys.stdout, indent=1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]])

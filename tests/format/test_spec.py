@@ -1,0 +1,111 @@
+"""SPEC.md, read by a machine: its example, its table, and the reader that was written from it."""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rgru_format import sigmoid_table
+from rgru_format.container import MAX_PAYLOAD
+from rgru_format.limits import MAX_BOXES, MAX_CODES, MAX_GROUPS, Limits
+from rgru_format.verify import VECTORS
+
+READER = Path(__file__).with_name("independent_reader.py")
+SPEC = (VECTORS.parent / "SPEC.md").read_text()
+
+
+def read_independently(files: list[Path]) -> dict[str, Any]:
+    """Run the independent reader where neither our packages nor any others can be imported."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(READER), str(VECTORS / "context"), *map(str, files)],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    table: dict[str, Any] = json.loads(done.stdout)
+    return table
+
+
+@pytest.mark.parametrize("kind", ["valid", "invalid"])
+def test_the_independent_reader_finds_the_same(kind: str) -> None:
+    expected = {}
+    for path in sorted((VECTORS / kind).glob("*.json")):
+        table = json.loads(path.read_text())
+        if "context" in table or kind == "invalid":
+            table.pop("context", None)
+            expected[path.stem] = table
+    files = [VECTORS / kind / f"{name}.rgru" for name in expected]
+    assert read_independently(files) == expected
+
+
+def test_the_independent_reader_reads_random_files(tmp_path: Path) -> None:
+    script = VECTORS.parent / "make_vectors.py"
+    random = ["--random", "15", "--seed", "1000", "--out", str(tmp_path)]
+    subprocess.run([sys.executable, str(script), *random], check=True)
+    expected = {}
+    for path in tmp_path.glob("*.json"):
+        expected[path.stem] = json.loads(path.read_text())
+        del expected[path.stem]["context"]
+    assert len(expected) == 15
+    assert read_independently(sorted(tmp_path.glob("*.rgru"))) == expected
+
+
+def test_the_independent_reader_imports_the_standard_library_only() -> None:
+    modules = set(re.findall(r"^(?:import|from) (\w+)", READER.read_text(), re.MULTILINE))
+    assert modules <= sys.stdlib_module_names
+
+
+def test_the_example_is_the_file() -> None:
+    block = SPEC.split("## 13. ")[1].split("```text\n")[1].split("```")[0]
+    data = bytearray()
+    for line in block.splitlines():
+        if line:
+            match = re.match(r"([0-9a-f]{2})  ((?:[0-9a-f]{2} )+)", line)
+            assert match is not None
+            assert int(match[1], 16) == len(data)
+            data += bytes.fromhex(match[2])
+    assert bytes(data) == (VECTORS / "valid" / "example.rgru").read_bytes()
+    assert json.loads((VECTORS / "valid" / "example.json").read_text())["layers"][0] in SPEC
+    digest = "b270c4ea4b8d137dacb760d61496460fdca76142074cf48dec3023aae909fdc1"
+    assert hashlib.sha256(bytes.fromhex("01ff01ff01ff")).hexdigest() == digest
+    assert digest in SPEC
+
+
+def test_the_checksum_has_the_check_value_of_spec() -> None:
+    assert "0x29B1" in SPEC
+    assert binascii.crc_hqx(b"123456789", 0xFFFF) == 0x29B1
+
+
+def test_the_limits_are_those_of_spec() -> None:
+    text = SPEC.split("## 9. Limits")[1].split("## 10.")[0]
+    assert f"| channels of a layer | {MAX_CODES} |" in text
+    assert f"| groups of a layer | {MAX_GROUPS} |" in text
+    assert f"| boxes of a file | {MAX_BOXES} |" in text
+    assert MAX_PAYLOAD == 2**30 - 1
+    assert "2^26 pixels, 64 layers, 2^24 bytes" in text
+    assert Limits() == Limits(2**26, 64, 2**24, None)
+
+
+def test_small_models_have_the_usual_table() -> None:
+    table = sigmoid_table().astype("<u2").tobytes()
+    for path in (VECTORS / "context").glob("*.bin"):
+        data = path.read_bytes()
+        at = 16 + 4 * data[9]
+        assert data[at : at + len(table)] == table
+
+
+def test_every_section_that_code_names_exists() -> None:
+    headings = set(re.findall(r"^#{2,3} (\d+(?:\.\d+)?)", SPEC, re.MULTILINE))
+    for path in VECTORS.parent.rglob("*.py"):
+        for numbers in re.findall(r"SPEC sections? ([\d., toand]*\d)", path.read_text()):
+            for number in re.findall(r"\d+(?:\.\d+)?", numbers):
+                assert number in headings, f"{path.name} names section {number}"
