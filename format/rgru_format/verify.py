@@ -74,6 +74,8 @@ class Report:
 def check_file(data: bytes, limits: Limits | None = None) -> Report:
     """Check a file as far as that goes without a model; errors are returned, not raised.
 
+    The report holds what stands before the first error.
+
     Args:
         data: the whole file.
         limits: bounds on what the file may ask for.
@@ -88,32 +90,30 @@ def check_file(data: bytes, limits: Limits | None = None) -> Report:
                 header = event.header
             elif isinstance(event, BoxRead):
                 boxes.append(event)
+                _check_alpha(reader.header, event, limits)
             elif isinstance(event, GroupRead):
                 groups.append(event)
         ending = reader.close()
         if ending.unfinished:
             suspicion = _suspect_length(data, ending, len(groups))
-        check_alpha(reader.header, boxes, limits)
     except RgruError as caught:
         ending, error = None, caught
     layers = tuple(_summary(groups))
     return Report(len(data), header, tuple(boxes), layers, tuple(groups), ending, error, suspicion)
 
 
-def check_alpha(
-    header: Header | None, boxes: Iterable[BoxRead], limits: Limits | None = None
-) -> None:
-    """Inflate the alpha plane, if there is one.
+def _check_alpha(header: Header | None, one: BoxRead, limits: Limits | None = None) -> None:
+    """Inflate the alpha plane, if the box holds one.
 
     Raises:
         Damaged: the plane cannot be read; names the offset of its box.
     """
-    for one in boxes:
-        if header is not None and one.box.type == BOX_ALPHA:
-            try:
-                decode_alpha(one.box.content, header.height, header.width, limits)
-            except Damaged as error:
-                raise Damaged(error.message, offset=one.offset) from None
+    if header is None or one.box.type != BOX_ALPHA:
+        return
+    try:
+        decode_alpha(one.box.content, header.height, header.width, limits)
+    except Damaged as error:
+        raise Damaged(error.message, offset=one.offset) from None
 
 
 def _summary(groups: Iterable[GroupRead]) -> Iterable[LayerReport]:
