@@ -53,41 +53,45 @@ class Painter:
             np.zeros((1, self.height // s, self.width // s, c), np.float32)
             for s, c in self._decoder.shape.inputs[1:]
         ]
-        self._features: Array | None = None
+        self._unpainted: tuple[Array, Array] | None = None
 
-    def add_layer(self, codes: NDArray[np.int8] | Array) -> None:
+    def add_layer(self, codes: Codes | Array) -> None:
         """Run D on the codes of the next layer, (rows, columns, C_t)."""
-        features, states = self._step(codes)
-        self._states = states
-        self._accept(features)
+        full = self._full(codes)
+        features, self._states = self._step(full)
+        if self.model.reconstruction == "additive":
+            self.picture = self._painted(features, full, self.layers)
+        else:
+            self._unpainted = features, full
         self.layers += 1
 
-    def preview(self, codes: NDArray[np.int8] | Array) -> Array:
+    def preview(self, codes: Codes | Array) -> Array:
         """The picture that codes (or their expectation) would give; nothing is kept of them."""
-        features, _ = self._step(codes)
-        return self._painted(features, self.layers)
+        full = self._full(codes)
+        features, _ = self._step(full)
+        return self._painted(features, full, self.layers)
 
     def show(self) -> Array:
         """The picture so far, (1, H', W', 3); its owner is this object."""
-        if self._features is not None:  # one-shot: the head runs for what is shown, only
-            self.picture, self._features = self._painted(self._features, self.layers - 1), None
+        if self._unpainted is not None:  # one-shot: the head runs for what is shown, only
+            self.picture = self._painted(*self._unpainted, self.layers - 1)
+            self._unpainted = None
         return self.picture
 
-    def _step(self, codes: NDArray[np.int8] | Array) -> tuple[Array, list[Array]]:
+    def _full(self, codes: Codes | Array) -> Array:
+        """(1, rows, columns, C): channels that the layer does not use are zero."""
         channels = self._decoder.shape.inputs[0][1]
         full = np.zeros((1, *codes.shape[:2], channels), np.float32)
         full[0, :, :, : codes.shape[2]] = codes
+        return full
+
+    def _step(self, full: Array) -> tuple[Array, list[Array]]:
         features, *states = self._decoder.run([full, *self._states], self.height, self.width)
         return features, states
 
-    def _accept(self, features: Array) -> None:
-        if self.model.reconstruction == "additive":
-            self.picture = self._painted(features, self.layers)
-        else:
-            self._features = features
-
-    def _painted(self, features: Array, iteration: int) -> Array:
-        (delta,) = self._head.run([features], self.height, self.width)
+    def _painted(self, features: Array, full: Array, iteration: int) -> Array:
+        inputs = [features, full][: len(self._head.shape.inputs)]
+        (delta,) = self._head.run(inputs, self.height, self.width)
         if self.model.reconstruction == "additive":
             delta *= np.float32(1.0 / self.model.gains[iteration])
             delta += self.picture

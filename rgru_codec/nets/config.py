@@ -8,7 +8,7 @@ features into a picture and is the only part that the displayed iteration alone 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rgru_format import InvalidInput
@@ -40,6 +40,8 @@ class LayerSpec:
     bias: bool = True
     init: str = "default"
     """``default``, or ``dct``: start as a block cosine transform (or its inverse) of colours."""
+    init_scale: float = 1.0
+    """Factor on the starting weights (``conv`` only)."""
 
     def __post_init__(self) -> None:
         """Refuse what no builder knows."""
@@ -56,6 +58,20 @@ class LayerSpec:
         if self.kind == "depth_to_space":
             return 1.0 / self.factor
         return float(self.stride)
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearConfig:
+    """The transform and its first step."""
+
+    size: int = 16
+    """Side of a block in pixels: the stride of the codes."""
+    step: float = 300.0
+    """Quantiser step of the first iteration, in levels, for orthonormal functions."""
+    threshold: float = 0.6
+    """From this part of a step on, a coefficient is told."""
+    mean_digits: tuple[tuple[float, ...], ...] = ((4.5, 1.5, 0.5), (2.0, 0.67), (2.0, 0.67))
+    """Block means are told in several digits, worth so many steps (luma and two differences)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +96,8 @@ class NetworkConfig:
     threshold: float = 0.0
     """Above 0, codes start as pairs of one-sided detectors with this threshold, so that most
     codes are -1 at first and cheap to predict."""
+    linear: LinearConfig | None = None
+    """A block transform beside the recurrent networks (additive reconstruction only)."""
     groups: tuple[int, ...] = ()
     """Entropy-coded groups of each layer; empty means one each."""
     context_states: int = 48
@@ -92,6 +110,8 @@ class NetworkConfig:
         if self.reconstruction not in RECONSTRUCTIONS:
             known = ", ".join(RECONSTRUCTIONS)
             raise InvalidInput(f"unknown reconstruction {self.reconstruction!r}; known: {known}")
+        if self.linear is not None and self.reconstruction != "additive":
+            raise InvalidInput("[network.linear] needs additive reconstruction")
         for name in ("gains", "groups"):
             values = getattr(self, name)
             if values and len(values) != len(self.codes):
@@ -124,13 +144,16 @@ class NetworkConfig:
         if unknown:
             raise InvalidInput(f"unknown keys in [network]: {', '.join(unknown)}")
         values = {key: _frozen(value) for key, value in table.items()}
+        if table.get("linear") is not None:
+            linear = {key: _frozen(value) for key, value in table["linear"].items()}
+            values["linear"] = LinearConfig(**linear)
         for stack in ("encoder", "decoder", "head"):
             values[stack] = tuple(_layer_spec(stack, item) for item in table[stack])
         return cls(**values)
 
 
 def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 def _layer_spec(stack: str, table: Mapping[str, Any]) -> LayerSpec:

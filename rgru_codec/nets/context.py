@@ -50,12 +50,15 @@ def _flat(kernel: tf.Tensor) -> tf.Tensor:
 class _Sum(keras.layers.Layer):
     """A convolution whose weights and bias are rounded to what their integers can hold."""
 
-    def __init__(self, depth_in: int, depth: int, kernel: int, name: str, bias: bool = True) -> None:
+    def __init__(
+        self, depth_in: int, depth: int, kernel: int, name: str, bias: bool = True, start: float = 0.0
+    ) -> None:
         super().__init__(name=name)
         self.kernel = self.add_weight(
             shape=(kernel, kernel, depth_in, depth), initializer="glorot_uniform", name="kernel"
         )
-        self.bias = self.add_weight(shape=(depth,), initializer="zeros", name="bias") if bias else None
+        constant = keras.initializers.Constant(start)
+        self.bias = self.add_weight(shape=(depth,), initializer=constant, name="bias") if bias else None
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         kernel = _rounded(tf.clip_by_value(self.kernel, -WEIGHT_MAX, WEIGHT_MAX), WEIGHT_SCALE)
@@ -74,7 +77,8 @@ class _Pass(keras.layers.Layer):
             self.add_weight(shape=(hidden,), initializer="zeros", name="v_bias") if not known else None
         )
         self.w = _Sum(hidden, hidden, 1, f"{name}_w")
-        self.o = _Sum(hidden, own, 1, f"{name}_o")
+        # Most codes are -1: start from there.
+        self.o = _Sum(hidden, own, 1, f"{name}_o", start=-2.5)
 
     def call(self, u: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
         if self.v is not None:
@@ -133,18 +137,27 @@ class ContextModel(keras.Model):
         self.config = config
         self.layers_of_codes = [_Layer(config, t) for t in range(config.iterations)]
 
-    def bits(self, codes: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Ideal code length of each layer in bits, (B,) each.
+    def bits(self, codes: list[tf.Tensor]) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """Ideal code length of each layer in bits, twice, (B,) each.
 
-        The gradient reaches the codes that are coded; codes that serve as context are constants.
+        Returns:
+            The length as a function of the context model (codes constant), and the same length
+            as a function of the codes (probabilities constant). Their weights in a loss may
+            differ: the model should always learn, the codes only pay the price set for a layer.
         """
         batch, height, width, _ = codes[0].shape
         state = tf.zeros((batch, height, width, self.config.context_states))
-        lengths = []
+        of_model, of_codes = [], []
         for layer, own in zip(self.layers_of_codes, codes, strict=False):
-            logits, state = layer(state, tf.stop_gradient(own))
+            known = tf.stop_gradient(own)
+            logits, state = layer(state, known)
             logits = tf.clip_by_value(logits, -LOGIT_MAX, LOGIT_MAX)
-            # softplus(-z) for a code +1, softplus(z) for -1; linear in between.
-            cost = tf.nn.softplus(logits) - logits * (own + 1.0) / 2.0
-            lengths.append(tf.reduce_sum(cost, axis=[1, 2, 3]) / np.log(2.0))
-        return lengths
+            of_model.append(_code_length(logits, known))
+            of_codes.append(_code_length(tf.stop_gradient(logits), own))
+        return of_model, of_codes
+
+
+def _code_length(logits: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
+    """(B,) bits: softplus(-z) nats for a code +1, softplus(z) for -1, linear in between."""
+    cost = tf.nn.softplus(logits) - logits * (codes + 1.0) / 2.0
+    return tf.reduce_sum(cost, axis=[1, 2, 3]) / np.log(2.0)

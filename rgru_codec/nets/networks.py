@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from rgru_codec.nets.cells import CELL_TYPES
 from rgru_codec.nets.config import LayerSpec, NetworkConfig
+from rgru_codec.nets.linear import LinearPath
 from rgru_codec.nets.transform import analysis_kernel, synthesis_kernel
 
 States = list[tf.Tensor]
@@ -101,9 +102,15 @@ def _build(spec: LayerSpec, cell: str, name: str) -> keras.layers.Layer:
         padding="same",
         use_bias=spec.bias,
         activation=None if spec.activation == "linear" else spec.activation,
-        kernel_initializer="glorot_uniform" if spec.init == "default" else _Dct(),
+        kernel_initializer=_initializer(spec),
         name=name,
     )
+
+
+def _initializer(spec: LayerSpec) -> keras.initializers.Initializer:
+    if spec.init == "dct":
+        return _Dct(spec.init_scale)
+    return keras.initializers.VarianceScaling(spec.init_scale**2, "fan_avg", "uniform")
 
 
 def _rearrangement(operation, factor: int):  # type: ignore[no-untyped-def]
@@ -113,11 +120,15 @@ def _rearrangement(operation, factor: int):  # type: ignore[no-untyped-def]
 class _Dct(keras.initializers.Initializer):
     """The cosine transform if the convolution reads RGB, its inverse if it leads to RGB."""
 
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
     def __call__(self, shape, dtype=None):  # type: ignore[no-untyped-def]
         kernel, _, depth_in, depth_out = shape
         if depth_in == 3:
-            return tf.constant(analysis_kernel(kernel, depth_out))
-        return tf.constant(synthesis_kernel(kernel, math.isqrt(depth_out // 3), depth_in))
+            return self.scale * tf.constant(analysis_kernel(kernel, depth_out))
+        side = math.isqrt(depth_out // 3)
+        return self.scale * tf.constant(synthesis_kernel(kernel, side, depth_in))
 
 
 class Binarizer(keras.layers.Layer):
@@ -131,7 +142,6 @@ class Binarizer(keras.layers.Layer):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(name="B")
         depth = max(config.codes)
-        paired = config.threshold > 0
         self.noise = config.binarizer_noise
         self.hardness = self.add_weight(
             shape=(), initializer="ones", trainable=False, name="hardness"
@@ -140,13 +150,16 @@ class Binarizer(keras.layers.Layer):
             depth,
             1,
             use_bias=config.binarizer_bias,
-            kernel_initializer=_Paired() if paired else "glorot_uniform",
+            kernel_initializer=_binarizer_initializer(config),
             bias_initializer=keras.initializers.Constant(-config.threshold),
             name="B_Conv",
         )
 
-    def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
-        x = tf.tanh(self.conv(features))
+    def call(
+        self, features: tf.Tensor, linear: tf.Tensor | None = None, training: bool = False
+    ) -> tf.Tensor:
+        z = self.conv(features)
+        x = tf.tanh(z if linear is None else z + linear)
         if training and self.noise > 0:
             codes = tf.where(x >= self.noise * (2.0 * tf.random.uniform(tf.shape(x)) - 1.0), 1.0, -1.0)
         else:
@@ -154,6 +167,12 @@ class Binarizer(keras.layers.Layer):
         if training:
             codes = x + self.hardness * (codes - x)
         return x + tf.stop_gradient(codes - x)
+
+
+def _binarizer_initializer(config: NetworkConfig) -> keras.initializers.Initializer:
+    if config.linear is not None:  # at the start the linear path decides
+        return keras.initializers.VarianceScaling(0.01, "fan_avg", "uniform")
+    return _Paired() if config.threshold > 0 else keras.initializers.GlorotUniform()
 
 
 class _Paired(keras.initializers.Initializer):
@@ -192,6 +211,7 @@ class Codec(keras.Model):
         binarizer: B.
         decoder: D up to its last recurrent layer (updates the states from the codes).
         head: the rest of D, features to picture.
+        linear: the linear path, if there is one.
         gain: G, present for residual scaling only.
         log_gains: (iterations,) logarithms of the gain of each iteration.
     """
@@ -203,6 +223,8 @@ class Codec(keras.Model):
         self.binarizer = Binarizer(config)
         self.decoder = Stack(config.decoder, config.cell, "D")
         self.head = Stack(config.head, config.cell, "H")
+        linear = config.linear
+        self.linear = None if linear is None else LinearPath(linear, max(config.codes))
         self.gain = Gain() if config.reconstruction == "residual_scaling" else None
         self.log_gains = self.add_weight(
             shape=(config.iterations,),
@@ -272,15 +294,27 @@ class Codec(keras.Model):
         self, t: int, residual: tf.Tensor, states: States, training: bool = False
     ) -> tuple[tf.Tensor, States]:
         """b_t = B(E(r_{t-1})), channels from C_t on set to zero, and E's new states."""
-        features, states = self.encoder(residual, states)
+        codes, states = self.all_codes(residual, states, training)
         used = tf.cast(tf.range(max(self.config.codes)) < self.config.codes[t], tf.float32)
-        return self.binarizer(features, training=training) * used, states
+        return codes * used, states
+
+    def all_codes(
+        self, residual: tf.Tensor, states: States, training: bool = False
+    ) -> tuple[tf.Tensor, States]:
+        """B(E(residual)) with as many channels as any iteration has, and E's new states."""
+        features, states = self.encoder(residual, states)
+        linear = None if self.linear is None else self.linear.analyse(residual)
+        return self.binarizer(features, linear, training=training), states
 
     def decode(self, codes: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
         """D(b_t): what the head paints, and D's new states."""
         features, states = self.decoder(codes, states)
+        return self.paint(features, codes), states
+
+    def paint(self, features: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
+        """The head's picture of D's features, plus the linear path's of the codes."""
         delta, _ = self.head(features, [])
-        return delta, states
+        return delta if self.linear is None else delta + self.linear.synthesise(codes)
 
     def reconstruct(
         self, t: int, delta: tf.Tensor, previous: tf.Tensor, scale: tf.Tensor

@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# Orthonormal luma and two colour differences of R, G, B.
-_COLOUR = np.array(
+COLOUR = np.array(
     [
         [1 / np.sqrt(3), 1 / np.sqrt(3), 1 / np.sqrt(3)],
         [1 / np.sqrt(2), 0.0, -1 / np.sqrt(2)],
         [-1 / np.sqrt(6), 2 / np.sqrt(6), -1 / np.sqrt(6)],
     ]
 )
+"""Orthonormal luma and two colour differences (rows) of R, G, B."""
 _CHROMA_SHARE = 0.25
 """Share of the basis functions that go to the two colour differences together."""
 _CHROMA_GAIN = 2.0
@@ -31,17 +31,23 @@ def _functions(size: int, count: int) -> list[tuple[int, int, int]]:
     return [(c, u, v) for c, share in enumerate(shares) for u, v in order[:share]]
 
 
+def cosines(size: int) -> NDArray[np.float64]:
+    """(size, size): orthonormal cosine functions, one a row, lowest frequency first."""
+    k = np.arange(size)
+    waves = np.sqrt(2.0 / size) * np.cos(np.pi * (k[None, :] + 0.5) * k[:, None] / size)
+    waves[0] /= np.sqrt(2.0)
+    return np.asarray(waves)
+
+
 def dct_basis(size: int, count: int) -> NDArray[np.float64]:
     """The ``count`` lowest orthonormal basis functions of a size x size block of RGB.
 
     Returns:
         Array (size, size, 3, count), rows orthonormal: three quarters luma, the rest colour.
     """
-    k = np.arange(size)
-    waves = np.sqrt(2.0 / size) * np.cos(np.pi * (k[None, :] + 0.5) * k[:, None] / size)
-    waves[0] /= np.sqrt(2.0)
+    waves = cosines(size)
     functions = [
-        np.einsum("y,x,c->yxc", waves[u], waves[v], _COLOUR[colour])
+        np.einsum("y,x,c->yxc", waves[u], waves[v], COLOUR[colour])
         for colour, u, v in _functions(size, count)
     ]
     basis = np.zeros((size, size, 3, count))

@@ -45,6 +45,8 @@ class TrainingConfig:
     colour_weight: tuple[float, float] = (1.0, 0.1)
     """Weight of the colour error at the start and after ``colour_steps`` (``ms_ssim`` only)."""
     colour_steps: int = 3000
+    rate_steps: int = 0
+    """Steps over which the price of rate rises to its full; the context model learns meanwhile."""
     soft_steps: int = 0
     """Steps over which codes turn from continuous to binary."""
     curriculum: tuple[tuple[int, int], ...] = ()
@@ -77,6 +79,10 @@ class TrainingConfig:
         """Weight of the colour error at a step, linear between its two ends."""
         first, last = self.colour_weight
         return first + (last - first) * min(step / max(self.colour_steps, 1), 1.0)
+
+    def rate_share_at(self, step: int) -> float:
+        """Share of the full price of rate at a step, 0 to 1."""
+        return min(step / self.rate_steps, 1.0) if self.rate_steps else 1.0
 
     def hardness_at(self, step: int) -> float:
         """Share of the binary value in the codes of a step, 0 to 1."""

@@ -80,7 +80,11 @@ def step_shapes(codec: Codec) -> dict[str, Any]:
             "outputs": [features, *decoder],
             "reach": codec.decoder.reach(codec.encoder.scale),
         },
-        "head": {"inputs": [features], "outputs": [(1, 3)], "reach": codec.head.reach(scale)},
+        "head": {
+            "inputs": [features] if codec.linear is None else [features, codes],
+            "outputs": [(1, 3)],
+            "reach": codec.head.reach(scale),
+        },
     }
 
 
@@ -103,15 +107,15 @@ def _depth(stack: Stack) -> int:
 
 def _functions(codec: Codec) -> dict[str, Callable[..., Any]]:
     def encoder(a_input: tf.Tensor, *states: tf.Tensor) -> Any:
-        features, updated = codec.encoder(a_input, list(states))
-        return codec.binarizer(features), *updated
+        codes, updated = codec.all_codes(a_input, list(states))
+        return codes, *updated
 
     def decoder(a_input: tf.Tensor, *states: tf.Tensor) -> Any:
         features, updated = codec.decoder(a_input, list(states))
         return tf.identity(features), *updated
 
-    def head(a_input: tf.Tensor) -> Any:
-        return (codec.head(a_input, [])[0],)
+    def head(a_input: tf.Tensor, *codes: tf.Tensor) -> Any:
+        return (codec.paint(a_input, codes[0] if codes else None),)
 
     return {"encoder": encoder, "decoder": decoder, "head": head}
 

@@ -52,7 +52,7 @@ class Model:
 
     def forward(
         self, pictures: tf.Tensor, iterations: int, training: bool
-    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Pictures after each iteration and the rate of each layer.
 
         Args:
@@ -61,13 +61,15 @@ class Model:
             training: binarize as in training.
 
         Returns:
-            (T, B, 3, H, W) in levels, not clipped; and T tensors (B,), bits per pixel.
+            (T, B, 3, H, W) in levels, not clipped; and twice (T, B), bits per pixel, as a function
+            of the context model and of the codes.
         """
         x = (tf.cast(pictures, tf.float32) - 127.5) * LEVELS
         codes, painted = self.codec.iterate(x, iterations, training)
         pixels = pictures.shape[1] * pictures.shape[2]
-        rates = [bits / pixels for bits in self.context.bits(codes)]
-        return tf.transpose(tf.stack(painted), [0, 1, 4, 2, 3]) / LEVELS + 127.5, rates
+        of_model, of_codes = (tf.stack(bits) / pixels for bits in self.context.bits(codes))
+        levels = tf.transpose(tf.stack(painted), [0, 1, 4, 2, 3]) / LEVELS + 127.5
+        return levels, of_model, of_codes
 
 
 class RateControl:
@@ -109,17 +111,18 @@ class Trainer:
         self, crops: tf.Tensor, colour: tf.Tensor, multipliers: tf.Tensor, iterations: int
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Loss, distortion of each iteration (T,), rate of each layer (T,) of a batch."""
-        painted, rates = self.model.forward(crops, iterations, training=True)
+        painted, of_model, of_codes = self.model.forward(crops, iterations, training=True)
         target = tf.transpose(tf.cast(crops, tf.float32), [0, 3, 1, 2])
+        rate = tf.reduce_mean(of_codes, axis=1)
         if self.config.training.distortion == "l1":
             distortion = tf.reduce_mean(tf.abs(painted - target), axis=[1, 2, 3, 4])
-            return tf.reduce_sum(distortion), distortion, tf.stack([tf.reduce_mean(r) for r in rates])
+            return tf.reduce_sum(distortion), distortion, rate
         distortion = tf.reduce_mean(1.0 - ms_ssim(painted, target), axis=1)
         colours = tf.reduce_mean(colour_error(painted, target), axis=1)
         # Logarithms: each iteration counts for its relative gain, so that none is drowned.
         loss = tf.reduce_sum(tf.math.log(distortion + 1e-4) + colour * tf.math.log(colours + 0.1))
-        rate = tf.stack([tf.reduce_mean(r) for r in rates])
-        return loss + tf.reduce_sum(multipliers[:iterations] * rate), distortion, rate
+        loss += tf.reduce_sum(multipliers[:iterations] * rate)
+        return loss + tf.reduce_sum(tf.reduce_mean(of_model, axis=1)), distortion, rate
 
     def _compiled(self, iterations: int) -> Callable[..., Any]:
         """The step for so many iterations, traced once."""
@@ -142,7 +145,9 @@ class Trainer:
         )
         gradients, norm = tf.clip_by_global_norm(gradients, self.config.training.clip)
         self.optimizer.apply(gradients, variables)
-        keep = self.config.training.average
+        # Near the start, the mean of the steps so far.
+        steps = tf.cast(self.optimizer.iterations, tf.float32)
+        keep = tf.minimum(self.config.training.average, (1.0 + steps) / (10.0 + steps))
         for average, variable in zip(self.averages, variables, strict=True):
             average.assign(keep * average + (1.0 - keep) * variable.value)
         return loss, distortion, rate, norm
@@ -158,13 +163,15 @@ class Trainer:
         self.optimizer.learning_rate = training.rate_at(self.step)
         self.model.codec.binarizer.hardness.assign(training.hardness_at(self.step))
         count = self.config.network.iterations
-        multipliers = self.control.multipliers() if self.control else np.zeros(count, np.float32)
+        multipliers = np.zeros(count, np.float32)
+        if self.control:
+            multipliers = self.control.multipliers() * training.rate_share_at(self.step)
         loss, distortion, rate, norm = self._compiled(iterations)(
             crops, tf.constant(training.colour_weight_at(self.step), tf.float32), multipliers
         )
         if not np.isfinite(float(loss)):
             raise Divergence(f"loss is {float(loss)} at step {self.step}; resume from {self.folder}")
-        if self.control:
+        if self.control and self.step >= training.rate_steps:
             self.control.observe(rate.numpy())
         self.step += 1
         return {

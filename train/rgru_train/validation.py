@@ -56,11 +56,11 @@ def validate(model: Model, photos: Sequence[NDArray[np.uint8]], iterations: int)
 def _compiled(model: Model, iterations: int):  # type: ignore[no-untyped-def]
     @tf.function
     def run(photo: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        painted, rates = model.forward(photo, iterations, training=False)
+        painted, rates, _ = model.forward(photo, iterations, training=False)
         rounded = tf.round(tf.clip_by_value(tf.transpose(painted[:, 0], [0, 2, 3, 1]), 0.0, 255.0))
         target = tf.repeat(tf.cast(photo, tf.float32), iterations, axis=0)
         quality = tf.image.ssim_multiscale(rounded, target, 255.0)
-        return tf.concat(rates, 0), quality, tf.reduce_mean(rounded[-1] - target[-1], axis=[0, 1])
+        return rates[:, 0], quality, tf.reduce_mean(rounded[-1] - target[-1], axis=[0, 1])
 
     return run
 

@@ -1,0 +1,114 @@
+"""A linear path beside the recurrent networks: a block transform that codes from the first step.
+
+Encoder side: inner products of the residual with cosine functions of 16x16 blocks, each told as
+minus, nothing or plus one step by a pair of codes. Decoder side: the functions that the codes
+name, added to what the recurrent decoder paints. With the gains of the iterations this is an
+embedded transform coder before any training; every weight is then trained with the rest, and the
+recurrent networks learn what it lacks.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from rgru_codec.nets.config import LinearConfig
+from rgru_codec.nets.transform import COLOUR, cosines
+
+LEVELS = 0.9 / 127.5
+"""A level of 8 bits in network units."""
+_CHROMA_PENALTY = 1.8
+"""Chroma functions stand among luma functions of so much higher a frequency."""
+
+
+def functions(size: int, count: int) -> list[tuple[int, int, int]]:
+    """(colour, vertical, horizontal frequency) of ``count`` functions: means, then by frequency."""
+    means = [(colour, 0, 0) for colour in range(3)]
+    rest = [(c, u, v) for c in range(3) for u in range(size) for v in range(size) if u or v]
+
+    def rank(function: tuple[int, int, int]) -> tuple[float, tuple[int, int, int]]:
+        colour, u, v = function
+        return float(np.hypot(u, v)) * (_CHROMA_PENALTY if colour else 1.0), function
+
+    return means + sorted(rest, key=rank)[: count - 3]
+
+
+def basis(size: int, count: int) -> NDArray[np.float64]:
+    """(size, size, 3, count): orthonormal block cosine functions in the order of :func:`functions`."""
+    waves = cosines(size)
+    listed = [
+        np.einsum("y,x,c->yxc", waves[u], waves[v], COLOUR[colour])
+        for colour, u, v in functions(size, count)
+    ]
+    return np.stack(listed, axis=-1)
+
+
+class LinearPath(keras.layers.Layer):
+    """Analysis of residuals into pre-activations of code pairs, and synthesis from codes."""
+
+    def __init__(self, config: LinearConfig, codes: int) -> None:
+        super().__init__(name="linear")
+        self.config = config
+        digits = [list(weights) for weights in config.mean_digits]
+        self._digits = digits
+        pairs = codes // 2
+        self._coefficients = pairs - sum(map(len, digits)) + len(digits)
+        functions_ = basis(config.size, self._coefficients)
+        size = config.size
+        self.analysis = keras.layers.Conv2D(
+            self._coefficients,
+            size,
+            size,
+            use_bias=False,
+            kernel_initializer=_Constant(functions_ / (LEVELS * config.step)),
+            name="analysis",
+        )
+        worth = [(i, weight) for i, weights in enumerate(digits) for weight in weights]
+        worth += [(i, 1.0) for i in range(len(digits), self._coefficients)]
+        flat = functions_.reshape(-1, self._coefficients) * (LEVELS * config.step / 2.0)
+        columns = [sign * weight * flat[:, i] for i, weight in worth for sign in (1.0, -1.0)]
+        columns += [np.zeros(len(flat))] * (codes - len(columns))
+        self.synthesis = keras.layers.Conv2D(
+            3 * size * size,
+            1,
+            use_bias=False,
+            kernel_initializer=_Constant(np.stack(columns)[None, None]),
+            name="synthesis",
+        )
+
+    def analyse(self, residual: tf.Tensor) -> tf.Tensor:
+        """(B, H, W, 3) to pre-activations (B, H/16, W/16, pairs·2): plus and minus detectors."""
+        y = self.analysis(residual)
+        means = len(self._digits)
+        told = [*self._mean_digits(y[..., :means]), y[..., means:]]
+        z = tf.concat(told, axis=-1)
+        pairs = tf.stack([z, -z], axis=-1) - self.config.threshold
+        return tf.concat(tf.unstack(pairs, axis=-2), axis=-1)
+
+    def _mean_digits(self, means: tf.Tensor) -> list[tf.Tensor]:
+        """Successive digits: each is told of what the ones before it left over."""
+        told = []
+        for i, weights in enumerate(self._digits):
+            left = means[..., i : i + 1]
+            for weight in weights:
+                z = left / weight
+                told.append(z)
+                digit = tf.sign(z) * tf.where(tf.abs(z) >= self.config.threshold, 1.0, 0.0)
+                left = left - weight * tf.stop_gradient(digit)
+        return told
+
+    def synthesise(self, codes: tf.Tensor) -> tf.Tensor:
+        """(B, H/16, W/16, C) codes to their picture (B, H, W, 3)."""
+        return tf.nn.depth_to_space(self.synthesis(codes), self.config.size)
+
+
+class _Constant(keras.initializers.Initializer):
+    """Given values."""
+
+    def __init__(self, values: NDArray[np.float64]) -> None:
+        self.values = values
+
+    def __call__(self, shape, dtype=None):  # type: ignore[no-untyped-def]
+        return tf.constant(self.values.astype(np.float32))
