@@ -6,6 +6,9 @@ See :mod:`rgru_codec.progressive` for files that are still arriving.
 from __future__ import annotations
 
 import dataclasses
+import math
+import warnings
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,7 @@ from PIL import Image
 from rgru_codec.iterations import Painter, encode, to_pixels
 from rgru_codec.models import Model, default_model
 from rgru_codec.msssim import ms_ssim
-from rgru_codec.picture import Planes, from_array, to_planes
+from rgru_codec.picture import Planes, from_array, to_image, to_planes
 from rgru_codec.progressive import Decoder
 from rgru_format import (
     BOX_ALPHA,
@@ -23,11 +26,17 @@ from rgru_format import (
     BOX_ICC,
     BOX_XMP,
     Box,
+    BoxRead,
     CodesEncoder,
+    Damaged,
     GroupRead,
     Header,
     InvalidInput,
+    LimitExceeded,
     Limits,
+    NotRgru,
+    Reader,
+    RgruError,
     Writer,
     encode_alpha,
     read_file,
@@ -46,12 +55,19 @@ class Target:
     """Whether missing ``ms_ssim`` with all layers is an error."""
 
 
+def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Peak signal-to-noise ratio in decibels, over all channels; infinite for equal pictures."""
+    difference = a.astype(np.int16) - b
+    mean = float(np.square(difference, dtype=np.int32).mean(dtype=np.float64))
+    return 10.0 * math.log10(255.0**2 / mean) if mean else math.inf
+
+
 def quality_to_ms_ssim(quality: float) -> float:
     """The MS-SSIM that a quality asks for: 5 + 0.15·quality decibels.
 
     33 is about 0.90, 53 about 0.95, 80 is 0.98, 100 is 0.99.
     """
-    return 1.0 - 10.0 ** (-(5.0 + 0.15 * quality) / 10.0)
+    return 1.0 - math.pow(10.0, -(5.0 + 0.15 * quality) / 10.0)
 
 
 def compress(
@@ -65,7 +81,7 @@ def compress(
     icc_profile: bytes | None = None,
     exif: bytes | None = None,
     xmp: bytes | None = None,
-    strip: bool = False,
+    strip: bool | Collection[str] = False,
     convert_depth: bool = False,
     frame: int | None = None,
     limits: Limits | None = None,
@@ -85,8 +101,10 @@ def compress(
         bpp: bits per pixel that the file may take at most (whole file).
         target_size: bytes that the file may take at most.
         msssim: the fewest layers whose picture reaches this RGB MS-SSIM (0 to 1).
-        icc_profile, exif, xmp: metadata to store instead of the picture's own.
-        strip: store no metadata.
+        icc_profile: to store instead of the picture's own.
+        exif: likewise; with or without JPEG's prefix.
+        xmp: likewise.
+        strip: drop the picture's own metadata: all of it, or some of ``icc``, ``exif``, ``xmp``.
         convert_depth: scale pictures of more than 8 bits a channel instead of refusing them.
         frame: which frame of an animation.
         limits: largest picture accepted.
@@ -97,24 +115,32 @@ def compress(
         InvalidInput: a picture or argument that cannot be represented, a target that cannot be met.
         LimitExceeded: the picture is larger than the limits allow.
     """
-    target = _target(layers, quality, bpp, target_size, msssim)
     picture = from_array(image) if isinstance(image, np.ndarray) else image
-    (limits or Limits()).check_pixels(picture.height, picture.width)
+    limits = limits or Limits()
+    limits.check_pixels(picture.height, picture.width)
+    pixels = picture.height * picture.width
+    target = target_of(layers, quality, bpp, target_size, msssim, pixels=pixels)
     planes = to_planes(picture, convert_depth=convert_depth, frame=frame)
-    boxes = [] if strip else _metadata_boxes(planes, icc_profile, exif, xmp)
-    if bpp is not None:
-        pixels = planes.pixels.shape[0] * planes.pixels.shape[1]
-        target = dataclasses.replace(target, bytes=int(bpp * pixels / 8))
-    return _compress(model or default_model(), planes, boxes, target, threads)
+    for note in planes.notes:
+        warnings.warn(note, stacklevel=2)
+    planes = planes.with_metadata(icc_profile, exif, xmp, strip=strip)
+    return encode_planes(planes, target, limits=limits, model=model, threads=threads).data
 
 
-def _target(
+def target_of(
     layers: int | None,
     quality: float | None,
     bpp: float | None,
     target_size: int | None,
     msssim: float | None,
+    *,
+    pixels: int = 1,
 ) -> Target:
+    """The target that the arguments of :func:`compress` ask for.
+
+    Raises:
+        InvalidInput: more than one is given, or one is out of its range.
+    """
     given = {
         "layers": layers,
         "quality": quality,
@@ -135,104 +161,191 @@ def _target(
         value = given[name]
         if value is not None and value <= 0:
             raise InvalidInput(f"{name} must be above 0, got {value}")
+    if bpp is not None:
+        target_size = int(bpp * pixels / 8)
     return Target(layers=layers, bytes=target_size, ms_ssim=msssim)
 
 
-def _metadata_boxes(
-    planes: Planes, icc_profile: bytes | None, exif: bytes | None, xmp: bytes | None
-) -> list[Box]:
-    contents = [
-        (BOX_ICC, icc_profile or planes.icc_profile),
-        (BOX_EXIF, exif or planes.exif),
-        (BOX_XMP, xmp or planes.xmp),
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """A compressed picture, and what a decoder will show of it."""
+
+    data: bytes
+    """The whole file."""
+    layers: int
+    """Complete layers in it."""
+    groups: int
+    """Groups of the layer after them."""
+    shown: NDArray[np.uint8]
+    """(H, W, 3): the picture that ``data`` decodes to; three equal planes if it is grey."""
+
+
+def encode_planes(
+    planes: Planes,
+    target: Target,
+    *,
+    limits: Limits | None = None,
+    model: Model | None = None,
+    threads: int | None = None,
+) -> Encoded:
+    """:func:`compress` for a picture that has been taken apart.
+
+    Raises:
+        InvalidInput, LimitExceeded: as :func:`compress`.
+    """
+    boxes = [
+        Box(name, content)
+        for name, content in (
+            (BOX_ICC, planes.icc_profile),
+            (BOX_EXIF, planes.exif),
+            (BOX_XMP, planes.xmp),
+        )
+        if content
     ]
-    return [Box(name, content) for name, content in contents if content]
+    most, metadata = (limits or Limits()).max_metadata_bytes, sum(len(b.content) + 4 for b in boxes)
+    if metadata > most:
+        raise LimitExceeded("max_metadata_bytes", metadata, most)
+    return _Encoding(model or default_model(), planes, boxes, target).run(threads)
 
 
-def _compress(
-    model: Model, planes: Planes, boxes: list[Box], target: Target, threads: int | None
-) -> bytes:
-    height, width = planes.pixels.shape[:2]
-    most = model.iterations if target.layers is None else target.layers
-    if not 1 <= most <= model.iterations:
-        raise InvalidInput(f"layers must be 1..{model.iterations}, got {most}")
-    header = Header(
-        width, height, model.id, grey=planes.grey, alpha=planes.alpha is not None
-    )
-    writer = Writer(header, boxes)
-    coder = CodesEncoder(model.context(), *model.grid(height, width))
-    late = [] if planes.alpha is None else [Box(BOX_ALPHA, encode_alpha(planes.alpha))]
-    reached = 0.0
-    for codes, painter in encode(model, planes.pixels, threads):
-        for number, payload in enumerate(coder.encode_layer(codes)):
-            before = writer.getvalue() if target.bytes is not None else b""
-            writer.add_group(payload, first_of_layer=number == 0)
-            if target.bytes is not None and writer.size > target.bytes:
-                return _fitting(before, writer.size, target.bytes)
-        while late:
-            writer.add_box(late.pop())
-        if target.ms_ssim is not None:
-            reached = ms_ssim(_shown(painter, planes), planes.pixels)
-            if reached >= target.ms_ssim:
+class _Encoding:
+    """One run of the encoder: adds groups of codes until the target is met."""
+
+    def __init__(self, model: Model, planes: Planes, boxes: list[Box], target: Target) -> None:
+        height, width = planes.pixels.shape[:2]
+        self.model, self.planes, self.target = model, planes, target
+        self.most = model.iterations if target.layers is None else target.layers
+        if not 1 <= self.most <= model.iterations:
+            raise InvalidInput(f"layers must be 1..{model.iterations}, got {self.most}")
+        header = Header(width, height, model.id, grey=planes.grey, alpha=planes.alpha is not None)
+        self.writer = Writer(header, boxes)
+        self.coder = CodesEncoder(model.context(), *model.grid(height, width))
+
+    def run(self, threads: int | None) -> Encoded:
+        reached = 0.0
+        for codes, painter in encode(self.model, self.planes.pixels, threads):
+            groups = self.coder.encode_layer(codes)
+            cut = self._add_layer(groups)
+            if cut is not None:
+                return self._cut(cut, threads)
+            if self.target.ms_ssim is not None:
+                reached = ms_ssim(self._shown(painter), self.planes.pixels)
+            if self.coder.layer >= self.most or reached >= (self.target.ms_ssim or 2.0):
                 break
-        if coder.layer >= most:
-            break
-    if target.ms_ssim is not None and target.exact and reached < target.ms_ssim:
-        raise InvalidInput(
-            f"msssim {target.ms_ssim} cannot be reached: all {model.iterations} layers give "
-            f"{reached:.4f}; ask for less, or for layers={model.iterations}"
-        )
-    return _within(writer.getvalue(), target.bytes)
+        if self.target.exact and reached < (self.target.ms_ssim or 0.0):
+            raise InvalidInput(
+                f"msssim {self.target.ms_ssim} cannot be reached: all {self.coder.layer} layers "
+                f"give {reached:.4f}; ask for less, or for layers={self.coder.layer}"
+            )
+        return Encoded(self.writer.getvalue(), self.coder.layer, 0, self._shown(painter))
 
+    def _add_layer(self, groups: list[bytes]) -> bytes | None:
+        """Append groups, and alpha behind layer 1; the file so far if the next does not fit."""
+        for number, payload in enumerate(groups):
+            before = self.writer.getvalue() if self.target.bytes is not None else b""
+            self.writer.add_group(payload, first_of_layer=number == 0)
+            if self._too_large():
+                return before
+        if self.coder.layer == 1 and self.planes.alpha is not None:
+            self.writer.add_box(Box(BOX_ALPHA, encode_alpha(self.planes.alpha)))
+            if self._too_large():
+                return b""  # a file without its alpha plane is not this picture
+        return None
 
-def _shown(painter: Painter, planes: Planes) -> NDArray[np.uint8]:
-    """What a decoder would show now."""
-    height, width = planes.pixels.shape[:2]
-    return to_pixels(painter.show(), height, width)
+    def _too_large(self) -> bool:
+        return self.target.bytes is not None and self.writer.size > self.target.bytes
 
+    def _cut(self, data: bytes, threads: int | None) -> Encoded:
+        """The file before what did not fit, if that holds codes at all."""
+        groups = read_file(data).groups if data else ()
+        if not groups:
+            raise InvalidInput(
+                f"a target of {self.target.bytes} bytes cannot be met: the smallest file of this "
+                f"picture has {self.writer.size} bytes"
+            )
+        decoder = Decoder(threads=threads, model=self.model)
+        decoder.feed(data)
+        shown = np.asarray(decoder.picture().convert("RGB"))
+        return Encoded(data, decoder.layers, decoder.groups, shown)
 
-def _fitting(data: bytes, next_size: int, size: int) -> bytes:
-    """The file before the group that did not fit, if that holds a group at all."""
-    if not read_file(data).groups:
-        raise InvalidInput(
-            f"a target of {size} bytes cannot be met: the smallest file of this picture has "
-            f"{next_size} bytes"
-        )
-    return _within(data, size)
-
-
-def _within(data: bytes, size: int | None) -> bytes:
-    if size is not None and len(data) > size:  # the alpha plane came on top
-        raise InvalidInput(f"a target of {size} bytes cannot be met: {len(data)} bytes are needed")
-    return data
+    def _shown(self, painter: Painter) -> NDArray[np.uint8]:
+        """What a decoder would show now."""
+        height, width = self.planes.pixels.shape[:2]
+        pixels = to_pixels(painter.show(), height, width)
+        return np.asarray(to_image(pixels, self.planes.grey, None).convert("RGB"))
 
 
 def decompress(
     data: bytes,
     layers: int | None = None,
     *,
+    partial: bool = False,
     limits: Limits | None = None,
     threads: int | None = None,
+    model: Model | None = None,
 ) -> Image.Image:
     """The picture of a file, or of any beginning of one that holds the header.
 
     Args:
         data: a whole file, or the first bytes of one.
         layers: use at most so many layers; by default all that are there.
+        partial: of a damaged file, return what comes before the damage.
         limits: what the file may ask for.
         threads: of the inference engine; by default all cores.
+        model: a model package that is not installed.
 
     Returns:
-        Mode L, LA, RGB or RGBA; ``info`` holds ``icc_profile``, ``exif`` and ``xmp`` if present.
+        Mode L, LA, RGB or RGBA. ``info`` holds ``icc_profile``, ``exif`` and ``xmp`` if present,
+        and ``layers``, the complete layers that were used.
 
     Raises:
         NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing: see
-            :mod:`rgru_format.errors`.
+            :mod:`rgru_format.errors`. Damage behind the layers asked for is none.
     """
-    decoder = Decoder(layers=layers, limits=limits, threads=threads)
+    decoder = Decoder(layers=layers, limits=limits, threads=threads, model=model)
     decoder.feed(data)
-    decoder.close()
+    try:
+        decoder.close()
+    except Damaged:
+        enough = layers is not None and decoder.layers >= layers
+        if decoder.header is None or not (partial or enough):
+            raise
     return decoder.picture()
+
+
+def layers_for(data: bytes, size: int, *, limits: Limits | None = None) -> int:
+    """How many layers a picture scaled down to ``size`` pixels (longer side) can show.
+
+    The fewest that bring 4 bits for each of its pixels; more would be averaged away.
+    """
+    found, _ = inspect(data, limits=limits)
+    width, height = found.header.width, found.header.height
+    scale = min(1.0, size / max(width, height))
+    enough = 4.0 * width * height * scale**2 / 8.0
+    for layer in found.layers:
+        if layer.end >= enough and scale < 1.0:
+            return layer.number
+    return len(found.layers)
+
+
+def thumbnail(
+    data: bytes, size: int, *, limits: Limits | None = None, threads: int | None = None
+) -> Image.Image:
+    """A small picture of a file, from as few layers as it can show; cut and damaged files too.
+
+    Args:
+        data: a file, or the beginning of one.
+        size: the longer side, in pixels; a smaller picture keeps its size.
+        limits: what the file may ask for.
+        threads: of the inference engine; by default all cores.
+
+    Raises:
+        NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing: as :func:`decompress`.
+    """
+    layers = layers_for(data, size, limits=limits)
+    image = decompress(data, layers, partial=True, limits=limits, threads=threads)
+    image.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=None)
+    return image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,6 +362,8 @@ class LayerInfo:
     """Size of its groups, framing included."""
     end: int
     """The file up to here holds this layer and those before it."""
+    offsets: tuple[int, ...]
+    """Where its groups begin."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,27 +385,49 @@ def info(data: bytes, *, limits: Limits | None = None) -> Info:
     Raises:
         NotRgru, UnsupportedVersion, Damaged, LimitExceeded: see :mod:`rgru_format.errors`.
     """
-    contents = read_file(data, limits)
+    found, fault = inspect(data, limits=limits)
+    if fault is not None:
+        raise fault
+    return found
+
+
+def inspect(data: bytes, *, limits: Limits | None = None) -> tuple[Info, RgruError | None]:
+    """:func:`info` of what comes before a fault, and the fault if there is one.
+
+    Raises:
+        NotRgru, UnsupportedVersion, Damaged, LimitExceeded: the header itself cannot be used.
+    """
+    reader = Reader(limits)
+    events = reader.feed(data)
+    ending, fault = None, None
+    try:
+        ending = reader.close()
+    except RgruError as error:
+        fault = error
+    if reader.header is None:
+        raise fault or NotRgru("not a .rgru file: it is empty")
     groups: dict[int, list[GroupRead]] = {}
-    for group in contents.groups:
-        groups.setdefault(group.layer, []).append(group)
-    expected = _expected_groups(contents.header)
-    layers = tuple(
-        LayerInfo(
-            number,
-            len(found),
-            None if expected is None else len(found) >= expected[number - 1],
-            sum(group.end - group.offset for group in found),
-            found[-1].end,
-        )
-        for number, found in groups.items()
-    )
-    return Info(
-        contents.header,
-        layers,
-        tuple(event.box for event in contents.boxes),
-        len(data),
-        contents.ending.unfinished,
+    for group in events:
+        if isinstance(group, GroupRead):
+            groups.setdefault(group.layer, []).append(group)
+    expected = _expected_groups(reader.header)
+    layers = tuple(_layer_info(number, found, expected) for number, found in groups.items())
+    boxes = tuple(event.box for event in events if isinstance(event, BoxRead))
+    unfinished = ending.unfinished if ending else 0
+    return Info(reader.header, layers, boxes, len(data), unfinished), fault
+
+
+def _layer_info(number: int, found: list[GroupRead], expected: tuple[int, ...] | None) -> LayerInfo:
+    complete = None
+    if expected is not None and number <= len(expected):
+        complete = len(found) >= expected[number - 1]
+    return LayerInfo(
+        number,
+        len(found),
+        complete,
+        sum(group.end - group.offset for group in found),
+        found[-1].end,
+        tuple(group.offset for group in found),
     )
 
 
@@ -307,7 +444,6 @@ def _expected_groups(header: Header) -> tuple[int, ...] | None:
 def as_dict(found: Info) -> dict[str, Any]:
     """:class:`Info` as plain values, for JSON; metadata as sizes."""
     pixels = found.header.width * found.header.height
-    totals = np.cumsum([layer.bytes for layer in found.layers])
     return {
         "width": found.header.width,
         "height": found.header.height,
@@ -324,9 +460,9 @@ def as_dict(found: Info) -> dict[str, Any]:
                 "complete": layer.complete,
                 "bytes": layer.bytes,
                 "end": layer.end,
-                "bpp": round(8 * int(total) / pixels, 5),
+                "bpp": round(8 * layer.end / pixels, 5),
             }
-            for layer, total in zip(found.layers, totals, strict=True)
+            for layer in found.layers
         ],
         "metadata": {box.type.decode("latin-1").strip(): len(box.content) for box in found.boxes},
     }

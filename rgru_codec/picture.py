@@ -1,21 +1,46 @@
 """Between pictures as people have them and the planes that the codec works on.
 
 A :class:`Planes` is what a file can hold: 8-bit RGB or grey, an alpha plane, and metadata.
-Everything else is converted, or refused with a reason.
+Everything else is converted, or refused with a reason:
+
+====================================  ==========================================================
+1, L                                  grey
+LA, RGBA, La, RGBa, PA, ``tRNS``      colour or grey, and a lossless alpha plane
+P, YCbCr, LAB, HSV, CMYK              RGB; CMYK and LAB through their profile, which then is sRGB
+I;16, I, F, RGB of 16 bits            refused, or scaled if asked to
+several frames or pages               refused, or one of them if asked to
+====================================  ==========================================================
 """
 
 from __future__ import annotations
 
 import dataclasses
+import io
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image
 
+from rgru_codec.metadata import EXIF_PREFIX, Metadata, read_metadata
 from rgru_format import InvalidInput
 
 Pixels = NDArray[np.uint8]
+
+_GREY = frozenset({"1", "L", "LA", "La"})
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_BITS_PER_SAMPLE = 258
+# Further frames of these are previews, depth maps or the layers that the picture is made of.
+_ONE_PICTURE = frozenset({"MPO", "PSD"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +54,46 @@ class Planes:
     """(H, W), or None."""
     icc_profile: bytes | None = None
     exif: bytes | None = None
+    """A TIFF structure, without JPEG's prefix."""
     xmp: bytes | None = None
+    notes: tuple[str, ...] = ()
+    """What was changed besides what was asked for, for the user to know."""
+
+    def with_metadata(
+        self,
+        icc_profile: bytes | None = None,
+        exif: bytes | None = None,
+        xmp: bytes | None = None,
+        *,
+        strip: bool | Collection[str] = False,
+    ) -> Planes:
+        """The same picture with this metadata instead of its own.
+
+        Args:
+            icc_profile: replaces the picture's own; None does not.
+            exif: likewise, with or without the prefix that JPEG gives it.
+            xmp: likewise.
+            strip: drop the picture's own: all of it, or some of ``icc``, ``exif``, ``xmp``.
+
+        Raises:
+            InvalidInput: an unknown name in ``strip``.
+        """
+        names = {"icc", "exif", "xmp"}
+        dropped = names if strip is True else set() if strip is False else set(strip)
+        if unknown := dropped - names:
+            raise InvalidInput(f"strip takes icc, exif and xmp, got {', '.join(sorted(unknown))}")
+        if exif is not None:
+            exif = exif.removeprefix(EXIF_PREFIX)
+        own = {"icc": self.icc_profile, "exif": self.exif, "xmp": self.xmp}
+        new = {"icc": icc_profile, "exif": exif, "xmp": xmp}
+        for name in names:
+            if new[name] is None and name not in dropped:
+                new[name] = own[name]
+        return dataclasses.replace(self, icc_profile=new["icc"], exif=new["exif"], xmp=new["xmp"])
 
 
 def from_array(array: NDArray[Any]) -> Image.Image:
-    """A uint8 array (H, W), (H, W, 2), (H, W, 3) or (H, W, 4) as a picture of mode L, LA, RGB, RGBA.
+    """A uint8 array (H, W), (H, W, 1..4) as a picture of mode L, LA, RGB or RGBA.
 
     Raises:
         InvalidInput: another type or shape.
@@ -50,89 +110,168 @@ def from_array(array: NDArray[Any]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(squeezed))
 
 
-def to_planes(image: Image.Image, *, convert_depth: bool = False, frame: int | None = None) -> Planes:
-    """Take a picture apart; orientation is applied and reset.
+def to_planes(
+    image: Image.Image, *, convert_depth: bool = False, frame: int | None = None
+) -> Planes:
+    """Take a picture apart; orientation is applied and reset. The picture itself stays as it is.
 
     Args:
         image: any PIL image.
-        convert_depth: scale 16-bit and float pictures to 8 bits instead of refusing them.
-        frame: which frame of an animation; None refuses animations.
+        convert_depth: scale pictures of more than 8 bits a channel instead of refusing them.
+        frame: which frame of an animation, from 0; None refuses animations.
 
     Raises:
-        InvalidInput: more than 8 bits or more than one frame, and not asked to convert.
+        InvalidInput: more than 8 bits or more than one frame, and not asked to convert; a picture
+            that cannot be read.
     """
-    image = _one_frame(image, frame)
-    image = _eight_bits(image, convert_depth)
-    exif, icc, xmp = _metadata(image)
-    upright = ImageOps.exif_transpose(image)
-    alpha: Pixels | None = None
-    if upright.has_transparency_data:
-        upright = upright.convert("LA" if upright.mode in ("L", "LA", "1") else "RGBA")
-        alpha = np.asarray(upright.getchannel("A"))
-    grey = upright.mode in ("L", "LA", "1")
-    if upright.mode == "CMYK":
-        upright, icc = _from_cmyk(upright, icc)
-    pixels = np.asarray(upright.convert("L" if grey else "RGB"))
+    check_frames(image, frame)
+    if not convert_depth:
+        check_depth(image)
+    image = _loaded(image, frame)
+    metadata = read_metadata(image)
+    image, alpha = _split(_turned(_eight_bits(image), metadata.orientation))
+    grey = image.mode in _GREY
+    notes: tuple[str, ...] = ()
+    if image.mode in ("CMYK", "LAB"):
+        notes = (f"{image.mode} was converted to sRGB",)
+        image = _through_profile(image, metadata.icc_profile)
+        metadata = dataclasses.replace(metadata, icc_profile=None)
+    pixels = np.asarray(image.convert("L" if grey else "RGB"))
     if grey:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
-    return Planes(pixels, grey, alpha, icc, exif, xmp)
+    return Planes(pixels, grey, alpha, metadata.icc_profile, metadata.exif, metadata.xmp, notes)
 
 
-def _one_frame(image: Image.Image, frame: int | None) -> Image.Image:
-    frames = getattr(image, "n_frames", 1)
-    if frame is not None:
-        if not 0 <= frame < frames:
-            raise InvalidInput(f"frame {frame} does not exist, the picture has {frames}")
-        image.seek(frame)
-    elif frames > 1:
+def check_frames(image: Image.Image, frame: int | None) -> None:
+    """Refuse animations, unless a frame was chosen that exists.
+
+    Raises:
+        InvalidInput: as said.
+    """
+    try:
+        frames: int = getattr(image, "n_frames", 1)
+    except (EOFError, OSError, SyntaxError, ValueError) as error:
+        raise InvalidInput(f"the picture cannot be read: {error}") from None
+    if frame is not None and not 0 <= frame < frames:
+        last = f"frames 0..{frames - 1}" if frames > 1 else "one frame only, 0"
+        raise InvalidInput(f"frame {frame} does not exist, the picture has {last}")
+    if frame is None and frames > 1 and image.format not in _ONE_PICTURE:
         raise InvalidInput(
-            f"the picture is an animation of {frames} frames; choose one with --frame N (frame=N)"
+            f"the picture has {frames} frames (an animation or pages), .rgru has one; "
+            "choose it with --frame N (frame=N)"
         )
-    return image
 
 
-def _eight_bits(image: Image.Image, convert_depth: bool) -> Image.Image:
-    if not image.mode.startswith(("I", "F")):
-        return image
-    if not convert_depth:
+def check_depth(image: Image.Image) -> None:
+    """Refuse more than 8 bits a channel; also where Pillow would cut them off in silence.
+
+    Raises:
+        InvalidInput: as said.
+    """
+    if bits := _deep(image):
         raise InvalidInput(
-            f"the picture has more than 8 bits a channel (mode {image.mode}), .rgru has 8; "
+            f"the picture has more than 8 bits a channel ({bits}), .rgru has 8; "
             "use --depth 8 (convert_depth=True) to convert it"
         )
+
+
+def _deep(image: Image.Image) -> str:
+    """What says that a picture has more than 8 bits, or an empty string.
+
+    Pillow opens 16-bit colour as 8-bit RGB. Before the pixels are loaded, the raw mode of the
+    file's tiles tells; a TIFF also says it in a tag.
+    """
+    if image.mode.startswith(("I", "F")):
+        return f"mode {image.mode}"
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
+    if any(isinstance(b, int) and b > 8 for b in (bits if isinstance(bits, tuple) else (bits,))):
+        return f"{max(bits)} bits"
+    for tile in getattr(image, "tile", ()):
+        args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if any(isinstance(a, str) and ";16" in a and "BGR;16" not in a for a in args):
+            return "16 bits"
+        if image.format == "PPM" and isinstance(args[-1], int) and args[-1] > 255:
+            return f"values up to {args[-1]}"
+    return ""
+
+
+def _loaded(image: Image.Image, frame: int | None) -> Image.Image:
+    """The picture, or a copy of one frame of it, with its pixels in memory."""
+    try:
+        if frame is None:
+            image.load()
+            return image
+        before = image.tell()
+        image.seek(frame)
+        chosen = image.copy()
+        image.seek(before)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's readers raise what they like on bad files
+        raise InvalidInput(f"the picture cannot be read: {error or type(error).__name__}") from None
+    return chosen
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """I;16, I and F scaled to L; every other mode as it is."""
+    if not image.mode.startswith(("I", "F")):
+        return image
     values = np.asarray(image).astype(np.float64)
-    top = 65535.0 if image.mode.startswith("I") else 1.0
-    levels = np.clip(values * (255.0 / top) + 0.5, 0.0, 255.0).astype(np.uint8)
-    converted = Image.fromarray(levels)
-    converted.info = dict(image.info)
+    scale = 1.0 / 257.0
+    if image.mode == "F" and np.isfinite(values).all():
+        scale = 255.0 if values.max() <= 1.0 else 1.0 if values.max() <= 255.0 else scale
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:
+        raise InvalidInput(
+            f"the picture has values from {values.min():g} to {values.max():g}; float pictures "
+            "must lie in 0..1, 0..255 or 0..65535, integers in 0..65535: scale them first"
+        )
+    converted = Image.fromarray(np.rint(values * scale).astype(np.uint8))
+    converted.info = {k: v for k, v in image.info.items() if k != "transparency"}
+    key = image.info.get("transparency")
+    if isinstance(key, int):
+        converted.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
     return converted
 
 
-def _metadata(image: Image.Image) -> tuple[bytes | None, bytes | None, bytes | None]:
-    """Exif (orientation reset), ICC profile, XMP."""
-    exif = image.getexif()
-    orientation = 0x0112
-    if exif.get(orientation, 1) != 1:
-        exif[orientation] = 1
-    xmp = image.info.get("xmp")
-    if isinstance(xmp, str):
-        xmp = xmp.encode()
-    return (exif.tobytes() if len(exif) else None), image.info.get("icc_profile") or None, xmp or None
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)
 
 
-def _from_cmyk(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None]:
-    """CMYK to sRGB, through its profile if it has one."""
-    if icc is None:
-        return image.convert("RGB"), None
-    import io
+def _split(image: Image.Image) -> tuple[Image.Image, Pixels | None]:
+    """Colour or grey without alpha, and the alpha plane."""
+    if not image.has_transparency_data:
+        return image, None
+    target = "LA" if image.mode in _GREY else "RGBA"
+    if image.mode == "1":  # Pillow converts a transparent colour of L, but not of 1
+        key = image.info.get("transparency")
+        image = image.convert("L")
+        image.info["transparency"] = 255 if key else 0
+    image = image.convert(target)
+    alpha = np.asarray(image.getchannel("A"))
+    return image.convert("L" if target == "LA" else "RGB"), alpha
 
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        converted = ImageCms.profileToProfile(
-            image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    except ImageCms.PyCMSError:
-        return image.convert("RGB"), None
-    return converted or image.convert("RGB"), None
+
+def _through_profile(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """CMYK or LAB to sRGB, through the picture's profile if it has one that works."""
+    if icc is not None and image.mode == "CMYK":
+        from PIL import ImageCms
+
+        try:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            srgb = ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            converted = None
+        if converted is not None:
+            return converted
+    return image.convert("RGB")
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The picture as it is to be seen: turned as its metadata says."""
+    image.load()
+    return _turned(image, read_metadata(image).orientation)
 
 
 def to_image(
@@ -156,3 +295,14 @@ def to_image(
         image.putalpha(Image.fromarray(alpha))
     image.info.update(info or {})
     return image
+
+
+__all__ = [
+    "Metadata",
+    "Planes",
+    "check_depth",
+    "check_frames",
+    "from_array",
+    "to_image",
+    "to_planes",
+]

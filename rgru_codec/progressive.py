@@ -2,10 +2,13 @@
 
     decoder = Decoder()
     for packet in network:
-        decoder.feed(packet)
-        show(decoder.picture())
+        for event in decoder.feed(packet):
+            if isinstance(event, LayerDecoded):
+                show(decoder.picture())
+    decoder.close()
 
-Bytes go in as they arrive. States of the network are kept, so a new layer costs one step.
+Bytes go in as they arrive. States of the network are kept, so a new layer costs one step. Too few
+bytes is not an error: it is the event ``NeedMoreData``.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rgru_codec.iterations import Painter, to_pixels
+from rgru_codec.metadata import EXIF_PREFIX
 from rgru_codec.models import Model, find_model
 from rgru_codec.picture import to_image
 from rgru_format import (
@@ -28,6 +32,7 @@ from rgru_format import (
     BOX_XMP,
     BoxRead,
     CodesDecoder,
+    Damaged,
     Ending,
     Event,
     GroupRead,
@@ -44,13 +49,29 @@ _INFO_KEYS = {BOX_ICC: "icc_profile", BOX_EXIF: "exif", BOX_XMP: "xmp"}
 _PACKET = 1 << 16
 
 
+@dataclasses.dataclass(frozen=True)
+class LayerDecoded:
+    """The codes of a layer are complete: :meth:`Decoder.picture` shows it from now on."""
+
+    layer: int
+    """From 1."""
+    end: int
+    """The file up to this byte holds the layer."""
+
+
+DecoderEvent = Event | LayerDecoded
+
+
 class Decoder:
-    """Decodes one file from its bytes as they arrive. Decoders share nothing.
+    """Decodes one file from its bytes as they arrive.
+
+    Decoders share nothing: any number may be at work at once, each in one thread at a time.
 
     Args:
         layers: use at most so many layers; None: all.
-        limits: what the file may ask for.
+        limits: what the file may ask for: pixels, layers, bytes of metadata, working memory.
         threads: of the inference engine; None: all cores.
+        model: used for files that name it; others are looked up.
 
     Attributes:
         header: the header, None until it has arrived.
@@ -63,6 +84,7 @@ class Decoder:
         layers: int | None = None,
         limits: Limits | None = None,
         threads: int | None = None,
+        model: Model | None = None,
     ) -> None:
         if layers is not None and layers < 0:
             raise InvalidInput(f"layers must be 0 or more, got {layers}")
@@ -70,6 +92,9 @@ class Decoder:
         self.header: Header | None = None
         self.model: Model | None = None
         self.info: dict[str, Any] = {}
+        self.error: RgruError | None = None
+        """Why nothing more can be decoded; None while all is well."""
+        self._given = model
         self._wanted = layers
         self._threads = threads
         self._reader = Reader(self.limits)
@@ -77,6 +102,8 @@ class Decoder:
         self._codes: CodesDecoder | None = None
         self._waiting: list[NDArray[np.int8]] = []
         self._painter: Painter | None = None
+        self._seen: tuple[int, int] = (-1, -1)
+        self._pixels: NDArray[np.uint8] = np.empty((0, 0, 3), np.uint8)
 
     @property
     def layers(self) -> int:
@@ -88,26 +115,35 @@ class Decoder:
         """Groups decoded of the layer after them."""
         return self._codes.group if self._codes else 0
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Take in the next bytes.
+    @property
+    def alpha_missing(self) -> bool:
+        """Whether the picture has an alpha plane that has not arrived."""
+        return self.header is not None and self.header.alpha and self._alpha is None
+
+    def feed(self, data: bytes) -> list[DecoderEvent]:
+        """Take in the next bytes, any number of them.
 
         Returns:
-            What became known: ``HeaderRead``, ``BoxRead``, ``GroupRead`` (its codes are decoded)
-            and, when nothing more can be said yet, ``NeedMoreData`` with the number of bytes that
-            it takes at least.
+            What became known: ``HeaderRead``; ``BoxRead``; ``GroupRead`` (its codes are decoded),
+            followed by ``LayerDecoded`` if it completes a layer; at the end ``NeedMoreData``, how
+            many bytes it takes at least before there is more to say.
 
         Raises:
             NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing: see
-                :mod:`rgru_format.errors`. What was decoded before stays available.
+                :mod:`rgru_format.errors`. Raised once the events before the fault have been handed
+                out: at once if there are none, otherwise by the next call (``close`` included).
+                What was decoded before stays available.
         """
-        events = self._reader.feed(data)
-        for event in events:
-            if isinstance(event, HeaderRead):
-                self._begin(event.header)
-            elif isinstance(event, BoxRead):
-                self._take_box(event)
-            elif isinstance(event, GroupRead):
-                self._take_group(event)
+        if self.error is not None:
+            raise self.error
+        events: list[DecoderEvent] = []
+        try:
+            for event in self._reader.feed(data):
+                self._take(event, events)
+        except RgruError as error:
+            self.error = error
+            if not events:
+                raise
         return events
 
     def close(self) -> Ending:
@@ -115,42 +151,75 @@ class Decoder:
 
         Raises:
             NotRgru, Damaged: the data ended before the header did.
+            RgruError: a fault found by ``feed``.
         """
+        if self.error is not None:
+            raise self.error
         return self._reader.close()
 
     def picture(self) -> Image.Image:
         """The best picture so far, of the file's size and mode.
 
         Before the first group it is mid-grey; groups of an unfinished layer are used, with the
-        expectation of the others.
+        expectation of the others. An alpha plane that has not arrived is opaque.
 
         Raises:
             InvalidInput: the header has not arrived yet.
+            RgruError: a fault found by ``feed`` that leaves nothing to show (a missing model).
         """
+        if self._codes is None and self.error is not None:
+            raise self.error
         header = self._known_header()
-        pixels = to_pixels(self._paint(), header.height, header.width)
+        if self._seen != (self.layers, self.groups):
+            self._pixels = to_pixels(self._paint(), header.height, header.width)
+            self._seen = (self.layers, self.groups)
         alpha = self._alpha
         if header.alpha and alpha is None:
             alpha = np.full((header.height, header.width), 255, np.uint8)
-        return to_image(pixels, header.grey, alpha, self.info)
+        return to_image(self._pixels, header.grey, alpha, {**self.info, "layers": self.layers})
 
     def _known_header(self) -> Header:
         if self.header is None:
             raise InvalidInput("no picture yet: the header (21 bytes) has not arrived")
         return self.header
 
+    def _take(self, event: Event, events: list[DecoderEvent]) -> None:
+        """Decode what an event brings; ``events`` gets what became known."""
+        if isinstance(event, HeaderRead):
+            self.header = event.header
+            events.append(event)
+            self._begin(event.header)
+        elif isinstance(event, BoxRead):
+            self._take_box(event)
+            events.append(event)
+        elif isinstance(event, GroupRead):
+            before = self.layers
+            self._take_group(event)
+            events.append(event)
+            if self.layers > before:
+                events.append(LayerDecoded(self.layers, event.end))
+        else:
+            events.append(event)
+
     def _begin(self, header: Header) -> None:
-        self.header = header
-        self.model = find_model(header.model_id)
+        named = self._given is not None and self._given.id == header.model_id
+        self.model = self._given if named else find_model(header.model_id)
+        assert self.model is not None
         self.limits.check_memory(working_bytes(self.model, header.height, header.width))
         self._codes = CodesDecoder(self.model.context(), *header.grid)
 
     def _take_box(self, event: BoxRead) -> None:
         box, header = event.box, self._known_header()
         if box.type == BOX_ALPHA:
-            self._alpha = decode_alpha(box.content, header.height, header.width, self.limits)
+            try:
+                self._alpha = decode_alpha(box.content, header.height, header.width, self.limits)
+            except Damaged as error:
+                raise Damaged(error.message, self.layers + 1, event.offset) from None
         elif box.type in _INFO_KEYS:
-            self.info[_INFO_KEYS[box.type]] = box.content
+            content = box.content
+            if box.type == BOX_EXIF and not content.startswith(EXIF_PREFIX):
+                content = EXIF_PREFIX + content  # as Pillow's writers want it
+            self.info[_INFO_KEYS[box.type]] = content
 
     def _take_group(self, event: GroupRead) -> None:
         assert self._codes is not None
@@ -164,7 +233,8 @@ class Decoder:
 
     def _paint(self) -> NDArray[np.float32]:
         header = self._known_header()
-        assert self._codes is not None and self.model is not None
+        assert self._codes is not None
+        assert self.model is not None
         if self._painter is None:
             self._painter = Painter(self.model, header.height, header.width, self._threads)
         while self._waiting:
@@ -202,7 +272,8 @@ def iter_pictures(
 
     Args:
         source: an open file or response (``read``), or any iterable of packets.
-        limits, threads: as for :class:`Decoder`.
+        limits: what the file may ask for.
+        threads: of the inference engine; by default all cores.
 
     Raises:
         RgruError: as :meth:`Decoder.feed`; pictures before the fault have been yielded.
@@ -221,7 +292,7 @@ async def aiter_pictures(
 
     stages = _Stages(Decoder(limits=limits, threads=threads))
     async for packet in source:
-        for stage in await asyncio.to_thread(lambda data=packet: list(stages.take(data))):
+        for stage in await asyncio.to_thread(stages.taken, packet):
             yield stage
     stages.decoder.close()
 
@@ -231,18 +302,16 @@ class _Stages:
         self.decoder = decoder
         self.received = 0
 
+    def taken(self, packet: bytes) -> list[Stage]:
+        """:meth:`take`, done."""
+        return list(self.take(packet))
+
     def take(self, packet: bytes) -> Iterator[Stage]:
         self.received += len(packet)
-        error: RgruError | None = None
         before = (self.decoder.layers, self.decoder.groups)
-        try:
-            self.decoder.feed(packet)
-        except RgruError as raised:
-            error = raised
+        self.decoder.feed(packet)
         if (self.decoder.layers, self.decoder.groups) != before:
             yield Stage(self.decoder.picture(), self.decoder.layers, self.received)
-        if error is not None:
-            raise error
 
 
 def _packets(source: BinaryIO | Iterable[bytes]) -> Iterator[bytes]:

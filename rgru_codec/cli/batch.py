@@ -1,0 +1,235 @@
+"""Work on one input or on many: processes, progress, summary, exit code."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import dataclasses
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from rgru_codec.cli.files import STREAM, Job, check_target
+from rgru_codec.cli.status import DONE, UNUSABLE, Failure, explain, say
+
+SKIPPED = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of one input."""
+
+    code: int
+    """An exit code, or ``SKIPPED``."""
+    message: str
+
+
+Work = Callable[[Job, argparse.Namespace], Outcome]
+
+
+def run(work: Work, jobs: Sequence[Job], args: argparse.Namespace, done: str) -> int:
+    """Do all jobs; one that fails does not stop the others.
+
+    Args:
+        work: does one job; a function of a module, since other processes call it.
+        jobs: what there is to do.
+        args: options; ``jobs``, ``threads``, ``quiet``, ``force`` and ``failures`` are used here.
+        done: the verb of the summary, "compressed".
+
+    Returns:
+        The exit code.
+    """
+    start = time.monotonic()
+    processes = min(args.jobs, len(jobs))
+    share_threads(args, processes)
+    outcomes = _all(work, jobs, args, processes)
+    if len(jobs) == 1:
+        _, outcome = next(iter(outcomes))
+        if outcome.code == SKIPPED:  # one derived name that exists: nothing was done at all
+            outcome = Outcome(UNUSABLE, outcome.message)
+        _report(outcome, args.quiet)
+        codes = [outcome.code]
+    else:
+        codes = _follow(outcomes, jobs, args)
+        if not args.quiet:
+            say(_summary(codes, done, time.monotonic() - start))
+    return _exit_code(codes)
+
+
+def share_threads(args: argparse.Namespace, processes: int) -> None:
+    """Divide the cores among the processes; also for numpy, which is not loaded yet."""
+    if args.threads is None and processes > 1:
+        args.threads = max(1, cores() // processes)
+    if args.threads is not None:
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, str(args.threads))
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def attempt(work: Work, job: Job, args: argparse.Namespace) -> Outcome:
+    """Do one job; whatever goes wrong becomes its outcome."""
+    try:
+        if job.derived and not args.force and job.target != STREAM and Path(job.target).exists():
+            return Outcome(SKIPPED, f"{job.target}: exists, left as it is (--force overwrites it)")
+        check_target(job, args.force)
+        return work(job, args)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if os.environ.get("RGRU_DEBUG"):
+            raise
+        failure = explain(error, "standard input" if job.source == STREAM else job.source)
+        return Outcome(failure.code, failure.message)
+
+
+def _report(outcome: Outcome, quiet: bool) -> None:
+    if outcome.code != DONE or not quiet:
+        _line(outcome.message) if outcome.code == DONE else say(outcome.message)
+
+
+def _line(message: str) -> None:
+    if message and sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(message, file=sys.stderr, flush=True)
+
+
+def _follow(
+    outcomes: Iterable[tuple[Job, Outcome]], jobs: Sequence[Job], args: argparse.Namespace
+) -> list[int]:
+    codes, failed = [], []
+    progress = Progress(len(jobs), enabled=not args.quiet)
+    for job, outcome in outcomes:
+        codes.append(outcome.code)
+        if outcome.code not in (DONE, SKIPPED):
+            failed.append(job.source)
+        progress.clear()
+        _report(outcome, args.quiet)
+        progress.advance(job.source)
+    progress.clear()
+    if args.failures is not None:
+        text = "".join(f"{name}\n" for name in failed)
+        Path(args.failures).write_text(text, "utf-8", errors="surrogateescape")
+    return codes
+
+
+def _summary(codes: Sequence[int], done: str, seconds: float) -> str:
+    counts = collections.Counter(
+        done if code == DONE else "skipped" if code == SKIPPED else "failed" for code in codes
+    )
+    words = [f"{counts[word]} {word}" for word in (done, "skipped", "failed") if counts[word]]
+    return f"{', '.join(words)} in {seconds:.1f} s"
+
+
+def _exit_code(codes: Iterable[int]) -> int:
+    bad = {code for code in codes if code not in (DONE, SKIPPED)}
+    if len(bad) > 1:
+        return UNUSABLE
+    return bad.pop() if bad else DONE
+
+
+class Progress:
+    """A bar on standard error, on a terminal only."""
+
+    def __init__(self, total: int, enabled: bool = True) -> None:
+        self._total, self._done = total, 0
+        self._enabled = enabled and sys.stderr is not None and sys.stderr.isatty()
+        self.advance("", step=0)
+
+    def advance(self, name: str, step: int = 1) -> None:
+        """Count one more, and draw."""
+        self._done += step
+        if self._enabled:
+            bar = ("#" * (24 * self._done // self._total)).ljust(24, ".")
+            text = f"[{bar}] {self._done}/{self._total} {Path(name).name}"
+            sys.stderr.write(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Take the bar away, before a line is printed and at the end."""
+        if self._enabled:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def _all(
+    work: Work, jobs: Sequence[Job], args: argparse.Namespace, processes: int
+) -> Iterator[tuple[Job, Outcome]]:
+    """Outcomes as they come; twice the same target is a failure of the second."""
+    unique: dict[str, Job] = {}
+    for job in jobs:
+        first = unique.setdefault(job.target, job)
+        if first is not job and job.target != STREAM:
+            message = f"{job.source}: its output {job.target} is already that of {first.source}"
+            yield job, Outcome(UNUSABLE, message)
+    if processes == 1:
+        yield from ((job, attempt(work, job, args)) for job in unique.values())
+    else:
+        yield from _in_processes(work, list(unique.values()), args, processes)
+
+
+def _in_processes(
+    work: Work, jobs: list[Job], args: argparse.Namespace, processes: int
+) -> Iterator[tuple[Job, Outcome]]:
+    """A pool; if a worker dies (out of memory), its job fails and the others are done."""
+    waiting = jobs
+    while waiting:
+        finished = set()
+        for job, outcome in _pool(work, waiting, args, processes):
+            finished.add(job)
+            yield job, outcome
+        waiting = [job for job in waiting if job not in finished]
+        # A worker died. The job it died of is among the first ones: do those one at a time.
+        suspects, waiting = waiting[: 2 * processes + 1], waiting[2 * processes + 1 :]
+        for job in suspects:
+            died = Outcome(UNUSABLE, f"{job.source}: the process working on it died (memory?)")
+            yield next(_pool(work, [job], args, 1), (job, died))
+
+
+def _pool(
+    work: Work, jobs: Sequence[Job], args: argparse.Namespace, processes: int
+) -> Iterator[tuple[Job, Outcome]]:
+    """Outcomes until all jobs are done or a worker has died."""
+    import concurrent.futures
+    import multiprocessing
+
+    # Not forked: the inference engine and BLAS have threads that a fork would not take along.
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(processes, context, _begin_worker) as pool:
+        futures: dict[Any, Job] = {pool.submit(attempt, work, job, args): job for job in jobs}
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool:
+            return
+        except (KeyboardInterrupt, GeneratorExit):
+            for future in futures:
+                future.cancel()
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
+
+
+def _begin_worker() -> None:
+    """Ctrl-C is for the parent, which then terminates its workers: they tidy up and go."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
+
+
+def _leave(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+__all__ = ["DONE", "SKIPPED", "Failure", "Outcome", "Progress", "attempt", "run"]

@@ -1,0 +1,165 @@
+"""``rgru compress``: pictures to .rgru files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rgru_codec.cli import batch, options
+from rgru_codec.cli.files import STREAM, Job, display_name, plan, write
+from rgru_codec.cli.pictures import known_suffixes, load, open_picture
+from rgru_codec.cli.status import DONE, USAGE, Failure, number, say
+
+if TYPE_CHECKING:
+    from rgru_codec.api import Encoded
+    from rgru_codec.picture import Planes
+
+
+def add_command(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "compress",
+        help="compress pictures to .rgru files",
+        description="Compress pictures to .rgru files. Without a target a file has all layers; it "
+        "can be cut later, or read in part.",
+    )
+    options.add_batch(parser, "pictures")
+    target = parser.add_argument_group("how much to keep (one of these)")
+    target = target.add_mutually_exclusive_group()
+    target.add_argument(
+        "-q",
+        "--quality",
+        type=options.between(1, 100),
+        metavar="Q",
+        help="1..100; 33 is about MS-SSIM 0.90, 53 about 0.95, 80 is 0.98",
+    )
+    target.add_argument("-l", "--layers", type=options.count(1), metavar="N", help="so many layers")
+    target.add_argument(
+        "--msssim",
+        type=options.between(0, 1, open_ends=True),
+        metavar="T",
+        help="the fewest layers that reach this MS-SSIM, measured while encoding",
+    )
+    target.add_argument(
+        "--bpp",
+        type=options.between(0, 1000, open_ends=True),
+        metavar="X",
+        help="at most so many bits per pixel, everything counted",
+    )
+    target.add_argument(
+        "--target-size", type=options.size, metavar="SIZE", help="at most so many bytes: 20k, 1M"
+    )
+    _add_picture_options(parser)
+    options.add_limits(parser)
+    options.add_threads(parser)
+    options.add_reporting(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_picture_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the picture and its metadata")
+    group.add_argument(
+        "--strip",
+        type=options.metadata_names,
+        default=frozenset(),
+        metavar="WHAT",
+        help="leave metadata out: exif,xmp,icc or all (default: all is kept)",
+    )
+    for name, what in (("exif", "Exif"), ("xmp", "XMP"), ("icc", "the ICC profile")):
+        group.add_argument(f"--{name}", metavar="FILE", help=f"take {what} from a file")
+    group.add_argument(
+        "--depth",
+        type=int,
+        choices=(8,),
+        help="8: scale pictures of more than 8 bits a channel, which are refused otherwise",
+    )
+    group.add_argument(
+        "--frame",
+        type=options.count(0),
+        metavar="N",
+        help="take frame N of an animation, from 0 (animations are refused otherwise)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compress all inputs."""
+    jobs = plan(args.inputs, args.output, ".rgru", known_suffixes)
+    for name in ("exif", "xmp", "icc"):
+        path = getattr(args, name)
+        setattr(args, name, None if path is None else Path(path).read_bytes())
+    _check_layers(args.layers)
+    return batch.run(work, jobs, args, "compressed")
+
+
+def _check_layers(layers: int | None) -> None:
+    if layers is None:
+        return
+    from rgru_codec.models import default_model
+
+    model = default_model()
+    if layers > model.iterations:
+        raise Failure(
+            USAGE, f"--layers {layers}: the model {model.name} has 1..{model.iterations} layers"
+        )
+
+
+def work(job: Job, args: argparse.Namespace) -> batch.Outcome:
+    """Compress one picture."""
+    from rgru_codec.api import encode_planes, target_of
+    from rgru_codec.picture import to_planes
+    from rgru_format import Limits
+
+    start = time.monotonic()
+    name = display_name(job.source, "standard input")
+    image, size = open_picture(job.source, args.max_pixels)
+    target = target_of(
+        args.layers,
+        args.quality,
+        args.bpp,
+        args.target_size,
+        args.msssim,
+        pixels=image.width * image.height,
+    )
+    if getattr(image, "n_frames", 1) == 1:
+        load(image, name)
+    planes = to_planes(image, convert_depth=args.depth == 8, frame=args.frame)
+    planes = planes.with_metadata(args.icc, args.exif, args.xmp, strip=args.strip)
+    encoded = encode_planes(
+        planes, target, limits=Limits(max_pixels=args.max_pixels), threads=args.threads
+    )
+    write(job, lambda file: file.write(encoded.data))
+    if not args.quiet:
+        for note in planes.notes:
+            say(f"{name}: {note}")
+    shown = "standard output" if job.target == STREAM else job.target
+    return batch.Outcome(DONE, _summary(shown, size, planes, encoded, time.monotonic() - start))
+
+
+def _summary(name: str, before: int, planes: Planes, encoded: Encoded, seconds: float) -> str:
+    height, width = planes.pixels.shape[:2]
+    size = len(encoded.data)
+    layers = f"{encoded.layers} layer{'s' * (encoded.layers != 1)}"
+    if encoded.groups:
+        layers += f" and {encoded.groups} group{'s' * (encoded.groups != 1)} of the next"
+    return (
+        f"{name}: {width}x{height}, {layers}, {number(before)} {_arrow()} {number(size)} bytes "
+        f"({8 * size / (width * height):.3f} bpp), PSNR {_psnr(encoded, planes)}, {seconds:.1f} s"
+    )
+
+
+def _psnr(encoded: Encoded, planes: Planes) -> str:
+    from rgru_codec.api import psnr
+
+    value = psnr(encoded.shown, planes.pixels)
+    return "infinite" if value == float("inf") else f"{value:.1f} dB"
+
+
+def _arrow() -> str:
+    try:
+        "→".encode(sys.stderr.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError, AttributeError):
+        return "->"
+    return "→"

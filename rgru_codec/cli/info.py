@@ -1,0 +1,139 @@
+"""``rgru info``: what a file says of itself; no pixel is decoded."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+from rgru_codec.cli import options
+from rgru_codec.cli.files import STREAM, read_bytes
+from rgru_codec.cli.status import DONE, UNUSABLE, explain, number, say
+
+if TYPE_CHECKING:
+    from rgru_codec.api import Info
+
+
+def add_command(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "info",
+        help="show size, model, layers and metadata of files",
+        description="Show what .rgru files say of themselves. No pixel is decoded.",
+    )
+    parser.add_argument("inputs", nargs="+", metavar="FILE", help="a .rgru file, or -")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line and file")
+    options.add_limits(parser)
+    options.add_reporting(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show all inputs."""
+    codes = set()
+    for name in args.inputs:
+        try:
+            codes.add(_show(name, args))
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            failure = explain(error, "standard input" if name == STREAM else name)
+            say(failure.message)
+            codes.add(failure.code)
+    bad = codes - {DONE}
+    return bad.pop() if len(bad) == 1 else UNUSABLE if bad else DONE
+
+
+def _show(name: str, args: argparse.Namespace) -> int:
+    from rgru_codec.api import as_dict, inspect
+    from rgru_format import Limits
+
+    data = read_bytes(name)
+    found, fault = inspect(data, limits=Limits(max_pixels=args.max_pixels))
+    if args.json:
+        table = {"file": name, **as_dict(found), "damage": str(fault) if fault else None}
+        print(json.dumps(table))
+    else:
+        if len(args.inputs) > 1:
+            print(f"{name}:")
+        print("\n".join(describe(found, verbose=args.verbose)))
+    if fault is None:
+        return DONE
+    failure = explain(fault, name)
+    say(failure.message)
+    return failure.code
+
+
+def describe(found: Info, *, verbose: bool) -> list[str]:
+    """Lines for people."""
+    from rgru_codec.api import as_dict
+
+    table = as_dict(found)
+    lines = [
+        f"RGRU {table['version']}, {table['width']}x{table['height']} {table['mode']} 8-bit, "
+        f"model {table['model']} ({_model_name(found)}), {len(found.layers)} layers, "
+        f"{number(found.size)} bytes ({table['bpp']:.3f} bpp)",
+        f"Colour: {_colour(found)}",
+    ]
+    lines += _layer_table(table["layers"], offsets=found if verbose else None)
+    lines.append(f"metadata: {_metadata(found)}")
+    if found.unfinished:
+        lines.append(f"cut short: the last {number(found.unfinished)} bytes are unfinished")
+    if verbose:
+        lines.append(f"verdict: {_verdict(found)}")
+    return lines
+
+
+def _model_name(found: Info) -> str:
+    from rgru_codec.models import find_model
+    from rgru_format import ModelMissing
+
+    try:
+        return find_model(found.header.model_id).name
+    except ModelMissing:
+        return "not installed"
+
+
+def _colour(found: Info) -> str:
+    from rgru_format import BOX_ICC
+
+    icc = next((box.content for box in found.boxes if box.type == BOX_ICC), None)
+    if icc is None:
+        return "grey, gamma of sRGB (assumed)" if found.header.grey else "sRGB (assumed)"
+    from PIL import ImageCms
+
+    try:
+        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip()
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return "an ICC profile that cannot be read"
+
+
+def _layer_table(layers: list[dict[str, Any]], offsets: Info | None) -> list[str]:
+    head = f"{'layer':>5} {'bytes':>10} {'total':>10} {'bpp':>7}  complete"
+    lines = [head + ("  groups" if offsets else "")]
+    for row in layers:
+        complete = {True: "yes", False: "no", None: "?"}[row["complete"]]
+        line = (
+            f"{row['layer']:>5} {number(row['bytes']):>10} {number(row['end']):>10} "
+            f"{row['bpp']:>7.3f}  {complete}"
+        )
+        if offsets:
+            found = offsets.layers[row["layer"] - 1].offsets
+            line = f"{line:<46} {len(found)} at " + ", ".join(number(at) for at in found)
+        lines.append(line)
+    return lines
+
+
+def _metadata(found: Info) -> str:
+    names = {b"ICCP": "ICC", b"EXIF": "Exif", b"XMP ": "XMP", b"ALPH": "alpha"}
+    sizes = {box.type: len(box.content) for box in found.boxes}
+    words = [f"{names[t]} {number(sizes[t])} B" if t in sizes else f"{names[t]} -" for t in names]
+    words += [f"{t.decode('latin-1')} {number(n)} B" for t, n in sizes.items() if t not in names]
+    return ", ".join(words)
+
+
+def _verdict(found: Info) -> str:
+    if found.unfinished:
+        return "sound as far as it goes, and cut short"
+    return "sound: every checksum matches"

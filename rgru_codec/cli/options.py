@@ -1,0 +1,130 @@
+"""Options that several commands share, and what their values may be."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+METADATA = ("exif", "xmp", "icc")
+
+
+def size(text: str) -> int:
+    """Bytes or pixels: ``20000``, ``20k``, ``1.5M``, ``64Ki``."""
+    digits = text.rstrip("KMGIkmgiBb")
+    unit = text[len(digits) :].lower().removesuffix("b")
+    try:
+        value = int(float(digits) * _UNITS[unit])
+    except (ValueError, KeyError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a size; give a number with k, M, G, Ki, Mi or Gi if you like: 20k"
+        ) from None
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0")
+    return value
+
+
+def count(least: int) -> Callable[[str], int]:
+    """A whole number of at least ``least``."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is out of range, it must be {least} or more")
+        return value
+
+    return parse
+
+
+def between(low: float, high: float, *, open_ends: bool = False) -> Callable[[str], float]:
+    """A number in a range."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        inside = low < value < high if open_ends else low <= value <= high
+        if not inside:
+            words = f"between {low:g} and {high:g}" if open_ends else f"{low:g}..{high:g}"
+            raise argparse.ArgumentTypeError(f"{text} is out of range, it must be {words}")
+        return value
+
+    return parse
+
+
+def metadata_names(text: str) -> frozenset[str]:
+    """``all``, or some of ``exif,xmp,icc``."""
+    if text == "all":
+        return frozenset(METADATA)
+    names = frozenset(part.strip() for part in text.split(","))
+    if unknown := names - set(METADATA):
+        raise argparse.ArgumentTypeError(
+            f"unknown metadata {', '.join(sorted(unknown))!s}; choose from exif, xmp, icc, or all"
+        )
+    return names
+
+
+def add_reporting(parser: argparse.ArgumentParser) -> None:
+    """``-Q`` and ``-v``."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("-Q", "--quiet", action="store_true", help="say nothing but errors")
+    group.add_argument("-v", "--verbose", action="store_true", help="say more")
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """``--max-pixels``."""
+    parser.add_argument(
+        "--max-pixels",
+        type=size,
+        default=2**26,
+        metavar="N",
+        help="refuse pictures of more pixels (default 67 108 864); 200M is understood",
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """``--threads``."""
+    parser.add_argument(
+        "--threads",
+        type=count(1),
+        metavar="N",
+        help="threads of each process (default: the cores, divided among the processes)",
+    )
+
+
+def add_batch(parser: argparse.ArgumentParser, what: str) -> None:
+    """Inputs, ``-o``, ``-f``, ``-j`` and ``--failures``."""
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="IN",
+        help=f"{what}: files, folders, patterns like 'photos/*', or - for standard input",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="file, or folder (made if missing), or - for standard output; by default beside the "
+        "input (standard output for standard input)",
+    )
+    parser.add_argument(
+        "-f",
+        "--force",
+        action="store_true",
+        help="overwrite files whose names were not given but derived",
+    )
+    parser.add_argument(
+        "-j",
+        "--jobs",
+        type=count(1),
+        default=1,
+        metavar="N",
+        help="processes that work at the same time (default 1)",
+    )
+    parser.add_argument(
+        "--failures", metavar="FILE", help="write the names of the inputs that failed to a file"
+    )

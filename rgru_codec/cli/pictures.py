@@ -1,0 +1,119 @@
+"""Opening and saving pictures of other formats, with errors that name the file."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
+
+from rgru_codec.cli.files import STREAM, read_bytes
+from rgru_codec.cli.status import UNUSABLE, USAGE, Failure
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def known_suffixes() -> frozenset[str]:
+    """Suffixes of pictures that can be read, .rgru apart."""
+    from PIL import Image
+
+    Image.init()
+    readable = {s for s, name in Image.registered_extensions().items() if name in Image.OPEN}
+    return frozenset(readable - {".rgru", ".pdf", ".mpg", ".mpeg"})
+
+
+def open_picture(source: str, max_pixels: int) -> tuple[Image.Image, int]:
+    """A picture, and the bytes that it takes in its own format. Pixels are not read yet.
+
+    Raises:
+        Failure: not a picture.
+        LimitExceeded: too many pixels.
+        OSError: cannot be read.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    from rgru_format import SIGNATURE, Limits
+
+    Image.MAX_IMAGE_PIXELS = None  # ours is the limit, and it is checked here
+    data = read_bytes(source)
+    name = "standard input" if source == STREAM else source
+    if not data:
+        raise Failure(UNUSABLE, f"{name}: is empty")
+    if data.startswith(SIGNATURE):
+        raise Failure(UNUSABLE, f"{name}: is a .rgru file already")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        raise Failure(UNUSABLE, f"{name}: is not a picture of a known format") from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _unreadable(name, error) from None
+    Limits(max_pixels=max_pixels).check_pixels(image.height, image.width)
+    return image, len(data)
+
+
+def load(image: Image.Image, name: str) -> None:
+    """Read the pixels.
+
+    Raises:
+        Failure: the picture is damaged or cut short.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.load()
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's readers raise what they like on bad files
+        raise _unreadable(name, error) from None
+
+
+def _unreadable(name: str, error: Exception) -> Failure:
+    return Failure(UNUSABLE, f"{name}: the picture cannot be read: {error or type(error).__name__}")
+
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "PNG": {"compress_level": 3},
+    "WEBP": {"lossless": True},
+}
+
+
+def picture_format(name: str) -> str:
+    """Pillow's name of the format that a file name, or a suffix alone, asks for.
+
+    Raises:
+        Failure: none that can be written.
+    """
+    from PIL import Image
+
+    Image.init()
+    suffix = Path(f"x{name}" if name.startswith(".") else name).suffix.lower()
+    if suffix == ".rgru":
+        raise Failure(USAGE, f"{name}: the output of this command is a picture, such as .png")
+    found = Image.registered_extensions().get(suffix)
+    if found is None or found not in Image.SAVE:
+        raise Failure(
+            USAGE,
+            f"{name}: no picture format is known by {suffix!r}; use .png, .jpg, .webp or .tiff",
+        )
+    return found
+
+
+def save_picture(image: Image.Image, file: BinaryIO | IO[bytes], kind: str) -> None:
+    """Write a picture with its metadata.
+
+    Raises:
+        Failure: the format cannot hold it.
+    """
+    metadata = {k: image.info[k] for k in ("icc_profile", "exif", "xmp") if k in image.info}
+    buffer = io.BytesIO()  # Pillow seeks; pipes cannot
+    try:
+        image.save(buffer, kind, **_OPTIONS.get(kind, {}), **metadata)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Failure(USAGE, f"{kind} cannot hold this picture: {error}; use .png") from None
+    file.write(buffer.getbuffer())

@@ -1,0 +1,99 @@
+"""Exit codes, and words for what went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+DONE = 0
+UNUSABLE = 1
+USAGE = 2
+CUT = 3
+LIMIT = 4
+MODEL = 5
+INTERRUPTED = 130
+
+EPILOG = """\
+exit codes:
+  0    done
+  1    a file cannot be used: not a picture, not a .rgru file, damaged, not readable or writable
+  2    usage: an option is wrong, or does not fit the picture
+  3    a .rgru file is cut short; its picture was written from what is there
+  4    a limit is exceeded (raise it with --max-pixels)
+  5    the model that a file needs is not installed
+  130  interrupted
+
+With several inputs: the code of the failures if they agree, otherwise 1.
+"""
+
+
+class Failure(Exception):  # noqa: N818
+    """What a command could not do: an exit code and a message for the user."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+
+def say(message: str) -> None:
+    """A message on standard error. Nobody listening is no failure."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(f"rgru: {message}", file=sys.stderr, flush=True)
+
+
+def explain(error: BaseException, name: str = "") -> Failure:
+    """An error as exit code and words: what, where, what to do.
+
+    Args:
+        error: anything that work on one file raised.
+        name: the file, as the user named it.
+    """
+    place = f"{name}: " if name else ""
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, OSError):
+        return Failure(UNUSABLE, place + _os_words(error, name))
+    if isinstance(error, MemoryError):
+        return Failure(LIMIT, f"{place}not enough memory")
+    # The format's errors are imported only where something has failed.
+    from rgru_format import InvalidInput, LimitExceeded, ModelMissing, RgruError
+
+    if isinstance(error, LimitExceeded):
+        return Failure(LIMIT, place + _limit_words(error))
+    if isinstance(error, ModelMissing):
+        return Failure(MODEL, f"{place}{error}; a newer or other version of rgru-codec may have it")
+    if isinstance(error, InvalidInput):
+        return Failure(USAGE, f"{place}{error}")
+    if isinstance(error, RgruError):
+        return Failure(UNUSABLE, f"{place}{error}")
+    return Failure(
+        UNUSABLE,
+        f"{place}unexpected {type(error).__name__}: {error}. This is a bug, please report it; "
+        "RGRU_DEBUG=1 shows where it happened",
+    )
+
+
+def _limit_words(error: object) -> str:
+    from rgru_format import LimitExceeded
+
+    assert isinstance(error, LimitExceeded)
+    if error.name == "max_pixels":
+        return (
+            f"the picture has {number(error.value)} pixels, the limit is {number(error.limit)}; "
+            f"allow more with --max-pixels {error.value}"
+        )
+    return str(error)
+
+
+def _os_words(error: OSError, name: str) -> str:
+    words = error.strerror or str(error) or type(error).__name__
+    words = words[:1].lower() + words[1:]
+    other = error.filename is not None and str(error.filename) != name
+    return f"{words}: {error.filename}" if other else words
+
+
+def number(value: int) -> str:
+    """12345 as ``12 345``."""
+    return f"{value:,}".replace(",", " ")

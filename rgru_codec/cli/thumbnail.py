@@ -1,0 +1,59 @@
+"""``rgru thumbnail``: a small picture, from the first layers only."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from rgru_codec.cli import batch, options
+from rgru_codec.cli.files import STREAM, Job, check_target, read_bytes, write
+from rgru_codec.cli.pictures import picture_format, save_picture
+from rgru_codec.cli.status import UNUSABLE, Failure
+
+
+def add_command(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "thumbnail",
+        help="write a small picture of a file, quickly",
+        description="Write a small picture of a .rgru file. Only as many layers are decoded as "
+        "the small picture can show. A file that is cut short is fine.",
+    )
+    parser.add_argument("input", metavar="FILE", help="a .rgru file, or -")
+    parser.add_argument("output", metavar="OUT", help="the small picture, or - (PNG)")
+    parser.add_argument(
+        "-s",
+        "--size",
+        type=options.count(1),
+        default=256,
+        metavar="N",
+        help="longer side in pixels (default 256)",
+    )
+    options.add_limits(parser)
+    options.add_threads(parser)
+    options.add_reporting(parser)
+    parser.set_defaults(run=run, force=True, failures=None, jobs=1)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the thumbnail."""
+    return batch.run(work, [Job(args.input, args.output, derived=False)], args, "written")
+
+
+def work(job: Job, args: argparse.Namespace) -> batch.Outcome:
+    """Decode a few layers and scale down."""
+    from rgru_codec.api import thumbnail
+    from rgru_format import Limits
+
+    # Desktops ask for files of any name, to be written as PNG.
+    suffixed = "." in job.target and job.target != STREAM
+    kind = picture_format(job.target) if suffixed else "PNG"
+    check_target(job, force=True)
+    data = read_bytes(job.source)
+    if not data:
+        raise Failure(UNUSABLE, f"{job.source}: is empty")
+    limits = Limits(max_pixels=args.max_pixels)
+    image = thumbnail(data, args.size, limits=limits, threads=args.threads)
+    write(job, lambda file: save_picture(image, file, kind))
+    layers = image.info.get("layers", 0)
+    return batch.Outcome(0, f"{job.target}: {image.width}x{image.height}, {layers} layers used")

@@ -1,0 +1,105 @@
+"""``rgru verify``: check files without looking at them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rgru_codec.cli import options
+from rgru_codec.cli.files import STREAM, read_bytes
+from rgru_codec.cli.status import CUT, DONE, UNUSABLE, USAGE, Failure, explain, number, say
+
+
+def add_command(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "verify",
+        help="check checksums and codes of files",
+        description="Check .rgru files: checksums, order and lengths; codes too if the model is "
+        "installed. No picture is decoded.",
+    )
+    parser.add_argument("inputs", nargs="*", metavar="FILE", help="a .rgru file, or -")
+    parser.add_argument(
+        "--vectors",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="check this decoder against the conformance files (format/vectors) in DIR",
+    )
+    options.add_limits(parser)
+    options.add_reporting(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify all inputs."""
+    if args.vectors is not None:
+        return _vectors(args)
+    if not args.inputs:
+        raise Failure(USAGE, "verify needs a file, or --vectors")
+    codes = {_verify(name, args) for name in args.inputs} - {DONE}
+    return codes.pop() if len(codes) == 1 else UNUSABLE if codes else DONE
+
+
+def _verify(name: str, args: argparse.Namespace) -> int:
+    shown = "standard input" if name == STREAM else name
+    try:
+        code, words = check(read_bytes(name), args.max_pixels)
+    except Exception as error:
+        failure = explain(error, shown)
+        say(failure.message)
+        return failure.code
+    if not args.quiet or code:
+        print(f"{shown}: {words}")
+    return code
+
+
+def check(data: bytes, max_pixels: int) -> tuple[int, str]:
+    """Check one file.
+
+    Returns:
+        Exit code and a verdict.
+
+    Raises:
+        RgruError: it is damaged.
+    """
+    from rgru_codec.models import find_model
+    from rgru_format import CodesDecoder, Limits, ModelMissing
+    from rgru_format.verify import check_file
+
+    report = check_file(data, Limits(max_pixels=max_pixels))
+    if report.error is not None:
+        raise report.error
+    assert report.header is not None
+    assert report.ending is not None
+    layers = len(report.layers)
+    try:
+        model = find_model(report.header.model_id).context()
+    except ModelMissing:
+        words = f"codes not checked (model {report.header.model_id.hex()} is not installed)"
+    else:
+        decoder = CodesDecoder(model, *report.header.grid)
+        for group in report.groups:
+            decoder.decode(group)
+        words = "codes decode"
+    words = f"checksums match, {words}; {layers} layer{'s' * (layers != 1)}"
+    if report.cut:
+        cut = f"{words}; cut short: {number(report.ending.missing)} bytes or more are missing"
+        return CUT, cut + (f"; {report.suspicion}" if report.suspicion else "")
+    return DONE, f"{words}, {number(len(data))} bytes"
+
+
+def _vectors(args: argparse.Namespace) -> int:
+    from rgru_codec.models import find_model
+    from rgru_format.verify import VECTORS, run_vectors
+
+    folder = Path(args.vectors) if args.vectors else VECTORS
+    results = run_vectors(folder, lambda model_id: find_model(model_id).context())
+    for result in results:
+        if result.problem is not None or args.verbose:
+            print(f"{result.name}: {result.problem or 'as it should be'}")
+    failed = sum(result.problem is not None for result in results)
+    if not args.quiet:
+        print(f"{len(results)} conformance files, {failed} failed")
+    return UNUSABLE if failed else DONE
