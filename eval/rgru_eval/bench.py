@@ -12,9 +12,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -28,7 +29,15 @@ from rgru_eval.results import Row
 CUTS_BPP = (0.03, 0.05, 0.075, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.375, 0.5, 0.625, 0.75, 1.0)
 CUTS_BPP += (1.25, 1.5, 1.75, 2.0)
 PREFIX_METRICS = ("msssim", "psnr")
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# For workers: one thread in each numerical library, and (glibc) freed memory is kept for the next
+# array instead of going back to the system each time, which halves the time of the metrics.
+WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ _worker: dict[Any, Any] = {}  # what one worker process keeps between tasks
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent process, and one core to each worker."""
+    """Leave Ctrl-C to the parent process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -138,22 +147,35 @@ def _measure_prefixes(codec: Codec, picture: Picture, judge: Judge, outcome: Out
             outcome.rows.append(row | values)
 
 
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for the processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, old in before.items():
+            if old is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = old
+
+
 def _executor(jobs: int) -> ProcessPoolExecutor:
-    """Return a pool of fresh processes whose numerical libraries keep to one thread each."""
-    for name in THREADS:
-        os.environ.setdefault(name, "1")
+    """Return a pool of fresh processes that leave Ctrl-C to this one."""
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker)
 
 
 def run_parallel(
     function: Callable[[Any], Any], tasks: Sequence[Any], jobs: int
-) -> Iterator[tuple[Any, Any]]:
+) -> Generator[tuple[Any, Any], None, None]:
     """Yield (task, result or exception) as they finish; ``jobs`` 1 works in this process.
 
     A worker that dies (a crash inside a codec's library) takes its pool along: the tasks left
     are then tried one by one, each in a process of its own, to tell the culprit from the rest.
-    Leaving the iteration early, by Ctrl-C too, ends the workers.
+    Closing the iteration early, by Ctrl-C too, ends the workers.
     """
     if jobs <= 1:
         for task in tasks:
@@ -161,9 +183,11 @@ def run_parallel(
         return
     left = list(tasks)
     try:
-        for task, result in _pooled(function, left, jobs):
-            left.remove(task)
-            yield task, result
+        with _environment(WORKER_ENVIRONMENT):
+            with closing(_pooled(function, tuple(tasks), jobs)) as finished:
+                for task, result in finished:
+                    left.remove(task)
+                    yield task, result
     except BrokenProcessPool:
         for task in left:
             yield task, run_alone(function, task)
@@ -171,7 +195,7 @@ def run_parallel(
 
 def _pooled(
     function: Callable[[Any], Any], tasks: Sequence[Any], jobs: int
-) -> Iterator[tuple[Any, Any]]:
+) -> Generator[tuple[Any, Any], None, None]:
     executor = _executor(jobs)
     finished = False
     try:

@@ -113,22 +113,9 @@ class Jpeg(_PillowCodec):
                 yield quality, self.encode(image, quality)
 
     def decode_prefix(self, data: bytes) -> Image | None:
-        """Decode what has arrived, as a browser does; None before the first scan."""
-        from PIL import Image as Pil
-        from PIL import ImageFile
-
-        if data.count(b"\xff\xda") == 0:  # no start of scan: nothing but tables
-            return None
-        before = ImageFile.LOAD_TRUNCATED_IMAGES
-        ImageFile.LOAD_TRUNCATED_IMAGES = True
-        try:
-            picture = Pil.open(io.BytesIO(data), formats=[self.FORMAT])
-            picture.load()
-        except (OSError, SyntaxError):
-            return None
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = before
-        return picture
+        """Decode the scans that have arrived, the last one in part; None before the first."""
+        closed = close_jpeg(data)
+        return None if closed is None else self.decode(closed)
 
 
 class Webp(_PillowCodec):
@@ -161,6 +148,13 @@ class Avif(_PillowCodec):
         ratio = ":".join(str(self.options["subsampling"]))
         return f"AVIF {ratio}" + ("" if speed == 6 else f" speed {speed}")
 
+    def check(self) -> None:
+        """Raise Unavailable if Pillow lacks AVIF; keep its decoder to one thread otherwise."""
+        super().check()
+        from PIL import AvifImagePlugin
+
+        AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+
     def save_options(self, setting: float) -> dict[str, Any]:
         """Return quality, speed, subsampling, one thread."""
         return {
@@ -187,7 +181,9 @@ class JpegXl(_PillowCodec):
         """Raise Unavailable without the plugin; load it otherwise."""
         if importlib.util.find_spec("pillow_jxl") is None:
             raise Unavailable(f"{self.name}: pip install pillow-jxl-plugin")
-        import pillow_jxl  # type: ignore[import-untyped]  # noqa: F401  # registers itself
+        from pillow_jxl import JpegXLImagePlugin  # type: ignore[import-untyped]
+
+        JpegXLImagePlugin.DECODE_THREADS = 0  # one thread, as everywhere here
 
     def versions(self) -> dict[str, str]:
         """Return the versions of Pillow and of the plugin, which brings its own libjxl."""
@@ -245,6 +241,36 @@ class Jpeg2000(_PillowCodec):
         """Close the codestream after the last packet that has arrived, then decode it."""
         closed = close_codestream(data)
         return None if closed is None else self.decode(closed)
+
+
+def close_jpeg(data: bytes) -> bytes | None:
+    """Make a decodable file of the first bytes of a JPEG file.
+
+    A cut inside the data of a scan is kept, decoders fill up the rest; a cut between scans
+    (inside a table, say) goes back to the end of the last one. Returns None before the first
+    scan has data. (ITU-T T.81, annex B)
+    """
+    place, end = 2, None
+    while place + 4 <= len(data) and data[place] == 0xFF:
+        marker, size = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        place += 2 + size
+        if marker == 0xDA and place < len(data):  # start of scan
+            end = place = _scan_end(data, place)
+    if end is None:
+        return None
+    kept = data[: end - 1] if data[end - 1] == 0xFF else data[:end]
+    return kept + b"\xff\xd9"
+
+
+def _scan_end(data: bytes, place: int) -> int:
+    """Return where the data of a scan end: at a marker that is no restart and no stuffed byte."""
+    while True:
+        place = data.find(b"\xff", place)
+        if place < 0 or place + 1 >= len(data):
+            return len(data)
+        if data[place + 1] != 0 and not 0xD0 <= data[place + 1] <= 0xD7:
+            return place
+        place += 2
 
 
 def close_codestream(data: bytes) -> bytes | None:

@@ -72,7 +72,7 @@ class Rgru(Codec):
         """Compress once, cut at the ends of the layers, decode progressively."""
         wanted = {round(s) for s in settings}
         start = time.perf_counter()
-        data = self.encode(image, max(wanted, default=0))
+        data = self._encode_at_most(image, max(wanted, default=0))
         encode_s = time.perf_counter() - start
         ends = [layer.end for layer in self._api().info(data).layers]
         decoder, position, taken_s = self._api().Decoder(), 0, 0.0
@@ -89,6 +89,15 @@ class Rgru(Codec):
             yield Step(number, data[:end], picture, encode_s if last else None, decode_s)
         for missing in sorted(n for n in wanted if n > len(ends)):
             yield Failure(missing, f"the model has {len(ends)} layers")
+
+    def _encode_at_most(self, image: Image, layers: int) -> bytes:
+        """Compress to so many layers, or to all if the model has fewer."""
+        try:
+            return self.encode(image, layers)
+        except Exception:
+            if not layers:
+                raise
+            return self.encode(image, 0)
 
     def cut_files(self, image: Image) -> Iterator[tuple[float, bytes]]:
         """Return the one file that serves every rate."""

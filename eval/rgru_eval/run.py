@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -247,10 +248,11 @@ def _measure(results: Results, order: Order, tasks: Sequence[Task]) -> None:
     throttle = Throttle()
     jobs = min(order.jobs or available_cores(), len(tasks))
     try:
-        for task, outcome in run_parallel(run_task, tasks, jobs):
-            _keep(results, task, outcome, progress)
-            throttle(lambda: results.save(order.out))
-            progress.step(f"{task.source.name} {task.codec}")
+        with closing(run_parallel(run_task, tasks, jobs)) as finished:
+            for task, outcome in finished:
+                _keep(results, task, outcome, progress)
+                throttle(lambda: results.save(order.out))
+                progress.step(f"{task.source.name} {task.codec}")
     finally:
         progress.close()
 

@@ -296,10 +296,11 @@ def text_table(results: Results, set_name: str | None = None) -> str:
         return "no rows to summarise"
     lines = [_heading(results, set_name)]
     width = max(len(e["label"]) for e in entries)
+    baseline = str(results.metadata.get("baseline"))
     for metric, title in (("msssim_rgb", "RGB MS-SSIM"), ("msssim_luma", "luma MS-SSIM")):
         heads = "".join(f"{f'bpp at {t:.2f}':>22}" for t in TARGETS)
         lines += ["", f"{title:<{width}}{heads}{'BD-rate':>28}{'AUC':>8}{'wins':>16}"]
-        lines += [_line(e, metric, width) for e in entries if metric in e]
+        lines += [_line(e, metric, width, baseline) for e in entries if metric in e]
     lines += ["", f"{'speed':<{width}}{'encode MP/s':>14}{'decode MP/s':>14}{'peak MB':>10}"]
     for e in entries:
         memory = results.metadata["codecs"][e["codec"]].get("memory_mb", {}).get("peak", "n/a")
@@ -317,18 +318,19 @@ def _heading(results: Results, set_name: str | None) -> str:
     )
 
 
-def _line(entry: dict[str, Any], metric: str, width: int) -> str:
+def _line(entry: dict[str, Any], metric: str, width: int, baseline: str) -> str:
     values = entry[metric]
     cells = ""
+    anchored = entry["codec"] != baseline
     for target in values["rates"].values():
-        change = target.get("change")
+        change = target.get("change") if anchored else None
         text = "" if change is None else f" ({100 * change:+.1f} %)"
         cells += f"{format_rate(target) + text:>22}"
-    bd = values["bd"]
-    text = "n/a" if bd is None else format_percent(bd["percent"])
+    bd = values["bd"] if anchored else None
+    text = ("n/a" if anchored else "baseline") if bd is None else format_percent(bd["percent"])
     if bd and bd["interval"]:
         text += " [{:+.1f}, {:+.1f}]".format(*bd["interval"])
     auc = "n/a" if values["area"] is None else f"{values['area']:.4f}"
     rates = values["rates"].values()
-    wins = " ".join(f"{t['wins']}/{t['decided']}" for t in rates if "wins" in t)
+    wins = " ".join(f"{t['wins']}/{t['decided']}" for t in rates if "wins" in t and anchored)
     return f"{entry['label']:<{width}}{cells}{text:>28}{auc:>8}{wins:>16}"

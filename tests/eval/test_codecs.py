@@ -1,0 +1,229 @@
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from rgru_eval.builtin import close_codestream, close_jpeg
+from rgru_eval.codecs import BASELINE, Failure, Step, Unavailable
+from rgru_eval.metrics import Judge
+from rgru_eval.pictures import EvalError
+from rgru_eval.registry import BUILT_IN, make_codec, make_codecs
+
+CLASSICAL = ("jpeg:optimize", "webp", "avif", "jxl", "jpeg2000")
+PROGRESSIVE = "jpeg:progressive"
+COPY = f"{sys.executable} -c 'import shutil,sys; shutil.copy(*sys.argv[1:3])' {{input}} {{output}}"
+
+
+def available(spec):
+    codec = make_codec(spec)
+    try:
+        codec.check()
+    except Unavailable as error:
+        pytest.skip(str(error))
+    return codec
+
+
+def test_commas_separate_codecs_and_parameters():
+    specs = "rgru,jpeg:subsampling=444,optimize,progressive,webp:method=6,q=10+20,avif"
+    names = [c.identity() for c in make_codecs([specs, "jxl"])]
+    assert names == [
+        "rgru",
+        "jpeg:subsampling=444,optimize,progressive",
+        "webp:method=6,q=10+20",
+        "avif",
+        "jxl",
+    ]
+
+
+def test_bare_jpeg_stands_for_four_variants_with_the_baseline_first():
+    codecs = make_codecs(["jpeg"])
+    assert len(codecs) == 4
+    assert codecs[0].identity() == BASELINE
+    assert codecs[0].label() == "JPEG 4:2:0 optimised"
+    assert codecs[1].label() == "JPEG 4:2:0 default Huffman"
+
+
+def test_two_spellings_are_one_codec():
+    assert len(make_codecs(["jpeg:optimize,jpeg:subsampling=420,optimize=yes,webp,webp:method=4"])) == 2
+    assert make_codec("jpeg:progressive").identity() == make_codec("jpeg:progressive,optimize").identity()
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("jpg", "no codec 'jpg'; there are: rgru, jpeg"),
+        ("webp,optimize", "no codec 'optimize'"),
+        ("jpeg:quality=3", "codec 'jpeg' has no parameter 'quality'; it has: subsampling"),
+        ("webp:method=fast", "webp:method=fast: expected int"),
+        ("jpeg:optimize=maybe", "expected bool"),
+        ("jpeg:subsampling=411", "must be 420, 422 or 444"),
+        ("jpeg:q=1+x", "expected numbers joined with"),
+    ],
+)
+def test_wrong_specs_are_explained(spec, words):
+    with pytest.raises(EvalError, match=words):
+        make_codecs([spec])
+
+
+@pytest.mark.parametrize("spec", CLASSICAL)
+def test_ladder_gives_larger_and_better_files(spec, photo):
+    codec = available(spec)
+    judge = Judge(photo)
+    ladder = [codec.settings[2], codec.settings[len(codec.settings) // 2], codec.settings[-1]]
+    steps = list(codec.steps(photo, ladder))
+    assert all(isinstance(s, Step) for s in steps), steps
+    sizes = [len(s.data) for s in steps]
+    quality = [judge.msssim(s.picture) for s in steps]
+    assert sizes == sorted(sizes)
+    assert quality == sorted(quality)
+    assert quality[-1] > 0.97
+    assert all(s.encode_s > 0 and s.decode_s > 0 for s in steps)
+    assert codec.versions()["pillow"]
+
+
+@pytest.mark.parametrize("spec", CLASSICAL)
+@pytest.mark.parametrize(("mode", "size"), [("L", (40, 33)), ("RGB", (1, 1)), ("L", (3, 1))])
+def test_grey_and_tiny_pictures(spec, mode, size):
+    codec = available(spec)
+    image = Image.new(mode, size, 100)
+    for step in codec.steps(image, codec.settings[-1:]):
+        assert isinstance(step, Step), step
+        assert step.picture.size == size
+        assert np.abs(np.asarray(step.picture.convert("L"), int) - np.asarray(image.convert("L"))).max() < 12
+
+
+def test_optimised_tables_make_jpeg_smaller(photo):
+    small, plain = make_codec(BASELINE), make_codec("jpeg:subsampling=420")
+    assert len(small.encode(photo, 10)) < 0.9 * len(plain.encode(photo, 10))
+
+
+@pytest.mark.parametrize("spec", [PROGRESSIVE, "jpeg2000"])
+def test_cut_files_show_more_with_every_cut(spec, photo):
+    codec = available(spec)
+    judge = Judge(photo)
+    (_, data), *_ = codec.cut_files(photo)
+    cuts = [5, len(data) // 8, len(data) // 3, len(data)]
+    first, *pictures = codec.decode_prefixes(data, cuts)
+    assert first is None
+    quality = [judge.msssim(p) for p in pictures]
+    assert quality == sorted(quality)
+    assert quality[0] < quality[-1]
+
+
+def test_every_cut_of_a_jpeg2000_codestream_is_decodable_or_empty(photo):
+    codec = available("jpeg2000")
+    (_, data), *_ = codec.cut_files(photo)
+    for cut in range(0, len(data), 97):
+        picture = codec.decode_prefix(data[:cut])
+        assert picture is None or picture.size == photo.size
+    assert close_codestream(b"") is None
+
+
+def test_a_progressive_jpeg_cut_anywhere_never_falls_back(photo):
+    codec = make_codec(PROGRESSIVE)
+    judge = Judge(photo)
+    (_, data), *_ = codec.cut_files(photo)
+    assert close_jpeg(data) == data
+    best = 0.0
+    for cut in range(0, len(data), 41):
+        picture = codec.decode_prefix(data[:cut])
+        if picture is not None:
+            quality = judge.msssim(picture)
+            assert quality > best - 0.08  # libjpeg smooths blocks until the next scan begins
+            best = max(best, quality)
+    assert close_jpeg(b"") is close_jpeg(data[:100]) is None
+
+
+def test_sequential_jpeg_is_not_cut(photo):
+    assert list(make_codec(BASELINE).cut_files(photo)) == []
+
+
+def test_layers_are_made_in_one_go(photo, layered):
+    codec = make_codec("layered", [layered])
+    steps = list(codec.steps(photo, ()))
+    assert [s.setting for s in steps] == [1, 2, 3, 4, 5, 6]
+    whole = steps[-1].data
+    for step in steps:
+        assert step.data == whole[: len(step.data)] == codec.encode(photo, step.setting)
+        assert step.picture.tobytes() == codec.decode(step.data).tobytes()
+    assert [s.encode_s is None for s in steps] == [True] * 5 + [False]
+    assert codec.versions()["model"] == "0badcafe"
+
+
+def test_layers_can_be_chosen(photo, layered):
+    codec = make_codec("layered:q=2+9", [layered])
+    first, second = codec.steps(photo, codec.settings)
+    assert first.setting == 2
+    assert second == Failure(9, "the model has 6 layers")
+
+
+def test_missing_programs_and_modules_are_named(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Unavailable, match="program 'cjxl' not found on the PATH"):
+        make_codec("cjxl").check()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(Unavailable, match="pip install pillow-jxl-plugin"):
+        make_codec("jxl").check()
+
+
+@pytest.mark.parametrize("name", ["cjxl", "cwebp"])
+def test_programs_when_installed(name, photo):
+    codec = available(name)
+    step, *_ = codec.steps(photo, codec.settings[-1:])
+    assert isinstance(step, Step), step
+    assert Judge(photo).msssim(step.picture) > 0.97
+    assert codec.versions()["command"].startswith(name)
+
+
+def test_any_command_line_can_be_a_codec(tmp_path, photo):
+    definition = {"copy": {"encode": COPY, "decode": COPY, "settings": [1], "suffix": ".png"}}
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(definition))
+    codec = make_codec("copy", [str(path)])
+    codec.check()
+    step, *_ = codec.steps(photo, codec.settings)
+    assert step.picture.tobytes() == photo.tobytes()
+
+
+def test_failing_commands_say_so(tmp_path, photo):
+    fail = f"{sys.executable} -c 'import sys; sys.exit(\"no such luck\")' {{input}} {{output}}"
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"bad": {"encode": fail, "decode": COPY, "settings": [1]}}))
+    (step,) = make_codec("bad", [str(path)]).steps(photo, [1])
+    assert isinstance(step, Failure)
+    assert "ended with 1: no such luck" in step.reason
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "cannot be read as JSON"),
+        ("[]", "expected an object"),
+        ('{"a": {"encode": "x"}}', "a: 'decode' is missing"),
+        ('{"a": {"encode": "x", "decode": "y", "settings": [1]}}', "must contain {input}"),
+        ('{"a": {"encode": "x", "decode": "y", "settings": 1}}', "'settings' must be a list"),
+        ('{"a": {"encode": "x", "decode": "y", "settings": [1], "z": 1}}', "unknown key 'z'"),
+    ],
+)
+def test_wrong_definitions_are_explained(tmp_path, content, words):
+    path = tmp_path / "mine.json"
+    path.write_text(content)
+    with pytest.raises(EvalError, match=words):
+        make_codec("a", [str(path)])
+
+
+def test_python_definitions_need_codecs(tmp_path):
+    path = tmp_path / "mine.py"
+    with pytest.raises(EvalError, match="no such Python file"):
+        make_codec("a", [str(path)])
+    path.write_text("x = 1\n")
+    with pytest.raises(EvalError, match="has no dictionary CODECS"):
+        make_codec("a", [str(path)])
+
+
+def test_every_built_in_codec_describes_itself():
+    for name, factory in BUILT_IN.items():
+        codec = factory(name, {})
+        assert codec.identity().startswith(name)
+        assert codec.label()
