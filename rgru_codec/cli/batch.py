@@ -12,12 +12,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from rgru_codec.cli.files import STREAM, Job, check_target
-from rgru_codec.cli.status import DONE, UNUSABLE, Failure, explain, say
+from rgru_codec.cli.status import DONE, UNUSABLE, explain, say
 
 SKIPPED = -1
 
@@ -204,6 +203,7 @@ def _pool(
     """Outcomes until all jobs are done or a worker has died."""
     import concurrent.futures
     import multiprocessing
+    from concurrent.futures.process import BrokenProcessPool
 
     # Not forked: the inference engine and BLAS have threads that a fork would not take along.
     context = multiprocessing.get_context("spawn")
@@ -230,6 +230,3 @@ def _begin_worker() -> None:
 
 def _leave(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
-
-
-__all__ = ["DONE", "SKIPPED", "Failure", "Outcome", "Progress", "attempt", "run"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import options
@@ -34,6 +33,8 @@ def add_command(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print bytes, rate and distances."""
+    import json
+
     import numpy as np
 
     from rgru_codec.api import psnr

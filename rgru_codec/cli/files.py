@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import glob
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -67,10 +65,16 @@ def _expand(text: str, suffixes: Callable[[], frozenset[str]]) -> Iterator[tuple
             raise Failure(UNUSABLE, f"{text}: the folder holds no files of a known kind")
         yield from ((str(p), p.relative_to(path)) for p in files)
         return
-    matches = [] if os.path.lexists(text) else sorted(glob.glob(text, recursive=True))  # noqa: PTH207
+    matches = [] if os.path.lexists(text) else _matches(text)
     for match in matches or [text]:  # a name that matches nothing fails when it is opened
         if not matches or Path(match).is_file():
             yield match, Path(Path(match).name)
+
+
+def _matches(pattern: str) -> list[str]:
+    import glob
+
+    return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207: pathlib knows no absolute ones
 
 
 def _as_folder(output: str | None, many: bool) -> Path | None:
@@ -150,6 +154,8 @@ def replacing(target: str) -> Iterator[BinaryIO | IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    import tempfile
+
     path = Path(os.path.realpath(target))  # a link stays a link
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):
         with path.open("wb") as file:

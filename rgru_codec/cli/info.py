@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import options
@@ -52,6 +51,8 @@ def _show(name: str, args: argparse.Namespace) -> int:
     data = read_bytes(name)
     found, fault = inspect(data, limits=Limits(max_pixels=args.max_pixels))
     if args.json:
+        import json
+
         table = {"file": name, **as_dict(found), "damage": str(fault) if fault else None}
         print(json.dumps(table))
     else:
