@@ -44,7 +44,8 @@ class Painter:
 
     def __init__(self, model: Model, height: int, width: int, threads: int | None = None) -> None:
         self.model = model
-        self.height, self.width = (-(-side // model.stride) * model.stride for side in (height, width))
+        rows, columns = model.grid(height, width)
+        self.height, self.width = rows * model.stride, columns * model.stride
         self.layers = 0
         self.picture: Array = np.zeros((1, self.height, self.width, 3), np.float32)
         self._decoder = Network(model, "decoder", threads)
@@ -112,12 +113,11 @@ def encode(
         Codes (rows, columns, C_t) in {-1, +1} and the painter holding P_t.
     """
     picture = to_network(pixels, model.stride)
-    painter = Painter(model, *pixels.shape[:2], threads)
+    painter = Painter(model, pixels.shape[0], pixels.shape[1], threads)
     encoder = Network(model, "encoder", threads)
     height, width = painter.height, painter.width
     states = [
-        np.zeros((1, height // s, width // s, c), np.float32)
-        for s, c in encoder.shape.inputs[1:]
+        np.zeros((1, height // s, width // s, c), np.float32) for s, c in encoder.shape.inputs[1:]
     ]
     for iteration, count in enumerate(model.codes):
         residual = picture - painter.show()

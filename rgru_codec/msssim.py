@@ -70,15 +70,20 @@ def _halved(x: Plane) -> Plane:
 def _gaussian() -> NDArray[np.float32]:
     offsets = np.arange(_TAPS) - _TAPS // 2
     taps = np.exp(-(offsets**2) / (2.0 * 1.5**2))
-    return (taps / taps.sum()).astype(np.float32)
+    return np.asarray(taps / taps.sum(), np.float32)
 
 
 def _blurred(x: Plane) -> Plane:
     """Gaussian along both axes, valid windows."""
+    return _blurred_rows(_blurred_rows(x).T).T
+
+
+def _blurred_rows(x: Plane) -> Plane:
     taps = _gaussian()
-    rows = sum(t * x[i : x.shape[0] - _TAPS + 1 + i] for i, t in enumerate(taps))
-    assert isinstance(rows, np.ndarray)
-    result: Plane = sum(t * rows[:, i : x.shape[1] - _TAPS + 1 + i] for i, t in enumerate(taps))  # type: ignore[assignment]
+    height = x.shape[0] - _TAPS + 1
+    result = taps[0] * x[:height]
+    for i in range(1, _TAPS):
+        result += taps[i] * x[i : i + height]
     return result
 
 

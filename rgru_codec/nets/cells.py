@@ -34,6 +34,7 @@ class GRU(keras.layers.Layer):
         self.U = _conv(spec.depth, spec.hidden)
 
     def call(self, x: tf.Tensor, states: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Run one step: (output, new states)."""
         h, _ = self.step(x, states[0])
         return h, [h]
 
@@ -56,6 +57,7 @@ class ResidualGRU(GRU):
         self.W_ox = _conv(spec.depth, 1, spec.stride)
 
     def call(self, x: tf.Tensor, states: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Run one step: (output, new states)."""
         h, _ = self.step(x, states[0])
         h = h + ALPHA * self.W_h(states[0])
         return h + ALPHA * self.W_ox(x), [h]
@@ -73,6 +75,7 @@ class LSTM(keras.layers.Layer):
         self.U = _conv(4 * spec.depth, spec.hidden)
 
     def call(self, x: tf.Tensor, states: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Run one step: (output, new states)."""
         previous, memory = states
         f, i, o, j = tf.split(self.W(x) + self.U(previous), 4, axis=-1)
         memory = tf.sigmoid(f) * memory + tf.sigmoid(i) * tf.tanh(j)

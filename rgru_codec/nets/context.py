@@ -51,16 +51,25 @@ class _Sum(keras.layers.Layer):
     """A convolution whose weights and bias are rounded to what their integers can hold."""
 
     def __init__(
-        self, depth_in: int, depth: int, kernel: int, name: str, bias: bool = True, start: float = 0.0
+        self,
+        depth_in: int,
+        depth: int,
+        kernel: int,
+        name: str,
+        bias: bool = True,
+        start: float = 0.0,
     ) -> None:
         super().__init__(name=name)
         self.kernel = self.add_weight(
             shape=(kernel, kernel, depth_in, depth), initializer="glorot_uniform", name="kernel"
         )
-        constant = keras.initializers.Constant(start)
-        self.bias = self.add_weight(shape=(depth,), initializer=constant, name="bias") if bias else None
+        self.bias = None
+        if bias:
+            constant = keras.initializers.Constant(start)
+            self.bias = self.add_weight(shape=(depth,), initializer=constant, name="bias")
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
+        """(B, h, w, C) to (B, h, w, depth)."""
         kernel = _rounded(tf.clip_by_value(self.kernel, -WEIGHT_MAX, WEIGHT_MAX), WEIGHT_SCALE)
         y = tf.matmul(_patches(x, self.kernel.shape[0]), _flat(kernel))
         return y if self.bias is None else y + _rounded(self.bias, ACCUMULATOR_SCALE)
@@ -73,14 +82,15 @@ class _Pass(keras.layers.Layer):
         super().__init__(name=name)
         self.known = known
         self.v = _Sum(known, hidden, 3, f"{name}_v") if known else None
-        self.v_bias = (
-            self.add_weight(shape=(hidden,), initializer="zeros", name="v_bias") if not known else None
-        )
+        self.v_bias = None
+        if not known:
+            self.v_bias = self.add_weight(shape=(hidden,), initializer="zeros", name="v_bias")
         self.w = _Sum(hidden, hidden, 1, f"{name}_w")
         # Most codes are -1: start from there.
         self.o = _Sum(hidden, own, 1, f"{name}_o", start=-2.5)
 
     def call(self, u: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
+        """Logits from the state's part u (B, h, w, hidden) and the codes known (B, h, w, C)."""
         if self.v is not None:
             h = u + self.v(codes[..., : self.known])
         else:

@@ -36,7 +36,7 @@ def functions(size: int, count: int) -> list[tuple[int, int, int]]:
 
 
 def basis(size: int, count: int) -> NDArray[np.float64]:
-    """(size, size, 3, count): orthonormal block cosine functions in the order of :func:`functions`."""
+    """(size, size, 3, count): orthonormal cosine functions in the order of :func:`functions`."""
     waves = cosines(size)
     listed = [
         np.einsum("y,x,c->yxc", waves[u], waves[v], COLOUR[colour])

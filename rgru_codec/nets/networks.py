@@ -35,6 +35,7 @@ class ResidualBlock(keras.layers.Layer):
         )
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
+        """(B, H, W, depth) to the same."""
         return x + self.second(tf.nn.relu(self.first(tf.nn.relu(x))))
 
 
@@ -47,6 +48,7 @@ class Stack(keras.layers.Layer):
         self.blocks = [_build(spec, cell, f"{prefix}{i}") for i, spec in enumerate(specs)]
 
     def call(self, x: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
+        """Run all layers: (output, new states)."""
         waiting, updated = list(states), []
         for spec, block in zip(self.specs, self.blocks, strict=True):
             if spec.kind == "rnn":
@@ -158,10 +160,12 @@ class Binarizer(keras.layers.Layer):
     def call(
         self, features: tf.Tensor, linear: tf.Tensor | None = None, training: bool = False
     ) -> tf.Tensor:
+        """Codes of features (B, h, w, C_in), the linear path's pre-activations added."""
         z = self.conv(features)
         x = tf.tanh(z if linear is None else z + linear)
         if training and self.noise > 0:
-            codes = tf.where(x >= self.noise * (2.0 * tf.random.uniform(tf.shape(x)) - 1.0), 1.0, -1.0)
+            draw = 2.0 * tf.random.uniform(tf.shape(x)) - 1.0
+            codes = tf.where(x >= self.noise * draw, 1.0, -1.0)
         else:
             codes = tf.where(x < 0.0, -1.0, 1.0)
         if training:
@@ -228,7 +232,7 @@ class Codec(keras.Model):
         self.gain = Gain() if config.reconstruction == "residual_scaling" else None
         self.log_gains = self.add_weight(
             shape=(config.iterations,),
-            initializer=lambda shape, dtype=None: tf.constant(np.log(config.iteration_gains), dtype),
+            initializer=lambda shape, dtype: tf.constant(np.log(config.iteration_gains), dtype),
             trainable=bool(config.gains),
             name="log_gains",
         )

@@ -21,7 +21,10 @@ def small(**changes: object) -> NetworkConfig:
         "cell": "residual_gru",
         "reconstruction": "one_shot",
         "codes": [4, 4],
-        "encoder": [{"kind": "conv", "depth": 6, "stride": 4}, {"kind": "rnn", "depth": 8, "stride": 4}],
+        "encoder": [
+            {"kind": "conv", "depth": 6, "stride": 4},
+            {"kind": "rnn", "depth": 8, "stride": 4},
+        ],
         "decoder": [{"kind": "rnn", "depth": 8}, {"kind": "depth_to_space"}],
         "head": [{"kind": "conv", "depth": 192}, {"kind": "depth_to_space", "factor": 8}],
     }

@@ -1,8 +1,8 @@
 """Train the networks, resume a run, export a model package.
 
-    rgru-train --config train/configs/compact.toml --data photos/ --out runs/first
-    rgru-train --config train/configs/compact.toml --data photos/ --out runs/first --resume
-    rgru-train export runs/first --out models/
+rgru-train --config train/configs/compact.toml --data photos/ --out runs/first
+rgru-train --config train/configs/compact.toml --data photos/ --out runs/first --resume
+rgru-train export runs/first --out models/
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="rgru-train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    top.add_argument("--config", type=Path, help="TOML file, for example train/configs/compact.toml")
-    top.add_argument("--data", type=Path, help="folder with photos (searched recursively)")
-    top.add_argument("--out", type=Path, help="folder of the run")
+    top.add_argument("--config", type=Path, required=True, help="TOML file of the run")
+    top.add_argument(
+        "--data", type=Path, required=True, help="folder with photos (searched recursively)"
+    )
+    top.add_argument("--out", type=Path, required=True, help="folder of the run")
     top.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
-    top.add_argument("--init-from", type=Path, help="run or model folder to take the weights of")
+    top.add_argument("--init-from", type=Path, help="folder of a run to take the weights of")
     top.add_argument("--steps", type=int, help="stop (with a checkpoint) at this step")
     return top
 
@@ -35,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     exporting = arguments[:1] == ["export"]
-    options = export_parser().parse_args(arguments[1:]) if exporting else parser().parse_args(arguments)
+    options = (export_parser() if exporting else parser()).parse_args(arguments[exporting:])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         _export(options) if exporting else _train(options)
@@ -89,7 +91,8 @@ def _train(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, frame: stopping.append(received))
     last = min(options.steps or training.steps, training.steps)
-    print(f"config {config.digest}: {len(crops.pictures)} photos, {len(pictures)} held out", flush=True)
+    counts = f"{len(crops.pictures)} photos, {len(pictures)} held out"
+    print(f"config {config.digest}: {counts}", flush=True)
     begin = time.perf_counter()
     for batch in crops.dataset(trainer.step, last):
         row = trainer.train_step(batch)

@@ -31,7 +31,7 @@ _CONTROL = 0.005
 """How fast a layer's rate multiplier follows its relative miss, a step."""
 
 
-class Divergence(RuntimeError):
+class DivergenceError(RuntimeError):
     """The loss is no longer a number; the last checkpoint is still good."""
 
 
@@ -156,7 +156,7 @@ class Trainer:
         """One step on (B, side, side, 3) uint8 crops; returns what the log wants to know.
 
         Raises:
-            Divergence: the loss is not finite.
+            DivergenceError: the loss is not finite.
         """
         training = self.config.training
         iterations = training.iterations_at(self.step, self.config.network.iterations)
@@ -170,7 +170,9 @@ class Trainer:
             crops, tf.constant(training.colour_weight_at(self.step), tf.float32), multipliers
         )
         if not np.isfinite(float(loss)):
-            raise Divergence(f"loss is {float(loss)} at step {self.step}; resume from {self.folder}")
+            raise DivergenceError(
+                f"loss is {float(loss)} at step {self.step}; resume from {self.folder}"
+            )
         if self.control and self.step >= training.rate_steps:
             self.control.observe(rate.numpy())
         self.step += 1
@@ -202,7 +204,7 @@ class Trainer:
         """Write the checkpoint; the one before is kept as ``previous.npz``."""
         newest, temporary = self.folder / "checkpoint.npz", self.folder / "writing.npz"
         with temporary.open("wb") as file:
-            np.savez(file, **self._arrays())
+            np.savez(file, **self._arrays())  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
         if newest.exists():
@@ -222,6 +224,25 @@ class Trainer:
                     self._assign({key: arrays[key] for key in arrays.files})
                 return
         raise InvalidInput(f"{self.folder}: no checkpoint to resume from")
+
+    def start_from(self, source: Path) -> None:
+        """Take the weights of another run's newest checkpoint; everything else starts afresh.
+
+        Raises:
+            InvalidInput: there is none, or it belongs to another network.
+        """
+        path = source / "checkpoint.npz"
+        if not path.exists():
+            raise InvalidInput(f"{source}: no checkpoint.npz to start from")
+        with np.load(path) as arrays:
+            for i, (variable, average) in enumerate(
+                zip(self.model.trainable, self.averages, strict=True)
+            ):
+                values = arrays[f"average{i}"]
+                if variable.shape != values.shape:
+                    raise InvalidInput(f"{path}: {variable.path} has another shape there")
+                variable.assign(values)
+                average.assign(values)
 
     def _assign(self, arrays: dict[str, NDArray[Any]]) -> None:
         for i, (variable, average) in enumerate(

@@ -60,9 +60,7 @@ def ms_ssim(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     for scale in range(scales):
         mu_y, yy = _blur(y), _blur(y * y)
         mu_x, xx, xy = tf.unstack(_blur(tf.stack([x, x * x, x * y])))
-        structure = (2.0 * (xy - mu_x * mu_y) + _C2) / (
-            xx - mu_x * mu_x + yy - mu_y * mu_y + _C2
-        )
+        structure = (2.0 * (xy - mu_x * mu_y) + _C2) / (xx - mu_x * mu_x + yy - mu_y * mu_y + _C2)
         if scale == scales - 1:
             structure *= (2.0 * mu_x * mu_y + _C1) / (mu_x * mu_x + mu_y * mu_y + _C1)
         mean = tf.reduce_mean(structure, axis=[-2, -1])

@@ -1,0 +1,34 @@
+# make demo, make test: each makes its own environment first; make help lists the rest.
+PYTHON ?= python3
+DEMO := .venv-demo
+TEST := .venv-test
+
+.PHONY: help demo test lint clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+demo: $(DEMO)/ready  ## compress a photo and draw demo/out/steps.png (no TensorFlow)
+	$(DEMO)/bin/python demo/demo.py
+
+test: $(TEST)/ready  ## run all tests
+	$(TEST)/bin/python -m pytest
+
+lint: $(TEST)/ready  ## ruff, mypy and the doors between rooms
+	$(TEST)/bin/ruff check .
+	$(TEST)/bin/ruff format --check .
+	$(TEST)/bin/mypy
+	$(TEST)/bin/lint-imports
+
+clean:  ## remove environments and outputs
+	rm -rf $(DEMO) $(TEST) demo/out
+
+$(DEMO)/ready: pyproject.toml
+	$(PYTHON) -m venv $(DEMO)
+	$(DEMO)/bin/pip install --quiet --disable-pip-version-check --editable . scikit-image
+	touch $@
+
+$(TEST)/ready: pyproject.toml
+	$(PYTHON) -m venv $(TEST)
+	$(TEST)/bin/pip install --quiet --disable-pip-version-check --editable '.[train,eval,test]'
+	touch $@
