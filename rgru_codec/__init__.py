@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from rgru_codec.api import compress as compress
     from rgru_codec.api import decompress as decompress
     from rgru_codec.api import info as info
+    from rgru_codec.api import thumbnail as thumbnail
+    from rgru_codec.arrays import imread as imread
+    from rgru_codec.arrays import imwrite as imwrite
     from rgru_codec.models import Model as Model
     from rgru_codec.models import default_model as default_model
     from rgru_codec.progressive import Decoder as Decoder
+    from rgru_codec.progressive import LayerDecoded as LayerDecoded
     from rgru_codec.progressive import Stage as Stage
     from rgru_codec.progressive import aiter_pictures as aiter_pictures
     from rgru_codec.progressive import iter_pictures as iter_pictures
@@ -36,9 +40,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "rgru_codec.api": ("Info", "LayerInfo", "compress", "decompress", "info"),
+    "rgru_codec.api": ("Info", "LayerInfo", "compress", "decompress", "info", "thumbnail"),
+    "rgru_codec.arrays": ("imread", "imwrite"),
     "rgru_codec.models": ("Model", "default_model"),
-    "rgru_codec.progressive": ("Decoder", "Stage", "aiter_pictures", "iter_pictures"),
+    "rgru_codec.progressive": (
+        "Decoder",
+        "LayerDecoded",
+        "Stage",
+        "aiter_pictures",
+        "iter_pictures",
+    ),
     "rgru_format": (
         "Damaged",
         "InvalidInput",

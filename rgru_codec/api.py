@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import warnings
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from rgru_codec.iterations import Painter, encode, to_pixels
 from rgru_codec.models import Model, default_model
 from rgru_codec.msssim import ms_ssim
 from rgru_codec.picture import Planes, from_array, to_image, to_planes
-from rgru_codec.progressive import Decoder
+from rgru_codec.progressive import Decoder, Source, mode_of
 from rgru_format import (
     BOX_ALPHA,
     BOX_EXIF,
@@ -276,7 +278,7 @@ class _Encoding:
 
 
 def decompress(
-    data: bytes,
+    source: Source,
     layers: int | None = None,
     *,
     partial: bool = False,
@@ -287,7 +289,7 @@ def decompress(
     """The picture of a file, or of any beginning of one that holds the header.
 
     Args:
-        data: a whole file, or the first bytes of one.
+        source: a whole file, or the first bytes of one: bytes, a path, or an open file.
         layers: use at most so many layers; by default all that are there.
         partial: of a damaged file, return what comes before the damage.
         limits: what the file may ask for.
@@ -303,7 +305,7 @@ def decompress(
             :mod:`rgru_format.errors`. Damage behind the layers asked for is none.
     """
     decoder = Decoder(layers=layers, limits=limits, threads=threads, model=model)
-    decoder.feed(data)
+    decoder.feed(read_source(source))
     try:
         decoder.close()
     except Damaged:
@@ -311,6 +313,22 @@ def decompress(
         if decoder.header is None or not (partial or enough):
             raise
     return decoder.picture()
+
+
+def read_source(source: Source) -> bytes:
+    """All bytes of a source.
+
+    Raises:
+        OSError: it cannot be read.
+        InvalidInput: it is no source.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if isinstance(source, str | os.PathLike):
+        return Path(source).read_bytes()
+    if hasattr(source, "read"):
+        return bytes(source.read())
+    raise InvalidInput(f"bytes, a path or an open file is needed, got {type(source).__name__}")
 
 
 def layers_for(data: bytes, size: int, *, limits: Limits | None = None) -> int:
@@ -329,12 +347,12 @@ def layers_for(data: bytes, size: int, *, limits: Limits | None = None) -> int:
 
 
 def thumbnail(
-    data: bytes, size: int, *, limits: Limits | None = None, threads: int | None = None
+    source: Source, size: int, *, limits: Limits | None = None, threads: int | None = None
 ) -> Image.Image:
     """A small picture of a file, from as few layers as it can show; cut and damaged files too.
 
     Args:
-        data: a file, or the beginning of one.
+        source: a file, or the beginning of one: bytes, a path, or an open file.
         size: the longer side, in pixels; a smaller picture keeps its size.
         limits: what the file may ask for.
         threads: of the inference engine; by default all cores.
@@ -342,6 +360,7 @@ def thumbnail(
     Raises:
         NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing: as :func:`decompress`.
     """
+    data = read_source(source)
     layers = layers_for(data, size, limits=limits)
     image = decompress(data, layers, partial=True, limits=limits, threads=threads)
     image.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=None)
@@ -379,13 +398,13 @@ class Info:
     """Bytes at its end that belong to a group or box that was cut."""
 
 
-def info(data: bytes, *, limits: Limits | None = None) -> Info:
-    """Header, layers and boxes of a file.
+def info(source: Source, *, limits: Limits | None = None) -> Info:
+    """Header, layers and boxes of a file (bytes, a path, or an open file).
 
     Raises:
         NotRgru, UnsupportedVersion, Damaged, LimitExceeded: see :mod:`rgru_format.errors`.
     """
-    found, fault = inspect(data, limits=limits)
+    found, fault = inspect(read_source(source), limits=limits)
     if fault is not None:
         raise fault
     return found
@@ -447,7 +466,7 @@ def as_dict(found: Info) -> dict[str, Any]:
     return {
         "width": found.header.width,
         "height": found.header.height,
-        "mode": ("L" if found.header.grey else "RGB") + ("A" if found.header.alpha else ""),
+        "mode": mode_of(found.header),
         "version": found.header.version,
         "model": found.header.model_id.hex(),
         "size": found.size,

@@ -14,6 +14,7 @@ bytes is not an error: it is the event ``NeedMoreData``.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any, BinaryIO
 
@@ -30,6 +31,7 @@ from rgru_format import (
     BOX_EXIF,
     BOX_ICC,
     BOX_XMP,
+    Box,
     BoxRead,
     CodesDecoder,
     Damaged,
@@ -44,6 +46,9 @@ from rgru_format import (
     RgruError,
     decode_alpha,
 )
+
+Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
+"""Where a file can come from: its bytes, a path, or something open."""
 
 _INFO_KEYS = {BOX_ICC: "icc_profile", BOX_EXIF: "exif", BOX_XMP: "xmp"}
 _PACKET = 1 << 16
@@ -215,11 +220,7 @@ class Decoder:
                 self._alpha = decode_alpha(box.content, header.height, header.width, self.limits)
             except Damaged as error:
                 raise Damaged(error.message, self.layers + 1, event.offset) from None
-        elif box.type in _INFO_KEYS:
-            content = box.content
-            if box.type == BOX_EXIF and not content.startswith(EXIF_PREFIX):
-                content = EXIF_PREFIX + content  # as Pillow's writers want it
-            self.info[_INFO_KEYS[box.type]] = content
+        self.info.update(metadata_of(box))
 
     def _take_group(self, event: GroupRead) -> None:
         assert self._codes is not None
@@ -242,6 +243,19 @@ class Decoder:
         if self._codes.group:
             return self._painter.preview(self._codes.expectation())
         return self._painter.show()
+
+
+def mode_of(header: Header) -> str:
+    """The mode of the picture: L, LA, RGB or RGBA."""
+    return ("L" if header.grey else "RGB") + ("A" if header.alpha else "")
+
+
+def metadata_of(box: Box) -> dict[str, bytes]:
+    """What a box becomes in ``Image.info``; nothing if it is none of ICC, Exif, XMP."""
+    key, content = _INFO_KEYS.get(box.type), box.content
+    if key == "exif":
+        content = EXIF_PREFIX + content.removeprefix(EXIF_PREFIX)  # as Pillow's writers want it
+    return {} if key is None else {key: content}
 
 
 def working_bytes(model: Model, height: int, width: int) -> int:

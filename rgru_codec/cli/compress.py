@@ -109,7 +109,7 @@ def _check_layers(layers: int | None) -> None:
 def work(job: Job, args: argparse.Namespace) -> batch.Outcome:
     """Compress one picture."""
     from rgru_codec.api import encode_planes, target_of
-    from rgru_codec.picture import to_planes
+    from rgru_codec.picture import check_depth, check_frames, to_planes
     from rgru_format import Limits
 
     start = time.monotonic()
@@ -123,8 +123,10 @@ def work(job: Job, args: argparse.Namespace) -> batch.Outcome:
         args.msssim,
         pixels=image.width * image.height,
     )
-    if getattr(image, "n_frames", 1) == 1:
-        load(image, name)
+    check_frames(image, args.frame)
+    if args.depth is None:
+        check_depth(image)
+    load(image, name)
     planes = to_planes(image, convert_depth=args.depth == 8, frame=args.frame)
     planes = planes.with_metadata(args.icc, args.exif, args.xmp, strip=args.strip)
     encoded = encode_planes(

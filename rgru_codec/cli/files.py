@@ -6,13 +6,13 @@ import contextlib
 import dataclasses
 import errno
 import os
-import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from rgru_codec.cli.status import UNUSABLE, USAGE, Failure
+from rgru_codec.files import replacing
 
 STREAM = "-"
 """Standard input or standard output."""
@@ -74,7 +74,7 @@ def _expand(text: str, suffixes: Callable[[], frozenset[str]]) -> Iterator[tuple
 def _matches(pattern: str) -> list[str]:
     import glob
 
-    return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207: pathlib knows no absolute ones
+    return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (absolute patterns)
 
 
 def _as_folder(output: str | None, many: bool) -> Path | None:
@@ -144,45 +144,6 @@ def check_target(job: Job, force: bool) -> None:
 
 
 @contextlib.contextmanager
-def replacing(target: str) -> Iterator[BinaryIO | IO[bytes]]:
-    """A file to write to, which takes its name only when all has been written.
-
-    On any error nothing is left behind, and a file that had the name before is untouched.
-    Standard output, devices and pipes are written to as they are.
-    """
-    if target == STREAM:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    import tempfile
-
-    path = Path(os.path.realpath(target))  # a link stays a link
-    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-        with path.open("wb") as file:
-            yield file
-        return
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        Path(name).chmod(_mode(path))
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
-
-
-def _mode(path: Path) -> int:
-    """Permissions of the file that is replaced, or those of a new file."""
-    if path.exists():
-        return stat.S_IMODE(path.stat().st_mode)
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
-@contextlib.contextmanager
 def named(name: str) -> Iterator[None]:
     """Name the target in errors that do not (a full disk does not say which file it met)."""
     try:
@@ -211,5 +172,9 @@ def write(job: Job, save: Callable[[BinaryIO | IO[bytes]], object]) -> None:
     with named(display_name(job.target, "standard output")):
         if job.derived and job.target != STREAM:
             Path(job.target).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(job.target) as file:
-            save(file)
+        if job.target == STREAM:
+            save(sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        else:
+            with replacing(job.target) as file:
+                save(file)

@@ -1,0 +1,188 @@
+"""Pillow reads and writes .rgru files: call :func:`register` once.
+
+    import rgru_codec.pillow
+    rgru_codec.pillow.register()
+    Image.open("photo.rgru").save("photo.png")
+    Image.open("photo.png").save("photo.rgru", quality=60)
+
+``import rgru_codec.RgruImagePlugin`` does the same. imageio works through it as well.
+
+Options of ``save``: ``quality``, ``layers``, ``msssim``, ``target_size``, ``target_bpp``, ``exif``,
+``xmp``, ``icc_profile``, ``strip``, ``convert_depth`` and ``frame``, as for
+:func:`rgru_codec.compress`. Metadata of the picture is kept unless it is given or stripped.
+"""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+from PIL import Image, ImageFile
+
+from rgru_codec.api import compress, layers_for
+from rgru_codec.models import WEIGHTS
+from rgru_codec.progressive import Decoder, metadata_of, mode_of
+from rgru_format import (
+    SIGNATURE,
+    BoxRead,
+    GroupRead,
+    HeaderRead,
+    Limits,
+    NotRgru,
+    Reader,
+    RgruError,
+)
+
+FORMAT = "RGRU"
+MIME = "image/x-rgru"
+_PIECE = 4096
+# Pillow has its own limit on pixels (Image.MAX_IMAGE_PIXELS) and applies it when a file is opened.
+_LIMITS = Limits(max_pixels=2**48)
+
+
+def register() -> None:
+    """Make Pillow know the format: open, save, extension, MIME type. Twice does no harm."""
+    Image.register_open(FORMAT, RgruImageFile, _accept)
+    Image.register_decoder("rgru", _RgruDecoder)
+    Image.register_save(FORMAT, _save)
+    Image.register_extension(FORMAT, ".rgru")
+    Image.register_mime(FORMAT, MIME)
+
+
+def _accept(prefix: bytes) -> bool | str:
+    if not prefix.startswith(SIGNATURE):
+        return False
+    if not (WEIGHTS / "default").is_file():
+        return "RGRU: no model is installed; reinstall rgru-codec"
+    return True
+
+
+class RgruImageFile(ImageFile.ImageFile):
+    """A .rgru file: opened by its header and metadata, decoded when its pixels are asked for."""
+
+    format = FORMAT
+    format_description = "rgru learned progressive image"
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        reader = Reader(_LIMITS)
+        try:
+            while not self._opened(reader, self.fp.read(_PIECE)):
+                pass
+        except RgruError as error:
+            if reader.header is None and isinstance(error, NotRgru):
+                raise SyntaxError(str(error)) from None
+            raise OSError(str(error)) from error
+        self._ask_for(None)
+
+    def _opened(self, reader: Reader, data: bytes) -> bool:
+        """Take in one piece; whether header and metadata are known."""
+        if not data:
+            reader.close()
+            return True
+        for event in reader.feed(data):
+            if isinstance(event, HeaderRead):
+                self._size = (event.header.width, event.header.height)
+                self._mode = mode_of(event.header)
+            elif isinstance(event, BoxRead):
+                self.info.update(metadata_of(event.box))
+            elif isinstance(event, GroupRead):
+                return True
+        return False
+
+    def _ask_for(self, layers: int | None) -> None:
+        self.tile = [ImageFile._Tile("rgru", (0, 0, *self.size), 0, (layers, self.info))]
+
+    def use_layers(self, layers: int) -> None:
+        """Decode only the first layers; to be called before the pixels are asked for."""
+        self._ask_for(layers)
+        self.info["layers"] = layers
+
+    def draft(
+        self, mode: str | None, size: tuple[int, int] | None
+    ) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Cheaper will do: decode no more layers than a picture of ``size`` can show.
+
+        The size stays as it is; ``info["layers"]`` says how many layers it will be.
+        """
+        if not self.tile or size is None or self.fp is None:
+            return None
+        self.fp.seek(0)
+        # Callers ask for twice the size that they will scale down to.
+        self.use_layers(layers_for(self.fp.read(), max(1, max(size) // 2), limits=_LIMITS))
+        return self.mode, (0, 0, *self.size)
+
+    def verify(self) -> None:
+        """Check all checksums; the pixels are not decoded.
+
+        Raises:
+            OSError: the file is damaged.
+        """
+        from rgru_format.verify import check_file
+
+        assert self.fp is not None
+        self.fp.seek(0)
+        error = check_file(self.fp.read(), _LIMITS).error
+        super().verify()
+        if error is not None:
+            raise OSError(str(error)) from error
+
+    def load_seek(self, pos: int) -> None:
+        """Seek; that this exists tells ``ImageFile.Parser`` to wait for the whole file."""
+        assert self.fp is not None
+        self.fp.seek(pos)
+
+
+class _RgruDecoder(ImageFile.PyDecoder):
+    """Decodes what is there; a file that was cut is a normal file."""
+
+    _pulls_fd = True
+
+    def decode(self, buffer: object) -> tuple[int, int]:
+        assert self.fd is not None
+        layers, info = self.args
+        decoder = Decoder(layers=layers, limits=_LIMITS)
+        try:
+            while data := self.fd.read(1 << 20):
+                decoder.feed(data)
+            decoder.close()
+        except RgruError as error:
+            enough = layers is not None and decoder.layers >= layers
+            if not (enough or ImageFile.LOAD_TRUNCATED_IMAGES):
+                raise OSError(str(error)) from error
+        try:
+            picture = decoder.picture()
+        except RgruError as error:
+            raise OSError(str(error)) from error
+        info["layers"] = decoder.layers
+        self.set_as_raw(picture.tobytes())
+        return -1, 0
+
+
+def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    try:
+        data = compress(image, limits=_LIMITS, **_save_options(image.encoderinfo))
+    except RgruError as error:
+        raise ValueError(str(error)) from error
+    fp.write(data)
+
+
+_TARGETS = {
+    "quality": "quality",
+    "layers": "layers",
+    "msssim": "msssim",
+    "target_size": "target_size",
+    "target_bpp": "bpp",
+    "convert_depth": "convert_depth",
+    "frame": "frame",
+    "strip": "strip",
+}
+
+
+def _save_options(given: dict[str, Any]) -> dict[str, Any]:
+    """Pillow's options as arguments of ``compress``. Metadata given as None is left out."""
+    options = {ours: given[theirs] for theirs, ours in _TARGETS.items() if theirs in given}
+    for name in ("exif", "xmp", "icc_profile"):
+        if name in given:
+            value = given[name]
+            options[name] = value.tobytes() if isinstance(value, Image.Exif) else value or b""
+    return options
