@@ -8,13 +8,12 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rgru_format import Damaged, InvalidInput, LimitExceeded, Limits, decode_alpha, encode_alpha
 
 
-@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32), st.integers(1, 8))
 def test_planes_come_back(height: int, width: int, seed: int, bits: int) -> None:
     plane = np.random.default_rng(seed).integers(0, 2**bits, (height, width)).astype(np.uint8)

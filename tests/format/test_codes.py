@@ -22,7 +22,7 @@ from rgru_format import (
 from rgru_format.testing import random_codes, random_model
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.integers(1, 7), st.integers(1, 7), st.booleans(), st.data())
 def test_codes_come_back(
     seed: int, rows: int, columns: int, extreme: bool, data: st.DataObject

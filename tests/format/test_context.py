@@ -61,7 +61,7 @@ def test_fast_path_equals_reference(grid: tuple[int, int], extreme: bool) -> Non
         assert_equal_results(model, [np.full(shape, sign, np.int8) for shape in shapes])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.integers(1, 9), st.integers(1, 9), st.booleans(), st.data())
 def test_fast_path_equals_reference_on_random_models(
     seed: int, rows: int, columns: int, extreme: bool, data: st.DataObject

@@ -150,10 +150,10 @@ def test_pixels_over_the_limit_fail_at_once() -> None:
     assert len(data) <= 60
     tracemalloc.start()
     try:
-        started = time.perf_counter()
+        started = time.process_time()
         with pytest.raises(LimitExceeded, match=r"max_pixels: 42949\d{5}") as caught:
             Reader().feed(data)
-        taken = time.perf_counter() - started
+        taken = time.process_time() - started
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -198,21 +198,21 @@ def test_the_reader_holds_one_element_at_most() -> None:
 
 def test_bytes_one_by_one_take_linear_time() -> None:
     data = Header(4000, 4000, b"tiny").pack() + pack_group(bytes(2**16), 0, True)
-    started = time.perf_counter()
+    started = time.process_time()
     reader = Reader()
     for index in range(len(data)):
         reader.feed(data[index : index + 1])
     assert reader.layer == 1
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_a_short_stream_for_a_large_grid_is_bounded_work() -> None:
     """Nothing but the header's size makes work: an empty stream is legal, and costs its codes."""
     (model,) = (one for one in MODELS.values() if one.codes == (3, 4, 5))
     decoder = CodesDecoder(model, 128, 128)
-    started = time.perf_counter()
+    started = time.process_time()
     decoder.decode_group(b"")
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert decoder.last is not None
     assert set(np.unique(decoder.last)) <= {-1, 1}
 

@@ -95,7 +95,7 @@ def test_increments_change_nothing(files: list[bytes], increment: int) -> None:
         assert events_of(data, itertools.repeat(increment)) == whole(data)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 11), st.lists(st.integers(0, 90)), st.integers(0, 10**6), st.integers(0, 7))
 def test_random_pieces_change_nothing_even_for_damaged_files(
     files: list[bytes], index: int, sizes: list[int], place: int, bit: int
