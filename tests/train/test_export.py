@@ -1,0 +1,99 @@
+"""What is exported computes what was trained: networks within rounding, integers exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import rgru_codec
+from rgru_codec import models
+from rgru_codec.iterations import encode
+from rgru_format import CodesEncoder
+from rgru_train.config import RunConfig
+from rgru_train.export import export, integers
+from rgru_train.loop import Model
+
+from .test_loop import TABLES
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """A network whose every weight is away from its start."""
+    model = Model(RunConfig.from_tables(TABLES))
+    rng = np.random.default_rng(3)
+    for variable in model.trainable:
+        values = variable.numpy()
+        variable.assign(values + rng.normal(0, 0.02, values.shape).astype(np.float32))
+    return model
+
+
+@pytest.fixture(scope="module")
+def package(model: Model, tmp_path_factory: pytest.TempPathFactory) -> models.Model:
+    return models.Model.load(export(model, "tiny", tmp_path_factory.mktemp("models")))
+
+
+def random_codes(model: Model, rows: int, columns: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(4)
+    shape = (rows, columns)
+    return [
+        rng.choice(np.array([-1, 1], np.int8), (*shape, count))
+        for count in model.config.network.codes
+    ]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 3), (5, 4)])
+def test_integer_context_model_gives_the_trained_code_length(
+    model: Model, rows: int, columns: int
+) -> None:
+    codes = random_codes(model, rows, columns)
+    lengths, _ = model.context.bits([tf.constant(c[None].astype(np.float32)) for c in codes])
+    encoder = CodesEncoder(integers(model.context), rows, columns)
+    for length, layer in zip(lengths, codes, strict=True):
+        encoder.encode_layer(layer)
+        # The file's table has steps of a sixteenth in the logit; training has none.
+        assert sum(encoder.group_bits) == pytest.approx(float(length[0]), rel=0.01, abs=0.5)
+
+
+def test_exported_loop_paints_what_the_trained_loop_paints(
+    model: Model, package: models.Model
+) -> None:
+    pixels = np.random.default_rng(5).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    expected, _, _ = model.forward(tf.constant(pixels[None]), 2, training=False)
+    for t, (_, painter) in enumerate(encode(package, pixels)):
+        picture = painter.show()[0] * (127.5 / 0.9) + 127.5
+        difference = np.abs(picture - expected[t, 0].numpy().transpose(1, 2, 0))
+        assert np.median(difference) < 0.2  # a code near zero may fall the other way
+
+
+def test_id_is_the_hash_of_the_package(package: models.Model) -> None:
+    assert models.package_id(package.folder) == package.id
+    assert package.folder.name == package.id.hex()
+
+
+def test_windows_give_the_picture_of_one_pass(
+    package: models.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(6).integers(0, 256, (200, 136, 3), dtype=np.uint8)
+    whole = [painter.show().copy() for _, painter in encode(package, pixels)]
+    monkeypatch.setattr("rgru_codec.runtime.litert.WINDOW", 64)
+    for expected, (_, painter) in zip(whole, encode(package, pixels), strict=True):
+        np.testing.assert_allclose(painter.show(), expected, atol=1e-4)
+
+
+def test_an_exported_model_compresses_and_decompresses(
+    package: models.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "WEIGHTS", package.folder.parent)
+    models.find_model.cache_clear()
+    pixels = np.random.default_rng(7).integers(0, 256, (33, 47, 3), dtype=np.uint8)
+    data = rgru_codec.compress(pixels, model=package)
+    picture = rgru_codec.decompress(data)
+    models.find_model.cache_clear()
+    assert picture.size == (47, 33)
+    *_, (_, painter) = encode(package, pixels)
+    from rgru_codec.iterations import to_pixels
+
+    np.testing.assert_array_equal(np.asarray(picture), to_pixels(painter.show(), 33, 47))
