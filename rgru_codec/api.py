@@ -6,6 +6,7 @@ See :mod:`rgru_codec.progressive` for files that are still arriving.
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 import os
 import warnings
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from rgru_codec.iterations import Painter, encode, to_pixels
 from rgru_codec.models import Model, default_model
@@ -73,7 +74,7 @@ def quality_to_ms_ssim(quality: float) -> float:
 
 
 def compress(
-    image: Image.Image | NDArray[np.uint8],
+    image: Image.Image | NDArray[np.uint8] | Source,
     *,
     layers: int | None = None,
     quality: float | None = None,
@@ -96,7 +97,8 @@ def compress(
     by default the file has all layers. A file can be cut later: see ``rgru_format.cut_to_layers``.
 
     Args:
-        image: a PIL image, or uint8 (H, W), (H, W, 2), (H, W, 3) or (H, W, 4).
+        image: a PIL image; or uint8 (H, W), (H, W, 2), (H, W, 3) or (H, W, 4); or a picture of
+            another format: a path, an open file, or bytes.
         layers: so many layers (1 to the model's number).
         quality: 1 to 100; the fewest layers that reach an MS-SSIM of 5 + 0.15·quality decibels,
             or all layers if none does.
@@ -117,7 +119,7 @@ def compress(
         InvalidInput: a picture or argument that cannot be represented, a target that cannot be met.
         LimitExceeded: the picture is larger than the limits allow.
     """
-    picture = from_array(image) if isinstance(image, np.ndarray) else image
+    picture = _as_image(image)
     limits = limits or Limits()
     limits.check_pixels(picture.height, picture.width)
     pixels = picture.height * picture.width
@@ -127,6 +129,17 @@ def compress(
         warnings.warn(note, stacklevel=2)
     planes = planes.with_metadata(icc_profile, exif, xmp, strip=strip)
     return encode_planes(planes, target, limits=limits, model=model, threads=threads).data
+
+
+def _as_image(image: Image.Image | NDArray[np.uint8] | Source) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image
+    if isinstance(image, np.ndarray):
+        return from_array(image)
+    try:
+        return Image.open(io.BytesIO(read_source(image)))
+    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
+        raise InvalidInput(f"not a picture that can be read: {error}") from None
 
 
 def target_of(
@@ -161,7 +174,7 @@ def target_of(
         raise InvalidInput(f"msssim must lie between 0 and 1, got {msssim}")
     for name in ("bpp", "target_size"):
         value = given[name]
-        if value is not None and value <= 0:
+        if value is not None and not 0 < value < math.inf:
             raise InvalidInput(f"{name} must be above 0, got {value}")
     if bpp is not None:
         target_size = int(bpp * pixels / 8)

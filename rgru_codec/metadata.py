@@ -43,18 +43,28 @@ class Metadata:
     exif: bytes | None = None
     """A TIFF structure that says nothing of orientation or says 1."""
     xmp: bytes | None = None
+    notes: tuple[str, ...] = ()
+    """What could not be kept, in words."""
 
 
 def read_metadata(image: Image.Image) -> Metadata:
     """The metadata of a picture whose pixels have been loaded; never fails."""
     exif, orientation = _exif(image)
+    notes: tuple[str, ...] = ()
+    if exif is not None and not is_exif(exif):
+        exif, notes = None, ("damaged Exif data was left out",)
     if orientation != 1 and exif is not None:
         exif = without_orientation(exif)
     xmp = _as_bytes(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
     if xmp is not None and orientation != 1:
         for pattern in _XMP_ORIENTATION:
             xmp = re.sub(pattern, b"", xmp)
-    return Metadata(orientation, _as_bytes(image.info.get("icc_profile")), exif, xmp)
+    return Metadata(orientation, _as_bytes(image.info.get("icc_profile")), exif, xmp, notes)
+
+
+def is_exif(data: bytes) -> bool:
+    """Whether data begins as a TIFF structure does, which is what a file may hold."""
+    return data[:4] in (b"II*\0", b"MM\0*")
 
 
 def _as_bytes(value: object) -> bytes | None:
@@ -97,24 +107,25 @@ def _rewritten(parsed: Image.Exif) -> bytes | None:
 
 
 def without_orientation(exif: bytes) -> bytes:
-    """The same TIFF structure with orientation 1, and without its thumbnail, which is not turned.
+    """The same TIFF structure with orientation 1, and without its thumbnail if that was turned.
 
     The bytes keep their places; only the value of the tag and the pointer to the second directory
     change. A structure that cannot be followed is returned as it is.
     """
     patched = bytearray(exif)
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
-    if order is None:
-        return exif
+    order = "<" if exif[:2] == b"II" else ">"
+    found = False
     try:
         (start,) = struct.unpack_from(order + "I", exif, 4)
         (entries,) = struct.unpack_from(order + "H", exif, start)
         for index in range(entries):
             at = start + 2 + 12 * index
-            tag, kind, count = struct.unpack_from(order + "HHI", exif, at)
-            if tag == ORIENTATION and kind == _SHORT and count == 1:
+            tag, kind, count, value = struct.unpack_from(order + "HHIH", exif, at)
+            if (tag, kind, count) == (ORIENTATION, _SHORT, 1) and value != 1:
                 struct.pack_into(order + "H", patched, at + 8, 1)
-        struct.pack_into(order + "I", patched, start + 2 + 12 * entries, 0)
+                found = True
+        if found:
+            struct.pack_into(order + "I", patched, start + 2 + 12 * entries, 0)
     except struct.error:
         return exif
     return bytes(patched)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rgru_codec.metadata import EXIF_PREFIX, Metadata, read_metadata
+from rgru_codec.metadata import EXIF_PREFIX, is_exif, read_metadata, without_orientation
 from rgru_format import InvalidInput
 
 Pixels = NDArray[np.uint8]
@@ -76,14 +76,17 @@ class Planes:
             strip: drop the picture's own: all of it, or some of ``icc``, ``exif``, ``xmp``.
 
         Raises:
-            InvalidInput: an unknown name in ``strip``.
+            InvalidInput: an unknown name in ``strip``; ``exif`` that is none.
         """
         names = {"icc", "exif", "xmp"}
         dropped = names if strip is True else set() if strip is False else set(strip)
         if unknown := dropped - names:
             raise InvalidInput(f"strip takes icc, exif and xmp, got {', '.join(sorted(unknown))}")
-        if exif is not None:
+        if exif:
             exif = exif.removeprefix(EXIF_PREFIX)
+            if not is_exif(exif):
+                raise InvalidInput("exif must be Exif data, which begins with II* or MM*")
+            exif = without_orientation(exif)  # the pixels are upright
         own = {"icc": self.icc_profile, "exif": self.exif, "xmp": self.xmp}
         new = {"icc": icc_profile, "exif": exif, "xmp": xmp}
         for name in names:
@@ -131,9 +134,9 @@ def to_planes(
     metadata = read_metadata(image)
     image, alpha = _split(_turned(_eight_bits(image), metadata.orientation))
     grey = image.mode in _GREY
-    notes: tuple[str, ...] = ()
+    notes = metadata.notes
     if image.mode in ("CMYK", "LAB"):
-        notes = (f"{image.mode} was converted to sRGB",)
+        notes = (*notes, f"{image.mode} was converted to sRGB")
         image = _through_profile(image, metadata.icc_profile)
         metadata = dataclasses.replace(metadata, icc_profile=None)
     pixels = np.asarray(image.convert("L" if grey else "RGB"))
@@ -295,14 +298,3 @@ def to_image(
         image.putalpha(Image.fromarray(alpha))
     image.info.update(info or {})
     return image
-
-
-__all__ = [
-    "Metadata",
-    "Planes",
-    "check_depth",
-    "check_frames",
-    "from_array",
-    "to_image",
-    "to_planes",
-]

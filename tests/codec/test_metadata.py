@@ -1,0 +1,198 @@
+"""ICC, Exif and XMP: kept byte for byte, orientation applied, stripped on demand."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+import rgru_codec
+from rgru_codec.metadata import is_exif, read_metadata, without_orientation
+from rgru_codec.picture import to_planes
+
+from .conftest import photo
+
+ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6" a="b"/></x:xmpmeta>'
+)
+
+
+def exif(orientation: int | None = None, order: str = "<") -> bytes:
+    """A camera's Exif: maker, orientation, a maker note, a thumbnail directory."""
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    entries = [(0x010F, 2, 4, b"Cam\0")]
+    if orientation is not None:
+        entries.append((0x0112, 3, 1, struct.pack(order + "HH", orientation, 0)))
+    body = struct.pack(order + "H", len(entries))
+    for tag, kind, count, value in entries:
+        body += struct.pack(order + "HHI", tag, kind, count) + value
+    thumbnail = 8 + len(body) + 4
+    body += struct.pack(order + "I", thumbnail) + struct.pack(order + "H", 0) + b"\0\0\0\0note"
+    return mark + struct.pack(order + "I", 8) + body
+
+
+def jpeg(size: tuple[int, int] = (24, 16), **options: Any) -> Image.Image:
+    file = io.BytesIO()
+    Image.fromarray(photo(size[1], size[0])).save(file, "JPEG", quality=100, **options)
+    return Image.open(io.BytesIO(file.getvalue()))
+
+
+def kept(image: Image.Image, **options: Any) -> Image.Image:
+    return rgru_codec.decompress(rgru_codec.compress(image, layers=1, **options))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_icc_is_kept_byte_for_byte(kind: str) -> None:
+    file = io.BytesIO()
+    Image.fromarray(photo(16, 24)).save(file, kind, icc_profile=ICC)
+    image = Image.open(io.BytesIO(file.getvalue()))
+    assert kept(image).info["icc_profile"] == ICC
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_exif_is_kept_byte_for_byte(kind: str) -> None:
+    file = io.BytesIO()
+    Image.fromarray(photo(16, 24)).save(file, kind, exif=b"Exif\0\0" + exif(1))
+    found = kept(Image.open(io.BytesIO(file.getvalue())))
+    assert found.info["exif"] == b"Exif\0\0" + exif(1)
+    assert found.getexif()[0x010F] == "Cam"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_orientation_is_applied_and_reset(orientation: int, order: str) -> None:
+    image = jpeg(exif=b"Exif\0\0" + exif(orientation, order))
+    planes = to_planes(image)
+    from PIL import ImageOps
+
+    assert np.array_equal(planes.pixels, np.asarray(ImageOps.exif_transpose(image)))
+    assert planes.exif is not None
+    assert planes.exif.endswith(b"note"), "what lies behind the directory keeps its place"
+    found = kept(image)
+    assert found.size == ((24, 16) if orientation < 5 else (16, 24))
+    assert found.getexif()[0x0112] == 1
+    assert found.getexif()[0x010F] == "Cam"
+
+
+def test_a_thumbnail_that_was_not_turned_is_unlinked() -> None:
+    start = 8 + 2 + 2 * 12
+    assert without_orientation(exif(6))[start : start + 4] == b"\0\0\0\0"
+    assert without_orientation(exif(1)) == exif(1)
+    assert without_orientation(exif(None)) == exif(None)
+
+
+def test_exif_of_tiff_leaves_storage_out() -> None:
+    file = io.BytesIO()
+    tags = {271: "Cam", 272: "One", 315: "Me"}
+    Image.fromarray(photo(16, 24)).save(file, "TIFF", tiffinfo=tags)
+    found = kept(Image.open(io.BytesIO(file.getvalue()))).getexif()
+    assert dict(found) == tags
+
+
+def test_orientation_of_tiff() -> None:
+    file = io.BytesIO()
+    Image.fromarray(photo(16, 24)).save(file, "TIFF", tiffinfo={274: 6, 271: "Cam"})
+    image = Image.open(io.BytesIO(file.getvalue()))
+    found = kept(image)
+    assert found.size == (16, 24)
+    assert found.getexif().get(0x0112, 1) == 1
+
+
+def test_xmp_is_kept_and_its_orientation_is_not() -> None:
+    upright = XMP.replace(b' tiff:Orientation="6"', b"")
+    assert kept(jpeg(xmp=upright)).info["xmp"] == upright
+    turned = kept(jpeg(xmp=XMP))
+    assert turned.size == (16, 24)
+    assert turned.info["xmp"] == upright
+
+
+def test_png_xmp() -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    info, file = PngInfo(), io.BytesIO()
+    info.add_itxt("XML:com.adobe.xmp", "<x>ü</x>")
+    Image.fromarray(photo(16, 24)).save(file, "PNG", pnginfo=info)
+    found = kept(Image.open(io.BytesIO(file.getvalue())))
+    assert found.info["xmp"] == "<x>ü</x>".encode()
+
+
+def test_arguments_replace_the_pictures_own() -> None:
+    image = jpeg(exif=b"Exif\0\0" + exif(6), icc_profile=ICC, xmp=b"<old/>")
+    found = kept(image, icc_profile=b"new", exif=exif(8), xmp=b"<new/>")
+    assert found.info["icc_profile"] == b"new"
+    assert found.info["exif"] == b"Exif\0\0" + without_orientation(exif(8))
+    assert found.info["xmp"] == b"<new/>"
+    assert found.size == (16, 24), "the picture's own orientation is applied all the same"
+
+
+@pytest.mark.parametrize(
+    ("strip", "left"),
+    [
+        (False, {"icc_profile", "exif", "xmp"}),
+        (True, set()),
+        (["exif"], {"icc_profile", "xmp"}),
+        (["xmp", "icc"], {"exif"}),
+    ],
+)
+def test_strip(strip: bool | list[str], left: set[str]) -> None:
+    image = jpeg(exif=b"Exif\0\0" + exif(6), icc_profile=ICC, xmp=b"<old/>")
+    found = kept(image, strip=strip)
+    assert set(found.info) - {"layers"} == left
+    assert found.size == (16, 24)
+
+
+def test_strip_and_give() -> None:
+    found = kept(jpeg(exif=b"Exif\0\0" + exif(1)), strip=True, xmp=b"<new/>")
+    assert set(found.info) == {"layers", "xmp"}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_what_comes_back_can_be_saved(kind: str, tmp_path: Path) -> None:
+    found = kept(jpeg(exif=b"Exif\0\0" + exif(6), icc_profile=ICC))
+    path = tmp_path / "x"
+    found.save(path, kind, exif=found.info["exif"], icc_profile=found.info["icc_profile"])
+    with Image.open(path) as again:
+        assert again.info["icc_profile"] == ICC
+        assert again.getexif()[0x010F] == "Cam"
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b"", b"Exif\0\0", b"Exif\0\0rubbish", b"Exif\0\0II*\0", b"Exif\0\0MM\0*\xff\xff\xff\xff"]
+    + [b"Exif\0\0" + exif(6)[:n] for n in range(4, len(exif(6)), 3)],
+)
+def test_damaged_exif_never_fails(damaged: bytes) -> None:
+    image = Image.fromarray(photo(16, 24))
+    image.info["exif"] = damaged
+    planes = to_planes(image)
+    assert planes.exif is None or is_exif(planes.exif)
+    if damaged == b"Exif\0\0rubbish":
+        assert planes.notes == ("damaged Exif data was left out",)
+
+
+def test_random_exif_never_fails() -> None:
+    generator = np.random.default_rng(0)
+    image = Image.fromarray(photo(16, 24))
+    for _ in range(300):
+        content = bytearray(exif(6))
+        for _ in range(3):
+            content[generator.integers(8, len(content))] = generator.integers(256)
+        image.info["exif"] = bytes(content)
+        image._exif = None  # type: ignore[attr-defined]
+        read_metadata(image)
+
+
+def test_damaged_profiles_are_kept_and_harmless() -> None:
+    image = Image.fromarray(photo(16, 24))
+    image.info["icc_profile"] = b"no profile at all"
+    assert kept(image).info["icc_profile"] == b"no profile at all"
+    cmyk = image.convert("CMYK")
+    cmyk.info["icc_profile"] = b"no profile at all"
+    with pytest.warns(UserWarning, match="CMYK"):
+        kept(cmyk)

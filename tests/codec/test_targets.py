@@ -1,0 +1,115 @@
+"""How much is kept: layers, quality, MS-SSIM, bits per pixel, bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import rgru_codec
+from rgru_codec.api import quality_to_ms_ssim
+from rgru_codec.msssim import ms_ssim
+from rgru_format import cut_to_size
+
+Pixels = NDArray[np.uint8]
+
+
+def similarity(data: bytes, pixels: Pixels) -> float:
+    return ms_ssim(np.asarray(rgru_codec.decompress(data)), pixels)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 4])
+def test_layers(layers: int, pixels: Pixels, data: bytes) -> None:
+    small = rgru_codec.compress(pixels, layers=layers)
+    assert len(rgru_codec.info(small).layers) == layers
+    assert data.startswith(small)
+
+
+def test_all_layers_by_default(data: bytes) -> None:
+    assert len(rgru_codec.info(data).layers) == rgru_codec.default_model().iterations
+
+
+def test_target_size_is_the_file_cut_there(pixels: Pixels, data: bytes) -> None:
+    for size in (len(data) // 3, len(data) // 2, len(data) - 1, len(data), 10 * len(data)):
+        small = rgru_codec.compress(pixels, target_size=size)
+        assert len(small) <= size
+        assert small == cut_to_size(data, size)
+
+
+def test_bpp_counts_the_whole_file(pixels: Pixels, data: bytes) -> None:
+    bpp = 0.6 * 8 * len(data) / pixels[..., 0].size
+    small = rgru_codec.compress(pixels, bpp=bpp)
+    assert 8 * len(small) / pixels[..., 0].size <= bpp
+    assert data.startswith(small)
+
+
+def test_msssim_takes_the_fewest_layers(pixels: Pixels, data: bytes) -> None:
+    ends = [layer.end for layer in rgru_codec.info(data).layers]
+    reached = [similarity(data[:end], pixels) for end in ends]
+    wanted = (reached[0] + max(reached)) / 2
+    first = next(n for n, value in enumerate(reached) if value >= wanted)
+    assert len(rgru_codec.compress(pixels, msssim=wanted)) == ends[first]
+
+
+def test_msssim_that_is_out_of_reach(pixels: Pixels) -> None:
+    with pytest.raises(rgru_codec.InvalidInput, match="cannot be reached: all"):
+        rgru_codec.compress(pixels, msssim=0.9999999)
+
+
+def test_quality_out_of_reach_gives_all_layers(data: bytes) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (48, 40, 3), np.uint8)
+    small = rgru_codec.compress(noise, quality=100)
+    assert len(rgru_codec.info(small).layers) == rgru_codec.default_model().iterations
+
+
+def test_quality_in_decibels() -> None:
+    assert quality_to_ms_ssim(80) == pytest.approx(0.98, abs=1e-3)
+    assert quality_to_ms_ssim(100) == pytest.approx(0.99, abs=1e-9)
+    assert quality_to_ms_ssim(33) == pytest.approx(0.90, abs=2e-3)
+
+
+def test_a_size_too_small_says_what_is_needed(pixels: Pixels) -> None:
+    smallest = len(rgru_codec.compress(pixels, layers=1))
+    with pytest.raises(rgru_codec.InvalidInput, match=f"30 bytes cannot be met.*{smallest} bytes"):
+        rgru_codec.compress(pixels, target_size=30)
+
+
+def test_alpha_counts(pixels: Pixels) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, pixels.shape[:2], np.uint8)
+    rgba = np.dstack([pixels, noise])
+    with pytest.raises(rgru_codec.InvalidInput, match="cannot be met"):
+        rgru_codec.compress(rgba, target_size=1000)
+    assert len(rgru_codec.compress(rgba, target_size=2600)) <= 2600
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"layers": 0}, "layers must be 1"),
+        ({"layers": 1000}, "layers must be 1"),
+        ({"quality": 0}, "quality must be 1..100, got 0"),
+        ({"quality": 500}, "quality must be 1..100, got 500"),
+        ({"quality": float("nan")}, "quality must be 1..100"),
+        ({"msssim": 1.0}, "msssim must lie between 0 and 1, got 1.0"),
+        ({"bpp": 0}, "bpp must be above 0"),
+        ({"bpp": float("nan")}, "bpp must be above 0"),
+        ({"bpp": float("inf")}, "bpp must be above 0"),
+        ({"target_size": -1}, "target_size must be above 0"),
+        ({"layers": 1, "bpp": 1.0}, "layers and bpp exclude each other"),
+        ({"strip": ["gps"]}, "strip takes icc, exif and xmp, got gps"),
+        ({"exif": b"rubbish"}, "exif must be Exif data"),
+    ],
+)
+def test_options_out_of_range(options: dict[str, Any], words: str, pixels: Pixels) -> None:
+    with pytest.raises(rgru_codec.InvalidInput, match=words):
+        rgru_codec.compress(pixels, **options)
+
+
+def test_limits_of_the_encoder(pixels: Pixels) -> None:
+    with pytest.raises(rgru_codec.LimitExceeded, match="max_pixels: 1920 is over the limit of 100"):
+        rgru_codec.compress(pixels, limits=rgru_codec.Limits(max_pixels=100))
+    with pytest.raises(rgru_codec.LimitExceeded, match="max_metadata_bytes"):
+        limits = rgru_codec.Limits(max_metadata_bytes=10)
+        rgru_codec.compress(pixels, icc_profile=b"x" * 20, limits=limits)
