@@ -84,7 +84,9 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         " others together (default: %(default)s)",
     )
     p.add_argument("-j", "--jobs", type=_count, default=0, help="workers (default: one a core)")
-    p.add_argument("--no-prefix", action="store_true", help="do not cut files of progressive codecs")
+    p.add_argument(
+        "--no-prefix", action="store_true", help="do not cut files of progressive codecs"
+    )
     p.add_argument("--restart", action="store_true", help="begin anew, overwriting RESULTS")
     p.add_argument("--limit", type=_count, default=0, metavar="N", help="only the first N pictures")
     _define(p)
@@ -234,7 +236,7 @@ def _export(args: argparse.Namespace) -> None:
 
 
 def _codecs(args: argparse.Namespace) -> None:
-    from rgru_eval.codecs import EvalError
+    from rgru_eval.pictures import EvalError
     from rgru_eval.registry import FAMILIES, registry
 
     for name, factory in registry(args.define).items():
@@ -272,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         COMMANDS[args.command](args)
     except EvalError as error:
         print(f"rgru-eval: {error}", file=sys.stderr)
-        return 130 if type(error).__name__ == "Interrupted" else 1
+        return 130 if type(error).__name__ == "InterruptedRunError" else 1
     except ModuleNotFoundError as error:
         print(
             f"rgru-eval: the module '{error.name}' is missing: pip install 'rgru-codec[eval]'",

@@ -26,8 +26,10 @@ from rgru_eval.registry import make_codec
 from rgru_eval.results import Row
 
 # Bits per pixel received at which a file is cut.
-CUTS_BPP = (0.03, 0.05, 0.075, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.375, 0.5, 0.625, 0.75, 1.0)
-CUTS_BPP += (1.25, 1.5, 1.75, 2.0)
+CUTS_BPP = (
+    *(0.03, 0.05, 0.075, 0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.375, 0.5, 0.625, 0.75, 1.0),
+    *(1.25, 1.5, 1.75, 2.0),
+)
 PREFIX_METRICS = ("msssim", "psnr")
 # For workers: one thread in each numerical library, and (glibc) freed memory is kept for the next
 # array instead of going back to the system each time, which halves the time of the metrics.
@@ -183,11 +185,11 @@ def run_parallel(
         return
     left = list(tasks)
     try:
-        with _environment(WORKER_ENVIRONMENT):
-            with closing(_pooled(function, tuple(tasks), jobs)) as finished:
-                for task, result in finished:
-                    left.remove(task)
-                    yield task, result
+        pool = _pooled(function, tuple(tasks), jobs)
+        with _environment(WORKER_ENVIRONMENT), closing(pool) as finished:
+            for task, result in finished:
+                left.remove(task)
+                yield task, result
     except BrokenProcessPool:
         for task in left:
             yield task, run_alone(function, task)

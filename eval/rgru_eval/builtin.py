@@ -6,6 +6,7 @@ worth a fifth of the file at low rates, where papers compared themselves with de
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import io
@@ -13,7 +14,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rgru_eval.codecs import Codec, Unavailable, Value
+from rgru_eval.codecs import Codec, UnavailableError, Value
 from rgru_eval.pictures import EvalError
 
 if TYPE_CHECKING:
@@ -28,11 +29,13 @@ class _PillowCodec(Codec):
     TITLE: ClassVar[str]
 
     def check(self) -> None:
-        """Raise Unavailable if this Pillow was built without the library."""
+        """Raise UnavailableError if this Pillow was built without the library."""
         from PIL import features
 
         if not features.check(self.FEATURE):
-            raise Unavailable(f"{self.name}: this Pillow has no {self.TITLE}; install a newer one")
+            raise UnavailableError(
+                f"{self.name}: this Pillow has no {self.TITLE}; install a newer one"
+            )
 
     def versions(self) -> dict[str, str]:
         """Return versions of Pillow and of the library inside."""
@@ -149,7 +152,7 @@ class Avif(_PillowCodec):
         return f"AVIF {ratio}" + ("" if speed == 6 else f" speed {speed}")
 
     def check(self) -> None:
-        """Raise Unavailable if Pillow lacks AVIF; keep its decoder to one thread otherwise."""
+        """Raise UnavailableError if Pillow lacks AVIF; keep its decoder to one thread otherwise."""
         super().check()
         from PIL import AvifImagePlugin
 
@@ -178,12 +181,11 @@ class JpegXl(_PillowCodec):
         return "JPEG XL" if effort == 7 else f"JPEG XL effort {effort}"
 
     def check(self) -> None:
-        """Raise Unavailable without the plugin; load it otherwise."""
+        """Raise UnavailableError without the plugin; load it otherwise."""
         if importlib.util.find_spec("pillow_jxl") is None:
-            raise Unavailable(f"{self.name}: pip install pillow-jxl-plugin")
-        from pillow_jxl import JpegXLImagePlugin  # type: ignore[import-untyped]
-
-        JpegXLImagePlugin.DECODE_THREADS = 0  # one thread, as everywhere here
+            raise UnavailableError(f"{self.name}: pip install pillow-jxl-plugin")
+        plugin = importlib.import_module("pillow_jxl.JpegXLImagePlugin")
+        plugin.__dict__["DECODE_THREADS"] = 0  # one thread, as everywhere here
 
     def versions(self) -> dict[str, str]:
         """Return the versions of Pillow and of the plugin, which brings its own libjxl."""
@@ -203,10 +205,10 @@ class JpegXl(_PillowCodec):
 
 
 class Jpeg2000(_PillowCodec):
-    """JPEG 2000 (OpenJPEG): irreversible wavelet and colour transform; settings are the wanted bits per pixel.
+    """JPEG 2000 (OpenJPEG): irreversible wavelet and colour transform.
 
-    The file that is cut has a quality layer for every third of an octave of the rate and
-    packet lengths in its header (PLT).
+    Settings are the wanted bits per pixel. The file that is cut has a quality layer for every
+    third of an octave of the rate, and packet lengths in its header (PLT).
     """
 
     FORMAT, FEATURE, TITLE = "JPEG2000", "jpg_2000", "JPEG 2000"

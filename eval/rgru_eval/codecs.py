@@ -34,7 +34,7 @@ BASELINE = "jpeg:subsampling=420,optimize"
 Value = bool | int | float | str
 
 
-class Unavailable(EvalError):
+class UnavailableError(EvalError):
     """A codec that is not installed; the message says what to install."""
 
 
@@ -104,8 +104,8 @@ class Codec(ABC):
         """Return the name for plots and tables."""
         return self.identity()
 
-    def check(self) -> None:
-        """Raise Unavailable if the codec cannot run here."""
+    def check(self) -> None:  # noqa: B027  # most codecs have nothing to check
+        """Raise UnavailableError if the codec cannot run here."""
 
     def versions(self) -> dict[str, str]:
         """Return versions of the libraries at work, and ``model`` for learned codecs."""

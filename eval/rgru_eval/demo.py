@@ -179,7 +179,7 @@ def _panel(page: Image, picture: Image, box: Box, left: int, height: int) -> Non
     from PIL import ImageDraw
 
     colour = picture.convert("RGB")
-    shrink = PANEL < picture.width
+    shrink = picture.width > PANEL
     how = Pil.Resampling.LANCZOS if shrink else Pil.Resampling.NEAREST
     whole = colour.resize((PANEL, height), how)
     scale = PANEL / picture.width

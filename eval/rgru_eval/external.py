@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rgru_eval.codecs import Codec, Unavailable
+from rgru_eval.codecs import Codec, UnavailableError
 from rgru_eval.pictures import EvalError
 
 if TYPE_CHECKING:
@@ -72,11 +72,11 @@ class CommandCodec(Codec):
         return str(self.definition.get("label", self.name))
 
     def check(self) -> None:
-        """Raise Unavailable if a program is not on the path."""
+        """Raise UnavailableError if a program is not on the path."""
         for key in ("encode", "decode"):
             program = shlex.split(self.definition[key])[0]
             if shutil.which(program) is None:
-                raise Unavailable(f"{self.name}: program '{program}' not found on the PATH")
+                raise UnavailableError(f"{self.name}: program '{program}' not found on the PATH")
 
     def versions(self) -> dict[str, str]:
         """Return the first line of the version command, and the command line itself."""

@@ -113,9 +113,7 @@ class Matcher:
             a, b = (a, middle) if target.reached(self._at(middle)) else (middle, b)
 
 
-def _bisect(
-    places: range, reached: Callable[[int], bool]
-) -> tuple[int | None, int | None]:
+def _bisect(places: range, reached: Callable[[int], bool]) -> tuple[int | None, int | None]:
     """Return the neighbours between which ``reached`` turns true; None beyond an end."""
     low, high = places.start - 1, places.stop
     while high - low > 1:

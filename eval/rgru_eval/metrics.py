@@ -13,6 +13,8 @@ were used, because values with different numbers of scales do not compare.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import io
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -55,7 +57,7 @@ def _gaussian() -> npt.NDArray[np.float32]:
     """Return the 11 taps, sum 1."""
     offsets = np.arange(WINDOW) - WINDOW // 2
     taps = np.exp(-0.5 * (offsets / SIGMA) ** 2)
-    return (taps / taps.sum()).astype(np.float32)
+    return np.asarray(taps / taps.sum(), dtype=np.float32)
 
 
 _TAPS = _gaussian()
@@ -141,9 +143,7 @@ class MultiScaleSSIM:
         return product
 
 
-def _term(
-    x: Planes, mean_x: Planes, y: Planes, *, with_luminance: bool
-) -> npt.NDArray[np.float64]:
+def _term(x: Planes, mean_x: Planes, y: Planes, *, with_luminance: bool) -> npt.NDArray[np.float64]:
     """Mean contrast-structure term of each channel, times luminance at the coarsest scale."""
     mean_y = _blur(y)
     cross = mean_x * mean_y
@@ -234,14 +234,13 @@ class Judge:
         return {"ssim": float(value)}
 
     def _ssimulacra2(self, decoded: Image) -> dict[str, float]:
-        from ssimulacra2 import compute_ssimulacra2  # type: ignore[import-untyped]
-
         if min(self.source.size) < SMALLEST["ssimulacra2"]:
             return {}
         files = [io.BytesIO(), io.BytesIO()]
         for image, file in zip((self.source, decoded), files, strict=True):
             image.convert("RGB").save(file, "BMP")
-        return {"ssimulacra2": float(compute_ssimulacra2(*files))}
+        package = importlib.import_module("ssimulacra2")
+        return {"ssimulacra2": float(package.compute_ssimulacra2(*files))}
 
 
 _COMPUTE: dict[str, Callable[[Judge, Image], dict[str, float]]] = {
@@ -268,8 +267,6 @@ def metric_names(groups: Sequence[str], side: int) -> set[str]:
 
 def check_metrics(wanted: Sequence[str]) -> None:
     """Raise EvalError if a package that a wanted metric needs is not installed."""
-    import importlib.util
-
     needs = {"psnr": "skimage", "ssim": "skimage", "ssimulacra2": "ssimulacra2"}
     for group in wanted:
         module = needs.get(group)

@@ -104,9 +104,7 @@ def _unique(label: str, home: Path, taken: dict[str, Path]) -> str:
 def _distinct_names(sources: Sequence[Source]) -> list[Source]:
     """Use whole file names where two files of one set differ in their suffix only."""
     stems = [s.id for s in sources]
-    return [
-        s if stems.count(s.id) == 1 else Source(s.set, s.path.name, s.path) for s in sources
-    ]
+    return [s if stems.count(s.id) == 1 else Source(s.set, s.path.name, s.path) for s in sources]
 
 
 def read_picture(path: Path) -> Picture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,11 @@ def write_plots(results: Results, folder: Path) -> list[Path]:
     """Write ``<set>-curves.png``, ``-rates.png`` and ``-received.png``; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    plots: dict[str, Callable[..., bool]] = {
-        "curves": _curves,
-        "rates": _rates,
-        "received": _received,
-    }
+    plots = {"curves": _curves, "rates": _rates, "received": _received}
     for set_name in results.sets:
         for name, draw in plots.items():
             path = folder / f"{set_name}-{name}.png"
-            if _figure(path, lambda axes, d=draw, s=set_name: d(axes, results, s)):
+            if _figure(path, partial(draw, results=results, set_name=set_name)):
                 written.append(path)
     return written
 
@@ -92,7 +89,7 @@ def _curves(axes: Any, results: Results, set_name: str) -> bool:
             )
     _rate_axis(axes, 0.05, 3, "bits per pixel (whole file)")
     axes.set_ylim(5, 21)
-    axes.set_ylabel("RGB MS-SSIM, dB = −10 log10(1 − MS-SSIM)")
+    axes.set_ylabel("RGB MS-SSIM in dB, -10 log10(1 - MS-SSIM)")
     axes.set_title(f"{set_name}: mean of {_count(results, set_name)} pictures")
     _legend(axes)
     return drawn
@@ -110,9 +107,7 @@ def _legend(axes: Any) -> None:
 
 def _rates(axes: Any, results: Results, set_name: str) -> bool:
     """Bars: bpp at equal RGB MS-SSIM; a codec that does not reach down is marked with <."""
-    codecs = [
-        c for c in results.metadata["codecs"] if tabulate(results, set_name, c, "msssim_rgb")
-    ]
+    codecs = [c for c in results.metadata["codecs"] if tabulate(results, set_name, c, "msssim_rgb")]
     look = styles(list(results.metadata["codecs"]))
     height = 0.8 / max(len(codecs), 1)
     for place, codec in enumerate(codecs):
@@ -154,7 +149,7 @@ def _received(axes: Any, results: Results, set_name: str) -> bool:
             axes.plot(bpp, db(np.array(quality)), marker=".", label=label, **style)
             drawn = True
     _rate_axis(axes, 0.03, 2, "bits per pixel received of one file")
-    axes.set_ylabel("RGB MS-SSIM, dB = −10 log10(1 − MS-SSIM)")
+    axes.set_ylabel("RGB MS-SSIM in dB, -10 log10(1 - MS-SSIM)")
     axes.set_title(f"{set_name}: quality against the bytes received")
     if drawn:
         axes.legend(loc="best", fontsize=9)

@@ -80,9 +80,7 @@ def _pictures(results: Results, order: ReportOrder) -> tuple[list[dict[str, Any]
         names = ", ".join(s.name for s in sources[:6])
         raise EvalError(f"--pictures {order.pictures}: none of these; there are {names} ...")
     codecs = _usable_codecs(results, order.definitions)
-    views, problems = make_views(
-        chosen, codecs, order.definitions, order.jobs or available_cores()
-    )
+    views, problems = make_views(chosen, codecs, order.definitions, order.jobs or available_cores())
     for problem in problems:
         print(f"rgru-eval: viewer: {problem}", file=sys.stderr)
     return views, ""
@@ -161,7 +159,7 @@ def build_page(
 
 def _json(content: object) -> str:
     """Return JSON that can stand inside a script element."""
-    return json.dumps(content, separators=(",", ":")).replace("</", "<\\/")
+    return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _options(choices: dict[str, str]) -> str:
@@ -178,9 +176,7 @@ def _title(results: Results) -> str:
 def _lead(results: Results, summaries: dict[str, list[dict[str, Any]]]) -> str:
     """Return one sentence: what rgru and the baseline need at .95, or what is compared."""
     first = next(iter(summaries.values()))
-    rates = {
-        e["codec"]: e["msssim_rgb"]["rates"]["0.95"] for e in first if "msssim_rgb" in e
-    }
+    rates = {e["codec"]: e["msssim_rgb"]["rates"]["0.95"] for e in first if "msssim_rgb" in e}
     baseline = results.metadata.get("baseline", "")
     ours = next((c for c in rates if c.partition(":")[0] == "rgru"), None)
     count = len(results.metadata["images"])
@@ -210,8 +206,8 @@ def _times_note(results: Results) -> str:
         f"{machine.get('processor', 'unknown processor')}; one thread for each codec,"
         f" {results.metadata.get('jobs', '?')} pictures at a time on {machine.get('cores', '?')}"
         " cores. Median over all files of one run each; MP/s = millions of pixels a second."
-        " Programs (cjxl, cwebp ...) include starting them and PNG between. rgru encodes all its"
-        " layers in one go: its encoding time is that of the whole ladder."
+        " Programs (cjxl, cwebp ...) include starting them and PNG between. rgru makes all its"
+        " layers in one go: its times are those of the whole ladder."
         " Memory: peak of a fresh process that encodes and decodes the first picture."
     )
     return html.escape(words)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,7 +86,7 @@ class Results:
         )
         new = path.with_name(path.name + ".new")
         new.write_text(self.to_json(), "utf-8")
-        os.replace(new, path)
+        new.replace(path)
 
     def to_json(self) -> str:
         """Return the file's text."""
@@ -151,7 +150,8 @@ def merge(parts: Sequence[Results]) -> Results:
             whole.metadata["codecs"][codec] = about
         whole.rows += part.rows
         for name in ("skipped", "commands"):
-            whole.metadata[name] += [x for x in part.metadata[name] if x not in whole.metadata[name]]
+            kept = whole.metadata[name]
+            kept += [note for note in part.metadata[name] if note not in kept]
     whole.metadata["images"] = list(known.values())
     return whole
 

@@ -7,66 +7,100 @@ compressed once with all layers, cut at their ends, and decoded by one progressi
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rgru_eval.codecs import Codec, Failure, Step, Unavailable, Value
+from rgru_eval.codecs import Codec, Failure, Step, UnavailableError, Value
+from rgru_eval.pictures import EvalError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+MODELS_VARIABLE = "RGRU_EVAL_MODELS"  # folder of a model given by its path, for the workers
+HEADER_BYTES = 21
 
 
 class Rgru(Codec):
     """rgru; settings are numbers of layers, an empty ladder means every layer of the model.
 
-    ``model`` names a model package, empty for the default one. Times: ``encode_s`` is known for
-    the whole ladder only and stands at its last step; ``decode_s`` of n layers is the time to
-    take in these layers plus the time to draw the picture once.
+    ``model``: id of an installed model package, or the path of one; empty: the default.
+    ``threads``: of the inference engine. Times are known for the whole ladder only and stand at
+    its last step: compressing with all layers, and decoding that file at once.
     """
 
-    PARAMETERS: ClassVar[Mapping[str, Value]] = {"model": ""}
+    PARAMETERS: ClassVar[Mapping[str, Value]] = {"model": "", "threads": 1}
     UNIT = "layers"
+
+    def __init__(self, name: str, given: Mapping[str, str] | None = None) -> None:
+        super().__init__(name, given)
+        self._last: tuple[Image, int, bytes] | None = None
+        folder = Path(str(self.options["model"]))
+        if len(folder.parts) > 1:  # a path: results name the package only, not where it lies
+            if not folder.is_dir():
+                raise EvalError(f"{name}:model={folder}: no such folder")
+            os.environ[MODELS_VARIABLE] = str(folder.resolve().parent)
+            self.options["model"] = folder.resolve().name
 
     def _api(self) -> Any:
         return importlib.import_module("rgru_codec")
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return what compressor and decoder are told: threads, and the model if not default."""
+        arguments: dict[str, Any] = {"threads": self.options["threads"]}
+        if self.options["model"]:
+            models = importlib.import_module("rgru_codec.models")
+            name = str(self.options["model"])
+            folder = Path(os.environ.get(MODELS_VARIABLE, ""), name)
+            given = MODELS_VARIABLE in os.environ and folder.is_dir()
+            load, which = (models.Model.load, folder) if given else (models.find_model, _id(name))
+            arguments["model"] = load(which)
+        return arguments
 
     def label(self) -> str:
         """Return the name, and the model if one was asked for."""
         return f"rgru {self.options['model']}".strip()
 
     def check(self) -> None:
-        """Raise Unavailable if the codec or its weights are not there."""
+        """Raise UnavailableError if the codec or its weights are not there."""
         from PIL import Image as Pil
 
         try:
             self.encode(Pil.new("RGB", (16, 16)), 1)
         except Exception as error:
-            raise Unavailable(f"{self.name}: does not run here: {error}") from error
+            raise UnavailableError(f"{self.name}: does not run here: {error}") from error
 
     def versions(self) -> dict[str, str]:
         """Return the version of the package and the id of the model, as files carry it."""
         from PIL import Image as Pil
 
         info = self._api().info(self.encode(Pil.new("RGB", (16, 16)), 1))
-        model = info.model_id
-        versions = {"model": model.hex() if isinstance(model, bytes) else str(model)}
-        try:
-            versions["rgru-codec"] = importlib.metadata.version("rgru-codec")
-        except importlib.metadata.PackageNotFoundError:
-            versions["rgru-codec"] = "not installed, run from a checkout"
+        versions = {"model": info.header.model_id.hex()}
+        for package in ("rgru-codec", "ai-edge-litert"):
+            try:
+                versions[package] = importlib.metadata.version(package)
+            except importlib.metadata.PackageNotFoundError:
+                versions[package] = "not installed, run from a checkout"
         return versions
 
     def encode(self, image: Image, setting: float) -> bytes:
-        """Compress to ``setting`` layers, all of them for 0."""
-        more = {"model": self.options["model"]} if self.options["model"] else {}
-        layers = round(setting) or None
-        return bytes(self._api().compress(image, layers=layers, **more))
+        """Compress to ``setting`` layers, all of them for 0. The last file is kept."""
+        layers = round(setting)
+        if self._last is None or self._last[0] is not image or self._last[1] != layers:
+            data = self._api().compress(image, layers=layers or None, **self._arguments())
+            self._last = (image, layers, bytes(data))
+        return self._last[2]
 
     def decode(self, data: bytes) -> Image:
         """Decode a whole file."""
-        picture: Image = self._api().decompress(data)
+        picture: Image = self._api().decompress(data, **self._arguments())
         return picture
+
+    def _decoder(self) -> Any:
+        return self._api().Decoder(**self._arguments())
 
     def steps(self, image: Image, settings: Sequence[float]) -> Iterator[Step | Failure]:
         """Compress once, cut at the ends of the layers, decode progressively."""
@@ -74,19 +108,17 @@ class Rgru(Codec):
         start = time.perf_counter()
         data = self._encode_at_most(image, max(wanted, default=0))
         encode_s = time.perf_counter() - start
+        start = time.perf_counter()
+        self.decode(data)
+        decode_s = time.perf_counter() - start
         ends = [layer.end for layer in self._api().info(data).layers]
-        decoder, position, taken_s = self._api().Decoder(), 0, 0.0
+        decoder, position = self._decoder(), 0
         for number, end in enumerate(ends, 1):
-            start = time.perf_counter()
             decoder.feed(data[position:end])
-            taken_s, position = taken_s + time.perf_counter() - start, end
-            if wanted and number not in wanted:
-                continue
-            start = time.perf_counter()
-            picture = decoder.picture()
-            decode_s = taken_s + time.perf_counter() - start
-            last = number == len(ends)
-            yield Step(number, data[:end], picture, encode_s if last else None, decode_s)
+            position = end
+            if not wanted or number in wanted:
+                times = (encode_s, decode_s) if number == len(ends) else (None, None)
+                yield Step(number, data[:end], decoder.picture(), *times)
         for missing in sorted(n for n in wanted if n > len(ends)):
             yield Failure(missing, f"the model has {len(ends)} layers")
 
@@ -110,11 +142,17 @@ class Rgru(Codec):
 
     def decode_prefixes(self, data: bytes, cuts: Sequence[int]) -> Iterator[Image | None]:
         """Feed one decoder from cut to cut; None until the header is there."""
-        decoder, position = self._api().Decoder(), 0
+        decoder, position = self._decoder(), 0
         for cut in cuts:
             decoder.feed(data[position:cut])
             position = cut
             yield None if cut < HEADER_BYTES else decoder.picture()
 
 
-HEADER_BYTES = 21
+def _id(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise EvalError(
+            f"model={text}: neither a folder nor the id of an installed model"
+        ) from None

@@ -22,7 +22,7 @@ from rgru_eval.bench import (
     run_parallel,
     run_task,
 )
-from rgru_eval.codecs import BASELINE, Codec, Unavailable
+from rgru_eval.codecs import BASELINE, Codec, UnavailableError
 from rgru_eval.machine import available_cores, describe_machine, describe_software
 from rgru_eval.metrics import DEFINITIONS, check_metrics, metric_names, scales_for
 from rgru_eval.pictures import EvalError, Source, find_pictures, read_picture
@@ -45,14 +45,14 @@ class Order:
     limit: int = 0
 
 
-class Interrupted(EvalError):
+class InterruptedRunError(EvalError):
     """Ctrl-C: what was measured is in the results file."""
 
 
 def run(order: Order) -> Results:
     """Measure and return the results, which are in ``order.out`` as well.
 
-    Raises EvalError if nothing can be measured, Interrupted after Ctrl-C.
+    Raises EvalError if nothing can be measured, InterruptedRunError after Ctrl-C.
     """
     check_metrics(order.metrics)
     results = _opened(order)
@@ -66,7 +66,7 @@ def run(order: Order) -> Results:
         _measure(results, order, tasks)
         _measure_memory(results, order, sources, codecs)
     except KeyboardInterrupt:
-        raise Interrupted(
+        raise InterruptedRunError(
             f"interrupted; {order.out} holds what was measured so far,"
             f" the same command goes on from there"
         ) from None
@@ -166,7 +166,7 @@ def _register_codecs(results: Results, order: Order, progress: Progress) -> list
         try:
             codec.check()
             versions = codec.versions()
-        except Unavailable as error:
+        except UnavailableError as error:
             _skip(results, "codec", identity, str(error), progress)
             continue
         old = results.metadata["codecs"].get(identity, {})
@@ -219,7 +219,9 @@ def _tasks_left(
     progress: Progress,
 ) -> list[Task]:
     """Return what no row answers yet. A pair whose rows lack a wanted metric is done again."""
-    sides = {(i["set"], i["name"]): min(i["width"], i["height"]) for i in results.metadata["images"]}
+    sides = {
+        (i["set"], i["name"]): min(i["width"], i["height"]) for i in results.metadata["images"]
+    }
     have: dict[tuple[str, str, str], set[str]] = {}
     for row in results.rows:
         if row["kind"] == "file":

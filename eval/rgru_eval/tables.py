@@ -172,7 +172,9 @@ def method_table(results: Results) -> str:
     body += _line("Codecs", codecs)
     metrics = "<br>".join(html.escape(f"{k}: {v}") for k, v in about.get("metrics", {}).items())
     body += _line("Metrics", metrics)
-    skipped = "<br>".join(html.escape(f"{s['what']} {s['name']}: {s['why']}") for s in about["skipped"])
+    skipped = "<br>".join(
+        html.escape(f"{s['what']} {s['name']}: {s['why']}") for s in about["skipped"]
+    )
     body += _line("Skipped", skipped or "nothing")
     return f'<table class="method"><tbody>{body}</tbody></table>'
 

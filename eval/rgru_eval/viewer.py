@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BYTES_TARGETS_BPP = (0.15, 0.3)
 RECEIVED_BPP = (0.03, 0.06, 0.1, 0.15, 0.25, 0.4, 0.7, 1.2)
-MIME = {Jpeg: "image/jpeg", Webp: "image/webp", Avif: "image/avif"}
+MIME: dict[type[Codec], str] = {Jpeg: "image/jpeg", Webp: "image/webp", Avif: "image/avif"}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
+
 from rgru_eval.rgru import Rgru
 
 HEAD = struct.Struct("<4sHHB8x4s")
@@ -17,7 +18,7 @@ MODEL = bytes.fromhex("0badcafe")
 LAYERS = 6
 
 
-def compress(image, *, layers=None, model=None):
+def compress(image, *, layers=None, threads=1):
     if layers and layers > LAYERS:
         raise ValueError(f"layers={layers}: the model has {LAYERS}")
     samples = np.asarray(image)
@@ -37,17 +38,19 @@ def _parse(data):
         (size,) = struct.unpack_from("<I", data, place)
         if place + 4 + size > len(data):
             break
-        layers.append(SimpleNamespace(end=place + 4 + size, body=data[place + 4 : place + 4 + size]))
+        layers.append(
+            SimpleNamespace(end=place + 4 + size, body=data[place + 4 : place + 4 + size])
+        )
         place += 4 + size
     return shape, layers, model
 
 
 def info(data):
     _, layers, model = _parse(data)
-    return SimpleNamespace(layers=layers, model_id=model)
+    return SimpleNamespace(layers=layers, header=SimpleNamespace(model_id=model))
 
 
-def decompress(data):
+def decompress(data, *, threads=1):
     shape, layers, _ = _parse(data)
     samples = np.zeros(shape, np.uint8)
     for plane, layer in enumerate(layers):
@@ -58,7 +61,7 @@ def decompress(data):
 
 
 class Decoder:
-    def __init__(self):
+    def __init__(self, threads=1):
         self.data = b""
 
     def feed(self, data):

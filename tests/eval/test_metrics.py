@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+
 from rgru_eval.metrics import Judge, MultiScaleSSIM, luma, parse_metrics, scales_for, to_db
 from rgru_eval.pictures import EvalError
 
@@ -12,13 +13,11 @@ def noisy(samples, strength=20, seed=0):
     return np.clip(samples + noise, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize(
-    "size", [(161, 161), (161, 300), (255, 173), (256, 256), (300, 451), (512, 512)]
-)
+@pytest.mark.parametrize("size", [(161, 161), (255, 173), (300, 451)])
 def test_equals_tensorflow_on_rgb_and_luma(size):
     tf = pytest.importorskip("tensorflow")
     photo = skimage_data.astronaut()[: size[0], : size[1]]
-    for other in (noisy(photo), noisy(photo, 60), photo // 2):
+    for other in (noisy(photo), photo // 2):
         want = float(tf.image.ssim_multiscale(photo, other, 255))
         assert MultiScaleSSIM(photo)(other).mean() == pytest.approx(want, abs=1e-4)
         x, y = luma(Image.fromarray(photo)), luma(Image.fromarray(other))

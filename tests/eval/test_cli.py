@@ -1,0 +1,95 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rgru_eval import __main__ as cli
+from rgru_eval import metrics, registry
+
+HEAVY = ("matplotlib", "skimage", "pandas", "numpy", "PIL", "scipy", "rgru_codec", "tensorflow")
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from rgru_eval.__main__ import main\n"
+        "try: main(['run', '--help'])\n"
+        "except SystemExit as done: assert done.code == 0\n"
+        f"print([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)\n"
+    )
+    path = os.pathsep.join(str(Path(__file__).parents[2] / p) for p in ("eval", "."))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stderr.strip() == "[]"
+    assert "--images" in done.stdout
+
+
+def test_copied_defaults_are_true():
+    assert cli.DEFAULT_CODECS == registry.DEFAULT_CODECS
+    assert tuple(cli.DEFAULT_METRICS.split(",")) == metrics.DEFAULT_METRICS
+
+
+def test_run_summary_export(folder, tmp_path, capsys):
+    out = tmp_path / "r.json"
+    words = [
+        "run",
+        "--images",
+        str(folder),
+        "--codecs",
+        "jpeg:optimize,q=5+20+60",
+        "webp:q=5+30+80",
+    ]
+    assert cli.main([*words, "--out", str(out), "--metrics", "msssim", "--jobs", "1"]) == 0
+    assert "photos: 3 pictures; whole files" in capsys.readouterr().out
+    assert cli.main(["summary", str(out), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert [entry["pictures"] for entry in summary["photos"]] == [3, 3]
+    folder = tmp_path / "shape"
+    assert cli.main(["export", str(out), "--to", "codec-compare", "-o", str(folder)]) == 0
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_codecs_are_listed(capsys):
+    assert cli.main(["codecs"]) == 0
+    text = capsys.readouterr().out
+    assert "stands for jpeg:subsampling=420,optimize" in text
+    assert "rgru" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["summary", "none.json"], "no such results file; make one with 'rgru-eval run'"),
+        (["run", "--images", "nowhere", "--out", "x.json"], "nowhere: no such file or folder"),
+        (["run", "--images", ".", "--out", "x.json", "--metrics", "y"], "no metric 'y'"),
+        (["demo", "none.jpg"], "none.jpg: no such file"),
+    ],
+)
+def test_errors_are_one_line_and_exit_1(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(words) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_missing_package_names_the_extra(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "rgru_eval.results", None)
+    assert cli.main(["summary", "x.json"]) == 1
+    assert "pip install 'rgru-codec[eval]'" in capsys.readouterr().err
+
+
+def test_usage_errors_exit_2(capsys):
+    with pytest.raises(SystemExit) as done:
+        cli.main(["run", "--jobs", "-1", "--images", "x", "--out", "y"])
+    assert done.value.code == 2
+    assert "-1 is below 0" in capsys.readouterr().err
