@@ -153,7 +153,7 @@ def deep_pictures() -> dict[str, Image.Image]:
 
 @pytest.mark.parametrize("name", ["I;16", "I;16B", "I", "F", "png", "ppm"])
 def test_depth_is_refused_or_converted(name: str) -> None:
-    with pytest.raises(rgru_codec.InvalidInput, match="more than 8 bits.*--depth 8"):
+    with pytest.raises(rgru_codec.InvalidInput, match=r"more than 8 bits.*--depth 8"):
         rgru_codec.compress(deep_pictures()[name])
     planes = to_planes(deep_pictures()[name], convert_depth=True)
     expected = np.linspace(0, 255, 600).reshape(20, 30)
@@ -215,7 +215,7 @@ def animation() -> Image.Image:
 
 
 def test_animations_are_refused() -> None:
-    with pytest.raises(rgru_codec.InvalidInput, match="has 3 frames.*--frame N"):
+    with pytest.raises(rgru_codec.InvalidInput, match=r"has 3 frames.*--frame N"):
         rgru_codec.compress(animation())
 
 

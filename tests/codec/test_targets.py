@@ -110,6 +110,6 @@ def test_options_out_of_range(options: dict[str, Any], words: str, pixels: Pixel
 def test_limits_of_the_encoder(pixels: Pixels) -> None:
     with pytest.raises(rgru_codec.LimitExceeded, match="max_pixels: 1920 is over the limit of 100"):
         rgru_codec.compress(pixels, limits=rgru_codec.Limits(max_pixels=100))
+    limits = rgru_codec.Limits(max_metadata_bytes=10)
     with pytest.raises(rgru_codec.LimitExceeded, match="max_metadata_bytes"):
-        limits = rgru_codec.Limits(max_metadata_bytes=10)
         rgru_codec.compress(pixels, icc_profile=b"x" * 20, limits=limits)

@@ -1,0 +1,58 @@
+"""imread, imwrite and thumbnails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rgru_codec
+from rgru_codec.api import layers_for
+
+from .conftest import photo
+
+
+@pytest.mark.parametrize("shape", [(9, 20), (9, 20, 2), (9, 20, 3), (9, 20, 4)])
+def test_arrays_to_files_and_back(shape: tuple[int, ...], tmp_path: Path) -> None:
+    pixels = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    path = tmp_path / "a.rgru"
+    size = rgru_codec.imwrite(path, pixels, layers=2)
+    assert size == path.stat().st_size
+    found = rgru_codec.imread(path)
+    assert (found.shape, found.dtype) == (shape, np.uint8)
+    assert found.flags.writeable
+    assert np.array_equal(rgru_codec.imread(path.read_bytes(), 1).shape, shape)
+
+
+def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.rgru"
+    path.write_bytes(b"old")
+    with pytest.raises(rgru_codec.InvalidInput):
+        rgru_codec.imwrite(path, np.zeros((4, 4), np.float32))  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    with pytest.raises(FileNotFoundError):
+        rgru_codec.imwrite(tmp_path / "no" / "a.rgru", np.zeros((4, 4), np.uint8), layers=1)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.rgru"]
+
+
+def test_thumbnail() -> None:
+    data = rgru_codec.compress(photo(120, 200))
+    every = rgru_codec.default_model().iterations
+    assert 1 <= layers_for(data, 16) < every
+    assert layers_for(data, 200) == layers_for(data, 10_000) == every
+    assert layers_for(data, 16) <= layers_for(data, 64) <= layers_for(data, 128)
+    image = rgru_codec.thumbnail(data, 20)
+    assert image.size == (20, 12)
+    assert image.info["layers"] == layers_for(data, 20)
+    assert rgru_codec.thumbnail(data, 1000).size == (200, 120)
+
+
+def test_thumbnails_of_cut_and_damaged_files(data: bytes) -> None:
+    assert rgru_codec.thumbnail(data[: len(data) // 2], 10).size == (8, 10)
+    assert rgru_codec.thumbnail(data[:21], 10).size == (8, 10)
+    broken = bytearray(data)
+    broken[len(data) // 2] ^= 1
+    assert rgru_codec.thumbnail(bytes(broken), 40).size == (33, 40)
+    with pytest.raises(rgru_codec.NotRgru):
+        rgru_codec.thumbnail(b"", 10)

@@ -1,0 +1,284 @@
+"""The push decoder: any cut of the bytes, many at once, limits, damage, streams, time."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import io
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import numpy as np
+import pytest
+
+import rgru_codec
+from rgru_codec.progressive import DecoderEvent, working_bytes
+from rgru_format import BoxRead, GroupRead, HeaderRead, NeedMoreData, read_file
+
+from .conftest import photo
+
+
+def shown(decoder: rgru_codec.Decoder) -> bytes:
+    return decoder.picture().tobytes()
+
+
+def pieces(data: bytes, size: int) -> Iterator[bytes]:
+    for at in range(0, len(data), size):
+        yield data[at : at + size]
+
+
+def ends(data: bytes) -> list[int]:
+    return [layer.end for layer in rgru_codec.info(data).layers]
+
+
+def test_events(alpha_data: bytes) -> None:
+    decoder = rgru_codec.Decoder()
+    assert decoder.feed(b"") == [NeedMoreData(21)]
+    assert decoder.feed(alpha_data[:20]) == [NeedMoreData(1)]
+    events = decoder.feed(alpha_data[20:])
+    kinds = [type(event) for event in events]
+    assert kinds[0] is HeaderRead
+    assert kinds[1:3] == [BoxRead, BoxRead]
+    assert kinds[-1] is NeedMoreData
+    layers = [e for e in events if isinstance(e, rgru_codec.LayerDecoded)]
+    assert [e.layer for e in layers] == [1, 2]
+    assert [e.end for e in layers] == ends(alpha_data)
+    assert decoder.layers == 2
+    ending = decoder.close()
+    assert (ending.layers, ending.unfinished) == (2, 0)
+    assert set(decoder.info) == {"icc_profile", "xmp"}
+
+
+def test_need_more_data_tells_how_much(data: bytes) -> None:
+    """Feeding exactly what is asked for reads the file with nothing to spare."""
+    decoder, position, asked = rgru_codec.Decoder(layers=1), 0, 21
+    while position < len(data):
+        events = decoder.feed(data[position : position + asked])
+        position += asked
+        last = events[-1]
+        assert isinstance(last, NeedMoreData)
+        asked = last.at_least
+    assert position == len(data)
+
+
+@pytest.mark.parametrize("size", [1, 3, 17, 120, 700])
+def test_the_pieces_do_not_matter(size: int, data: bytes) -> None:
+    whole, split = rgru_codec.Decoder(), rgru_codec.Decoder()
+    whole.feed(data)
+    seen: list[DecoderEvent] = []
+    for piece in pieces(data, size):
+        seen += [e for e in split.feed(piece) if isinstance(e, GroupRead)]
+    assert tuple(seen) == read_file(data).groups
+    assert split.layers == whole.layers
+    assert shown(split) == shown(whole)
+
+
+def test_a_cut_file_is_the_file_with_fewer_layers(data: bytes, pixels: np.ndarray) -> None:
+    for layers, end in enumerate(ends(data), 1):
+        if layers > 4:
+            break
+        assert rgru_codec.compress(pixels, layers=layers) == data[:end]
+        cut = rgru_codec.decompress(data[:end])
+        assert cut.tobytes() == rgru_codec.decompress(data, layers).tobytes()
+        assert cut.info["layers"] == layers
+
+
+def test_every_prefix_gives_the_picture_of_its_last_whole_element(data: bytes) -> None:
+    decoder = rgru_codec.Decoder()
+    decoder.feed(data[:21])
+    reference = {21: shown(decoder)}
+    for group in read_file(data).groups:
+        decoder.feed(data[group.offset : group.end])
+        reference[group.end] = shown(decoder)
+    for size in range(21, len(data), 61):
+        last = max(end for end in reference if end <= size)
+        assert rgru_codec.decompress(data[:size]).tobytes() == reference[last], size
+
+
+def test_a_group_of_an_unfinished_layer_is_used() -> None:
+    model = rgru_codec.default_model()
+    if max(model.context().groups) < 2:
+        pytest.skip("no layer of this model has two groups")
+    data = rgru_codec.compress(photo(32, 32))
+    group = next(g for g in read_file(data).groups if g.group > 0)
+    with_group, without = data[: group.offset], data[: ends(data)[group.layer - 2]]
+    assert len(with_group) > len(without)
+    assert rgru_codec.decompress(with_group).tobytes() != rgru_codec.decompress(without).tobytes()
+
+
+def test_no_layers_is_mid_grey(data: bytes) -> None:
+    assert set(rgru_codec.decompress(data, 0).tobytes()) == {128}
+    assert rgru_codec.decompress(data[:21]).tobytes() == rgru_codec.decompress(data, 0).tobytes()
+
+
+def test_no_picture_before_the_header(data: bytes) -> None:
+    decoder = rgru_codec.Decoder()
+    decoder.feed(data[:20])
+    with pytest.raises(rgru_codec.InvalidInput, match=r"header .* has not arrived"):
+        decoder.picture()
+    with pytest.raises(rgru_codec.Damaged, match="ends inside the header, after 20 bytes"):
+        decoder.close()
+
+
+def test_alpha_that_has_not_arrived_is_opaque(alpha_data: bytes) -> None:
+    first = ends(alpha_data)[0]
+    decoder = rgru_codec.Decoder()
+    decoder.feed(alpha_data[:first])
+    assert decoder.alpha_missing
+    assert decoder.picture().getchannel("A").getextrema() == (255, 255)
+    decoder.feed(alpha_data[first:])
+    assert not decoder.alpha_missing
+    assert decoder.picture().getchannel("A").getextrema() == (0, 255)
+
+
+def test_damage_leaves_what_came_before(data: bytes) -> None:
+    end = ends(data)[1]
+    broken = bytearray(data)
+    broken[end + 10] ^= 4
+    decoder = rgru_codec.Decoder()
+    events = decoder.feed(bytes(broken))
+    assert sum(isinstance(e, rgru_codec.LayerDecoded) for e in events) == 2
+    for act in (decoder.close, lambda: decoder.feed(b"more")):
+        with pytest.raises(rgru_codec.Damaged, match="layer 3") as caught:
+            act()
+        assert (caught.value.layer, caught.value.offset) == (3, end)
+    intact = rgru_codec.decompress(data[:end])
+    assert decoder.picture().tobytes() == intact.tobytes()
+    assert rgru_codec.decompress(bytes(broken), partial=True).tobytes() == intact.tobytes()
+    assert rgru_codec.decompress(bytes(broken), 2).tobytes() == intact.tobytes()
+    with pytest.raises(rgru_codec.Damaged):
+        rgru_codec.decompress(bytes(broken), 3)
+
+
+def test_a_missing_model_is_named(data: bytes) -> None:
+    from rgru_format import Header
+
+    stranger = Header(8, 8, b"\x01\x02\x03\x04").pack()
+    decoder = rgru_codec.Decoder()
+    assert isinstance(decoder.feed(stranger)[0], HeaderRead)
+    for act in (decoder.picture, decoder.close):
+        with pytest.raises(rgru_codec.ModelMissing, match="01020304"):
+            act()
+
+
+def test_limits_come_before_work(data: bytes) -> None:
+    for limits, name in (
+        (rgru_codec.Limits(max_pixels=1919), "max_pixels: 1920"),
+        (rgru_codec.Limits(max_layers=2), "max_layers: 3"),
+        (rgru_codec.Limits(max_memory=1000), "max_memory"),
+    ):
+        with pytest.raises(rgru_codec.LimitExceeded, match=name):
+            rgru_codec.decompress(data, limits=limits)
+    model = rgru_codec.default_model()
+    enough = rgru_codec.Limits(max_memory=working_bytes(model, 48, 40))
+    rgru_codec.decompress(data, 1, limits=enough)
+
+
+def test_metadata_has_a_limit(alpha_data: bytes) -> None:
+    with pytest.raises(rgru_codec.LimitExceeded, match="max_metadata_bytes"):
+        rgru_codec.decompress(alpha_data, limits=rgru_codec.Limits(max_metadata_bytes=8))
+
+
+def test_several_at_once(data: bytes, alpha_data: bytes) -> None:
+    """Two decoders taking turns do not disturb each other."""
+    expected = [rgru_codec.decompress(d).tobytes() for d in (data, alpha_data)]
+    decoders = [rgru_codec.Decoder(), rgru_codec.Decoder()]
+    for one, two in zip(pieces(data, len(data) // 9), pieces(alpha_data, 50), strict=False):
+        for decoder, piece in zip(decoders, (one, two), strict=True):
+            decoder.feed(piece)
+            if decoder.header is not None:
+                decoder.picture()
+    decoders[0].feed(data[9 * (len(data) // 9) :])
+    rest = alpha_data[50 * len(list(pieces(data, len(data) // 9))) :]
+    decoders[1].feed(rest)
+    assert decoders[0].layers <= rgru_codec.default_model().iterations
+    assert shown(decoders[1]) == expected[1]
+
+
+def test_in_threads() -> None:
+    files = [rgru_codec.compress(photo(40 + 8 * n, 33 + 5 * n), layers=4) for n in range(4)]
+    expected = [rgru_codec.decompress(data, threads=1).tobytes() for data in files]
+
+    def decode(number: int) -> bytes:
+        decoder = rgru_codec.Decoder(threads=1)
+        for piece in pieces(files[number % 4], 97):
+            decoder.feed(piece)
+            if decoder.header is not None:
+                decoder.picture()
+        return shown(decoder)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(decode, range(16)))
+    assert results == [expected[n % 4] for n in range(16)]
+
+
+def test_iter_pictures(data: bytes) -> None:
+    for source in (io.BytesIO(data), list(pieces(data, 50))):
+        stages = list(rgru_codec.iter_pictures(source))
+        assert [s.layers for s in stages] == sorted(s.layers for s in stages)
+        assert stages[-1].layers == rgru_codec.default_model().iterations
+        assert stages[-1].picture.tobytes() == rgru_codec.decompress(data).tobytes()
+    assert len(stages) >= rgru_codec.default_model().iterations
+    assert all(s.bytes <= len(data) for s in stages)
+
+
+def test_iter_pictures_of_a_damaged_stream(data: bytes) -> None:
+    broken = bytearray(data)
+    broken[ends(data)[1] + 9] ^= 1
+    stages = rgru_codec.iter_pictures(pieces(bytes(broken), 40))
+    seen: list[int] = []
+    with pytest.raises(rgru_codec.Damaged):
+        seen.extend(stage.layers for stage in stages)
+    assert max(seen) == 2
+
+
+def test_iter_pictures_of_no_rgru() -> None:
+    with pytest.raises(rgru_codec.NotRgru):
+        list(rgru_codec.iter_pictures([b"GIF89a", b"...."]))
+    with pytest.raises(rgru_codec.NotRgru, match="ends after 0 bytes"):
+        list(rgru_codec.iter_pictures([]))
+
+
+def test_asynchronous_streams(data: bytes) -> None:
+    async def packets() -> AsyncIterator[bytes]:
+        for piece in pieces(data, 60):
+            await asyncio.sleep(0)
+            yield piece
+
+    async def both() -> list[list[rgru_codec.Stage]]:
+        async def collect() -> list[rgru_codec.Stage]:
+            return [stage async for stage in rgru_codec.aiter_pictures(packets())]
+
+        return await asyncio.gather(collect(), collect())
+
+    expected = [(s.layers, s.bytes) for s in rgru_codec.iter_pictures(list(pieces(data, 60)))]
+    for stages in asyncio.run(both()):
+        assert [(s.layers, s.bytes) for s in stages] == expected
+        assert stages[-1].picture.tobytes() == rgru_codec.decompress(data).tobytes()
+
+
+def test_layers_below_zero() -> None:
+    with pytest.raises(rgru_codec.InvalidInput, match="layers must be 0 or more, got -1"):
+        rgru_codec.Decoder(layers=-1)
+
+
+def cost(data: bytes, cuts: list[int]) -> float:
+    """CPU seconds of feeding a file cut there, with a picture after each layer."""
+    decoder, position = rgru_codec.Decoder(threads=1), 0
+    start = time.process_time()
+    for cut in cuts:
+        events = decoder.feed(data[position:cut])
+        position = cut
+        if any(isinstance(event, rgru_codec.LayerDecoded) for event in events):
+            decoder.picture()
+    return time.process_time() - start
+
+
+def test_a_hundred_pieces_cost_no_more_than_the_layers() -> None:
+    data = rgru_codec.compress(photo(160, 160), threads=1)
+    hundred = [len(data) * n // 100 for n in range(1, 101)]
+    cost(data, hundred)
+    ratio = min(cost(data, hundred) for _ in range(4)) / min(
+        cost(data, ends(data)) for _ in range(4)
+    )
+    assert ratio < 1.3, ratio  # 1.2 is promised; the rest is the machine's noise
