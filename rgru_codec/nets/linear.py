@@ -21,6 +21,9 @@ LEVELS = 0.9 / 127.5
 """A level of 8 bits in network units."""
 _CHROMA_PENALTY = 1.8
 """Chroma functions stand among luma functions of so much higher a frequency."""
+_UNIT = 0.1
+"""Kernels are stored as multiples of it: good from the start, they should move slowly, and Adam
+moves every number about equally fast."""
 
 
 def functions(size: int, count: int) -> list[tuple[int, int, int]]:
@@ -56,36 +59,28 @@ class LinearPath(keras.layers.Layer):
         pairs = codes // 2
         self._coefficients = pairs - sum(map(len, digits)) + len(digits)
         functions_ = basis(config.size, self._coefficients)
-        size = config.size
-        self.analysis = keras.layers.Conv2D(
-            self._coefficients,
-            size,
-            size,
-            use_bias=False,
-            kernel_initializer=_Constant(functions_ / (LEVELS * config.step)),
-            name="analysis",
-        )
+        self.analysis = self._kernel(functions_ / (LEVELS * config.step), "analysis")
         worth = [(i, weight) for i, weights in enumerate(digits) for weight in weights]
         worth += [(i, 1.0) for i in range(len(digits), self._coefficients)]
         flat = functions_.reshape(-1, self._coefficients) * (LEVELS * config.step / 2.0)
         columns = [sign * weight * flat[:, i] for i, weight in worth for sign in (1.0, -1.0)]
         columns += [np.zeros(len(flat))] * (codes - len(columns))
-        self.synthesis = keras.layers.Conv2D(
-            3 * size * size,
-            1,
-            use_bias=False,
-            kernel_initializer=_Constant(np.stack(columns)[None, None]),
-            name="synthesis",
-        )
+        self.synthesis = self._kernel(np.stack(columns), "synthesis")
+
+    def _kernel(self, start: NDArray[np.float64], name: str) -> keras.Variable:
+        """A weight in units of ``_UNIT``."""
+        return self.add_weight(shape=start.shape, initializer=_Constant(start / _UNIT), name=name)
 
     def analyse(self, residual: tf.Tensor) -> tf.Tensor:
         """(B, H, W, 3) to pre-activations (B, H/16, W/16, pairs·2): plus and minus detectors."""
-        y = self.analysis(residual)
+        y = tf.nn.conv2d(residual, _UNIT * self.analysis, self.config.size, "VALID")
         means = len(self._digits)
         told = [*self._mean_digits(y[..., :means]), y[..., means:]]
         z = tf.concat(told, axis=-1)
-        pairs = tf.stack([z, -z], axis=-1) - self.config.threshold
-        return tf.concat(tf.unstack(pairs, axis=-2), axis=-1)
+        count = z.shape[-1]
+        # One matrix product is the cheapest way to interleave z and -z in every runtime.
+        interleave = np.kron(np.eye(count), [1.0, -1.0]).astype(np.float32)
+        return tf.matmul(z, interleave) - self.config.threshold
 
     def _mean_digits(self, means: tf.Tensor) -> list[tf.Tensor]:
         """Successive digits: each is told of what the ones before it left over."""
@@ -101,7 +96,8 @@ class LinearPath(keras.layers.Layer):
 
     def synthesise(self, codes: tf.Tensor) -> tf.Tensor:
         """(B, H/16, W/16, C) codes to their picture (B, H, W, 3)."""
-        return tf.nn.depth_to_space(self.synthesis(codes), self.config.size)
+        picture = tf.matmul(codes, _UNIT * self.synthesis)
+        return tf.nn.depth_to_space(picture, self.config.size)
 
 
 class _Constant(keras.initializers.Initializer):
