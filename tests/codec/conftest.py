@@ -5,6 +5,11 @@ Nothing here depends on how well the installed model compresses, nor on how many
 
 from __future__ import annotations
 
+import os
+
+# Before numpy is loaded: threads that wait for each other on a busy machine cost more than they do.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from collections.abc import Iterator
 
 import numpy as np

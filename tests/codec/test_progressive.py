@@ -278,7 +278,6 @@ def test_a_hundred_pieces_cost_no_more_than_the_layers() -> None:
     data = rgru_codec.compress(photo(160, 160), threads=1)
     hundred = [len(data) * n // 100 for n in range(1, 101)]
     cost(data, hundred)
-    ratio = min(cost(data, hundred) for _ in range(4)) / min(
-        cost(data, ends(data)) for _ in range(4)
-    )
+    pairs = [(cost(data, hundred), cost(data, ends(data))) for _ in range(5)]
+    ratio = min(first for first, _ in pairs) / min(second for _, second in pairs)
     assert ratio < 1.3, ratio  # 1.2 is promised; the rest is the machine's noise
