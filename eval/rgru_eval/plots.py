@@ -145,7 +145,7 @@ def _received(axes: Any, results: Results, set_name: str) -> bool:
             own = [r for r in rows if r["setting"] == setting]
             bpp, quality = received_curve(own, "msssim_rgb")
             style = _look(look[codec]) | ({"dashes": [4, 2]} if number else {})
-            label = f"{results.label(codec)}, one file (setting {setting:g})"
+            label = f"{results.label(codec)}, one file ({results.unit(codec)} {setting:g})"
             axes.plot(bpp, db(np.array(quality)), marker=".", label=label, **style)
             drawn = True
     _rate_axis(axes, 0.03, 2, "bits per pixel received of one file")

@@ -88,23 +88,22 @@ def _pictures(results: Results, order: ReportOrder) -> tuple[list[dict[str, Any]
 
 def _sources(results: Results, order: ReportOrder) -> list[Source]:
     """Return the pictures of the results that are at hand and still have the same pixels."""
-    known = {i["sha256"]: i for i in results.metadata["images"]}
+    known = {(i["set"], i["name"]): i["sha256"] for i in results.metadata["images"]}
     if order.images:
-        candidates = find_pictures(order.images)
-    else:
-        places = load_paths(order.results)
-        names = ((i["set"], i["name"]) for i in results.metadata["images"])
-        candidates = [Source(s, n, places[f"{s}/{n}"]) for s, n in names if f"{s}/{n}" in places]
-    found: list[Source] = []
-    for source in candidates:
-        try:
-            image = known.get(read_picture(source.path).digest())
-        except EvalError as error:
-            print(f"rgru-eval: {error}", file=sys.stderr)
-            continue
-        if image is not None:
-            found.append(Source(image["set"], image["name"], source.path))
-    return found
+        digests = {_digest(s.path): s.path for s in find_pictures(order.images)}
+        return [Source(*key, digests[sha]) for key, sha in known.items() if sha in digests]
+    places = load_paths(order.results)
+    here = {key: places["/".join(key)] for key in known if "/".join(key) in places}
+    return [Source(*key, path) for key, path in here.items() if _digest(path) == known[key]]
+
+
+def _digest(path: Path) -> str:
+    """Return the digest of a picture's pixels, empty if it cannot be read."""
+    try:
+        return read_picture(path).digest()
+    except EvalError as error:
+        print(f"rgru-eval: {error}", file=sys.stderr)
+        return ""
 
 
 def _usable_codecs(results: Results, definitions: Sequence[str]) -> list[Codec]:
@@ -175,8 +174,8 @@ def _title(results: Results) -> str:
 
 def _lead(results: Results, summaries: dict[str, list[dict[str, Any]]]) -> str:
     """Return one sentence: what rgru and the baseline need at .95, or what is compared."""
-    first = next(iter(summaries.values()))
-    rates = {e["codec"]: e["msssim_rgb"]["rates"]["0.95"] for e in first if "msssim_rgb" in e}
+    entries = list(summaries.values())[-1]  # of all pictures, if there are several sets
+    rates = {e["codec"]: e["msssim_rgb"]["rates"]["0.95"] for e in entries if "msssim_rgb" in e}
     baseline = results.metadata.get("baseline", "")
     ours = next((c for c in rates if c.partition(":")[0] == "rgru"), None)
     count = len(results.metadata["images"])
@@ -238,7 +237,10 @@ def _payload(
     return {
         "baseline": results.metadata.get("baseline"),
         "kodak": is_kodak(results),
-        "codecs": [{"id": c, "label": results.label(c), **asdict(look[c])} for c in codecs],
+        "codecs": [
+            {"id": c, "label": results.label(c), "unit": results.unit(c), **asdict(look[c])}
+            for c in codecs
+        ],
         "images": [{"set": i["set"], "name": i["name"]} for i in images],
         "metrics": {m: METRIC_NAMES[m] for m in metrics},
         "columns": columns,

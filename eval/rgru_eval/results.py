@@ -65,6 +65,10 @@ class Results:
         """Name of a codec for people."""
         return str(self.metadata["codecs"].get(codec, {}).get("label", codec))
 
+    def unit(self, codec: str) -> str:
+        """What a codec's settings are: quality, layers ..."""
+        return str(self.metadata["codecs"].get(codec, {}).get("unit", "setting"))
+
     def drop(self, *, codec: str | None = None, image: tuple[str, str] | None = None) -> int:
         """Remove the rows of a codec or of a picture (set, name); return how many."""
         before = len(self.rows)

@@ -203,7 +203,8 @@ def _describe(results: Results, order: Order) -> None:
 
 
 def _shown_arguments(order: Order) -> list[str]:
-    folders = [Path(text.rpartition("=")[2]).resolve().name for text in order.images]
+    parts = [text.rpartition("=") for text in order.images]
+    folders = [f"{name}{sign}{Path(place).resolve().name}" for name, sign, place in parts]
     words = ["--images", *folders, "--codecs", ",".join(order.codecs)]
     words += ["--metrics", ",".join(order.metrics), "--jobs", str(order.jobs or available_cores())]
     for text in order.definitions:
@@ -238,8 +239,8 @@ def _tasks_left(
                 )
     done = len(sources) * len(codecs) - len(tasks)
     progress.say(
-        f"{len(sources)} pictures, {len(codecs)} codecs: {len(tasks)} tasks to do"
-        + (f", {done} done before" if done else "")
+        f"pictures: {len(sources)}, codecs: {len(codecs)}, tasks to do: {len(tasks)}"
+        + (f", done before: {done}" if done else "")
     )
     return tasks
 

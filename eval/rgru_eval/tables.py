@@ -113,7 +113,7 @@ def prefix_table(results: Results, sets: Sequence[str]) -> str:
             rows = curve_rows(results.rows, "prefix", set_name or None, codec)
             for setting in sorted({r["setting"] for r in rows}):
                 own = [r for r in rows if r["setting"] == setting]
-                label = f"{results.label(codec)}, one file (setting {setting:g})"
+                label = f"{results.label(codec)}, one file ({results.unit(codec)} {setting:g})"
                 lines.append(_row(results, codec, [html.escape(label), *_received_cells(own)]))
         heads = ["File", *(f"at {b:g} bpp" for b in RECEIVED_SHOWN), "AUC of one file"]
         parts.append(_of_set(set_name, _table(heads, lines), shown=number == 0))

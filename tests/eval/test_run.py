@@ -174,7 +174,7 @@ def test_small_pictures_are_measured_and_named(tmp_path, capsys):
     assert [i["msssim_scales"] for i in results.metadata["images"]] == [1, 4]
     assert all(0 <= r["msssim_rgb"] <= 1 for r in results.rows)
     run.run(order(folder, tmp_path, metrics=metrics))
-    assert "0 tasks to do" in capsys.readouterr().err
+    assert "tasks to do: 0" in capsys.readouterr().err
 
 
 def test_pictures_are_flattened_with_a_note(tmp_path):

@@ -183,7 +183,7 @@ function extent(series, metric, inDb) {
 function describe(metric, inDb) {
   return (s, p) => {
     const raw = MS_SSIM.has(metric) && inDb ? `${round(1 - Math.pow(10, -p.value / 10), 4)} (${round(p.value, 2)} dB)` : round(p.value, MS_SSIM.has(metric) || metric === "ssim" ? 4 : 2);
-    const at = p.setting === undefined ? "" : ` · setting ${p.setting}`;
+    const at = p.setting === undefined || !s.unit ? "" : ` · ${s.unit} ${p.setting}`;
     return `${s.label}: ${round(p.bpp, 3)} bpp, ${raw}${at}`;
   };
 }
@@ -245,7 +245,7 @@ function drawPrefix() {
   for (const [key, rows] of groupBy(rowsOf("prefix", set, metric), (r) => `${r.codec}|${r.setting}`)) {
     const codec = DATA.codecs.find((c) => c.id === rows[0].codec);
     const place = series.filter((s) => s.codec === codec.id).length;
-    series.push({ ...codec, codec: codec.id, id: key, dots: true, dash: place ? "5 4" : "", label: `${codec.label}, one file (setting ${rows[0].setting})`, points: scale(meanReceived(rows)) });
+    series.push({ ...codec, codec: codec.id, id: key, dots: true, dash: place ? "5 4" : "", label: `${codec.label}, one file (${codec.unit} ${rows[0].setting})`, points: scale(meanReceived(rows)) });
   }
   const base = rowsOf("file", set, metric).filter((r) => r.codec === DATA.baseline && r.value !== null);
   const style = DATA.codecs.find((c) => c.id === DATA.baseline);
