@@ -127,9 +127,8 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     p.add_argument(
         "--codecs",
         nargs="+",
-        default=["jpeg:subsampling=420,optimize,rgru"],
         metavar="SPEC",
-        help="two or three (default: the JPEG baseline and rgru)",
+        help="two or three (default: the JPEG baseline, and rgru on all cores)",
     )
     p.add_argument("--msssim", type=float, default=0.95, help="RGB MS-SSIM (default: %(default)s)")
     p.add_argument("--detail", metavar="X,Y,SIZE", help="the square to enlarge")
@@ -197,13 +196,15 @@ def _report(args: argparse.Namespace) -> None:
 
 def _demo(args: argparse.Namespace) -> None:
     from rgru_eval.demo import DemoOrder, make_demo
+    from rgru_eval.machine import available_cores
 
+    usual = ["jpeg:subsampling=420,optimize", f"rgru:threads={available_cores()}"]
     output = args.output or args.photo.with_name(args.photo.stem + "-demo.png")
     make_demo(
         DemoOrder(
             photo=args.photo,
             output=output,
-            codecs=tuple(args.codecs),
+            codecs=tuple(args.codecs or usual),
             msssim=args.msssim,
             detail=args.detail,
             max_pixels=args.max_pixels,

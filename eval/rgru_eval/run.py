@@ -197,6 +197,7 @@ def _describe(results: Results, order: Order) -> None:
     about["metrics"] = DEFINITIONS
     about["baseline"] = BASELINE
     about["jobs"] = order.jobs or available_cores()
+    about["threads"] = "1 for each codec, unless its parameters say otherwise"
     command = shlex.join(["rgru-eval", "run", *_shown_arguments(order)])
     if command not in about["commands"]:
         about["commands"].append(command)
