@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 from collections.abc import Iterator
@@ -10,12 +11,12 @@ from typing import IO, BinaryIO
 
 from PIL import Image, ImageDraw, ImageFont
 
+from rgru_codec.api import inspect
 from rgru_codec.cli.status import USAGE, Failure, number
-from rgru_codec.progressive import Decoder, LayerDecoded
-from rgru_format import GroupRead, RgruError
+from rgru_codec.progressive import Decoder
+from rgru_format import RgruError
 
 _FORMATS = {".webp": "WEBP", ".gif": "GIF", ".png": "PNG", ".apng": "PNG"}
-_PIECE = 4096
 _FRAME_MS, _LAST_MS = 700, 2500
 
 
@@ -55,24 +56,23 @@ class Stages:
         self._frames: list[Image.Image] = []
 
     def __iter__(self) -> Iterator[tuple[Image.Image, Label]]:
-        """Pictures after each layer, and one of the groups left over at the end.
+        """A picture after each layer, complete or not, as far as the decoder wants them.
 
         A fault in the file ends the iteration; ``Decoder.close`` tells it.
         """
-        decoder, shown, end = self._decoder, -1, 0
-        for position in range(0, len(self._data), _PIECE):
-            try:
-                events = decoder.feed(self._data[position : position + _PIECE])
-            except RgruError:
-                break
-            for event in events:
-                end = event.end if isinstance(event, GroupRead) else end
-                # More than one layer in a piece: only the last of them can be shown.
-                if isinstance(event, LayerDecoded) and event.layer == decoder.layers:
-                    shown = decoder.layers
-                    yield self._stage(shown, event.end)
-        if decoder.header is not None and (decoder.groups or shown < 0) and not decoder.error:
-            yield self._stage(decoder.layers + bool(decoder.groups), end)
+        decoder, position, seen = self._decoder, 0, (0, 0)
+        found, _ = inspect(self._data, limits=decoder.limits)
+        for layer in found.layers:
+            self._feed(self._data[position : layer.end])
+            position = layer.end
+            if (decoder.layers, decoder.groups) != seen and not decoder.error:
+                seen = (decoder.layers, decoder.groups)
+                yield self._stage(layer.number, layer.end)
+        self._feed(self._data[position:])
+
+    def _feed(self, data: bytes) -> None:
+        with contextlib.suppress(RgruError):  # the decoder remembers it
+            self._decoder.feed(data)
 
     def _stage(self, layer: int, end: int) -> tuple[Image.Image, Label]:
         self.count += 1

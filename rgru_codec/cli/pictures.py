@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from rgru_codec.cli.files import STREAM, read_bytes
-from rgru_codec.cli.status import UNUSABLE, USAGE, Failure
+from rgru_codec.cli.status import UNUSABLE, USAGE, Failure, say
 
 if TYPE_CHECKING:
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
 
 def known_suffixes() -> frozenset[str]:
@@ -105,15 +107,40 @@ def picture_format(name: str) -> str:
 
 
 def save_picture(image: Image.Image, file: BinaryIO | IO[bytes], kind: str) -> None:
-    """Write a picture with its metadata.
+    """Write a picture with its metadata, as far as the format has room for it.
 
     Raises:
-        Failure: the format cannot hold it.
+        Failure: the format cannot hold the picture.
     """
-    metadata = {k: image.info[k] for k in ("icc_profile", "exif", "xmp") if k in image.info}
-    buffer = io.BytesIO()  # Pillow seeks; pipes cannot
+    options = {**_OPTIONS.get(kind, {})}
+    metadata: dict[str, Any] = {
+        k: image.info[k] for k in ("icc_profile", "exif", "xmp") if k in image.info
+    }
+    if kind == "PNG" and "xmp" in metadata:
+        metadata["pnginfo"] = _png_xmp(metadata.pop("xmp"))
+    bare = image.copy()
+    bare.info.clear()
     try:
-        image.save(buffer, kind, **_OPTIONS.get(kind, {}), **metadata)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Failure(USAGE, f"{kind} cannot hold this picture: {error}; use .png") from None
-    file.write(buffer.getbuffer())
+        content = _encoded(bare, kind, {**options, **metadata})
+    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        try:
+            content = _encoded(bare, kind, options)
+        except (OSError, ValueError, KeyError, TypeError) as refusal:
+            words = f"{kind} cannot hold this picture: {refusal}; use .png"
+            raise Failure(USAGE, words) from None
+        say(f"metadata was left out, {kind} cannot hold it: {error}")
+    file.write(content)
+
+
+def _encoded(image: Image.Image, kind: str, options: dict[str, Any]) -> memoryview:
+    buffer = io.BytesIO()  # Pillow seeks; pipes cannot
+    image.save(buffer, kind, **options)
+    return buffer.getbuffer()
+
+
+def _png_xmp(xmp: bytes) -> PngInfo:
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
+    return info

@@ -1,0 +1,187 @@
+"""Many inputs: folders, patterns, processes, failures, interruption."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import rgru_codec
+from rgru_codec.cli import batch
+from rgru_codec.cli.batch import Progress
+from rgru_codec.cli.files import Job
+
+from .conftest import Rgru, environment, picture, process
+
+
+@pytest.fixture
+def photos(folder: Path) -> Path:
+    """Five pictures in two folders, and a text."""
+    for name in ("p/1.png", "p/2.jpg", "p/deep/3.png", "p/deep/4.webp"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture(seed=len(name)).save(path)
+    (folder / "p" / "readme.txt").write_text("no picture")
+    return folder / "p"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_folder(rgru: Rgru, photos: Path) -> None:
+    result = rgru("compress", "p", "-o", "out/", "-l", 1)
+    assert result.code == 0
+    assert names(Path("out")) == ["1.rgru", "2.rgru", "deep/3.rgru", "deep/4.rgru"]
+    assert "rgru: 4 compressed in " in result.err
+    assert rgru("decompress", "out", "-o", "back").code == 0
+    assert names(Path("back")) == ["1.png", "2.png", "deep/3.png", "deep/4.png"]
+
+
+def test_beside_the_input(rgru: Rgru, photos: Path) -> None:
+    assert rgru("compress", "p/1.png", "p/2.jpg", "-l", 1).code == 0
+    assert {"1.rgru", "2.rgru"} < set(names(photos))
+
+
+def test_pattern(rgru: Rgru, photos: Path) -> None:
+    assert rgru("compress", "p/**/*.png", "-o", "out", "-l", 1).code == 0
+    assert names(Path("out")) == ["1.rgru", "3.rgru"]
+
+
+def test_a_failure_does_not_stop_the_others(rgru: Rgru, photos: Path) -> None:
+    (photos / "2.jpg").write_bytes(b"no picture")
+    result = rgru(
+        "compress", "p", "missing.png", "-o", "out", "-l", 1, "--failures", "failures.txt"
+    )
+    assert result.code == 1
+    assert names(Path("out")) == ["1.rgru", "deep/3.rgru", "deep/4.rgru"]
+    assert "p/2.jpg: is not a picture" in result.err
+    assert "3 compressed, 2 failed" in result.err
+    assert Path("failures.txt").read_text() == "p/2.jpg\nmissing.png\n"
+
+
+def test_restart_says_what_it_skips(rgru: Rgru, photos: Path) -> None:
+    assert rgru("compress", "p", "-o", "out", "-l", 1).code == 0
+    Path("out/1.rgru").unlink()
+    result = rgru("compress", "p", "-o", "out", "-l", 1)
+    assert result.code == 0
+    assert result.err.count("exists, left as it is") == 3
+    assert "1 compressed, 3 skipped" in result.err
+    assert rgru("compress", "p", "-o", "out", "-l", 1, "--force", "-Q").err == ""
+
+
+def test_exit_code_of_failures_that_agree(rgru: Rgru, photos: Path) -> None:
+    result = rgru("compress", "p", "-o", "out", "-l", 1, "--max-pixels", 900)
+    assert (result.code, "4 failed" in result.err) == (4, True)
+
+
+def test_two_inputs_for_one_output(rgru: Rgru, folder: Path) -> None:
+    picture().save("a.jpg")
+    result = rgru("compress", "a.jpg", "a.png", "-l", 1)
+    assert result.code == 1
+    assert "a.png: its output a.rgru is already that of a.jpg" in result.err
+    assert Path("a.rgru").exists()
+
+
+def test_many_inputs_need_a_folder(rgru: Rgru, photos: Path) -> None:
+    Path("file").write_bytes(b"x")
+    for target, words in (("-", "cannot go to standard output"), ("file", "is not a folder")):
+        result = rgru("compress", "p", "-o", target)
+        assert (result.code, words in result.err) == (2, True)
+
+
+def test_processes_give_the_same_files(photos: Path) -> None:
+    (photos / "2.jpg").write_bytes(b"no picture")
+    one = process("compress", "p", "-o", "one", "-l", 2, cwd=photos.parent)
+    two = process("compress", "p", "-o", "two", "-l", 2, "-j", 2, cwd=photos.parent)
+    assert (one.returncode, two.returncode) == (1, 1)
+    assert b"p/2.jpg: is not a picture" in two.stderr
+    assert b"3 compressed, 1 failed" in two.stderr
+    first, second = photos.parent / "one", photos.parent / "two"
+    assert names(first) == names(second)
+    for name in names(first):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+DEADLY = """
+import os, signal
+from rgru_codec.cli.batch import Outcome
+
+def work(job, args):
+    if job.source == "3":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Outcome(0, job.source)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+def test_a_worker_that_dies_takes_one_job_with_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import argparse
+
+    (folder / "deadly.py").write_text(DEADLY)
+    monkeypatch.syspath_prepend(folder)
+    work = importlib.import_module("deadly").work
+    args = argparse.Namespace(force=True)
+    jobs = [Job(str(n), str(folder / str(n)), derived=True) for n in range(9)]
+    outcomes = dict(batch._in_processes(work, jobs, args, 2))
+    assert {job.source: outcome.code for job, outcome in outcomes.items()} == {
+        str(n): int(n == 3) for n in range(9)
+    }
+    assert "3: the process working on it died" in outcomes[jobs[3]].message
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_interruption(folder: Path, jobs: int) -> None:
+    for number in range(4):
+        picture(700, 500, seed=number).save(folder / f"big{number}.png")
+    command = [sys.executable, "-m", "rgru_codec.cli", "compress", "big*.png", "-j", str(jobs)]
+    running = subprocess.Popen(
+        command, cwd=folder, env=environment(), stderr=subprocess.PIPE, start_new_session=True
+    )
+    time.sleep(1.5)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert err.endswith(b"rgru: interrupted\n")
+    assert b"Traceback" not in err
+    for path in folder.glob("*.rgru"):
+        rgru_codec.info(path) if path.name.startswith("big") else None
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_bar_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = Progress(4)
+    progress.advance("some/photo.jpg")
+    assert "[######..................] 1/4 photo.jpg" in terminal.getvalue()
+    progress.clear()
+    assert terminal.getvalue().endswith("\r\x1b[K")
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    Progress(4).advance("x")
+    assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_threads_are_divided(rgru: Rgru, monkeypatch: pytest.MonkeyPatch) -> None:
+    import argparse
+
+    monkeypatch.setattr(batch, "cores", lambda: 8)
+    args = argparse.Namespace(threads=None)
+    batch.share_threads(args, 3)
+    assert args.threads == 2
+    args = argparse.Namespace(threads=None)
+    batch.share_threads(args, 1)
+    assert args.threads is None

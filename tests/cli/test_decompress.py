@@ -1,0 +1,209 @@
+"""rgru decompress: whole, cut and damaged files; steps and animations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import rgru_codec
+
+from .conftest import Rgru, picture, process
+
+
+def test_whole_file(rgru: Rgru, folder: Path, data: bytes) -> None:
+    result = rgru("decompress", "whole.rgru")
+    layers = rgru_codec.default_model().iterations
+    assert (result.code, result.out) == (0, "")
+    assert result.err == f"whole.png: 40x24 RGB, {layers} layers\n"
+    with Image.open("whole.png") as image:
+        assert image.tobytes() == rgru_codec.decompress(data).tobytes()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tiff", "ppm", "bmp"])
+def test_formats(rgru: Rgru, folder: Path, suffix: str) -> None:
+    assert rgru("decompress", "whole.rgru", "-o", f"b.{suffix}").code == 0
+    assert rgru("decompress", "whole.rgru", "--format", suffix).code == 0
+    assert (folder / f"whole.{suffix}").read_bytes() == (folder / f"b.{suffix}").read_bytes()
+    with Image.open(f"b.{suffix}") as image:
+        assert image.size == (40, 24)
+
+
+def test_layers(rgru: Rgru, folder: Path, data: bytes) -> None:
+    for layers in (0, 1, 3):
+        assert rgru("decompress", "whole.rgru", "-o", "b.png", "--layers", layers).code == 0
+        with Image.open("b.png") as image:
+            assert image.tobytes() == rgru_codec.decompress(data, layers).tobytes()
+
+
+def test_cut_file(rgru: Rgru, folder: Path, data: bytes) -> None:
+    result = rgru("decompress", "cut.rgru")
+    size = len(data) * 2 // 3
+    assert result.code == 3
+    assert f"cut.rgru: cut short at byte {size}, inside layer" in result.err.replace(" ", " ")
+    with Image.open("cut.png") as image:
+        assert image.tobytes() == rgru_codec.decompress(data[:size]).tobytes()
+    assert rgru("decompress", "cut.rgru", "--partial", "-o", "b.png").code == 0
+    assert rgru("decompress", "cut.rgru", "--layers", 1, "-o", "b.png").code == 0
+
+
+def test_a_file_cut_at_a_layer_is_whole(rgru: Rgru, folder: Path, data: bytes) -> None:
+    (folder / "two.rgru").write_bytes(data[: rgru_codec.info(data).layers[1].end])
+    assert rgru("decompress", "two.rgru").code == 0
+
+
+def test_alpha_that_was_cut_off(rgru: Rgru, folder: Path) -> None:
+    rgba = picture().convert("RGBA")
+    data = rgru_codec.compress(rgba, layers=2)
+    (folder / "x.rgru").write_bytes(data[: rgru_codec.info(data).layers[0].end])
+    result = rgru("decompress", "x.rgru")
+    assert (result.code, "before its alpha plane" in result.err) == (3, True)
+
+
+def test_damaged_file(rgru: Rgru, folder: Path, data: bytes) -> None:
+    result = rgru("decompress", "broken.rgru")
+    assert result.code == 1
+    assert "broken.rgru: the checksum of a group of codes does not match (layer" in result.err
+    assert "are intact, use --partial to decode them" in result.err
+    assert not (folder / "broken.png").exists()
+    assert rgru("decompress", "broken.rgru", "--partial").code == 0
+    broken = (folder / "broken.rgru").read_bytes()
+    with Image.open("broken.png") as image:
+        assert image.tobytes() == rgru_codec.decompress(broken, partial=True).tobytes()
+    assert rgru("decompress", "broken.rgru", "--layers", 1, "-o", "b.png").code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        (b"", 1, "is empty"),
+        (b"GIF89a", 1, "signature is missing"),
+        (b"\x89RGRU\r\n\x1a", 1, "ends inside the header"),
+    ],
+)
+def test_not_our_files(rgru: Rgru, folder: Path, content: bytes, code: int, words: str) -> None:
+    (folder / "x.rgru").write_bytes(content)
+    for option in ([], ["--partial"]):
+        result = rgru("decompress", "x.rgru", *option)
+        assert (result.code, words in result.err) == (code, True)
+    assert not (folder / "x.png").exists()
+
+
+def test_missing_model(rgru: Rgru, folder: Path) -> None:
+    from rgru_format import Header
+
+    (folder / "x.rgru").write_bytes(Header(8, 8, b"none").pack())
+    result = rgru("decompress", "x.rgru")
+    assert (result.code, "needs model 6e6f6e65" in result.err) == (5, True)
+
+
+def test_limit(rgru: Rgru, folder: Path) -> None:
+    result = rgru("decompress", "whole.rgru", "--max-pixels", "0.5k")
+    assert (result.code, "--max-pixels 960" in result.err) == (4, True)
+
+
+def test_bad_outputs(rgru: Rgru, folder: Path) -> None:
+    for target, words in (
+        ("b.xyz", "no picture format is known by '.xyz'"),
+        ("b.rgru", "the output of this command is a picture"),
+        ("b", "no picture format is known by ''"),
+    ):
+        result = rgru("decompress", "whole.rgru", "-o", target)
+        assert (result.code, words in result.err) == (2, True)
+    assert rgru("decompress", "whole.rgru", "--format", "xyz").code == 2
+
+
+def test_alpha_in_jpeg(rgru: Rgru, folder: Path) -> None:
+    (folder / "x.rgru").write_bytes(rgru_codec.compress(picture().convert("RGBA"), layers=1))
+    result = rgru("decompress", "x.rgru", "-o", "b.jpg")
+    assert (result.code, "JPEG cannot hold this picture" in result.err) == (2, True)
+    assert not (folder / "b.jpg").exists()
+
+
+def test_metadata_goes_along(rgru: Rgru, folder: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "Cam"
+    data = rgru_codec.compress(
+        picture(), layers=1, exif=exif.tobytes(), icc_profile=b"profile", xmp=b"<x>1</x>"
+    )
+    (folder / "m.rgru").write_bytes(data)
+    for name in ("m.png", "m.jpg", "m.webp"):
+        assert rgru("decompress", "m.rgru", "-o", name).code == 0
+        with Image.open(name) as image:
+            assert image.info["icc_profile"] == b"profile"
+            assert image.getexif()[0x010F] == "Cam"
+            assert image.info["xmp"] == b"<x>1</x>"
+    rgru("decompress", "m.rgru", "-o", "s.png", "--strip", "all")
+    with Image.open("s.png") as image:
+        assert not image.info
+
+
+def test_metadata_that_is_too_large_for_the_format(rgru: Rgru, folder: Path) -> None:
+    exif = b"II*\0\x08\0\0\0\0\0\0\0\0\0" + bytes(70_000)
+    (folder / "m.rgru").write_bytes(rgru_codec.compress(picture(), layers=1, exif=exif))
+    result = rgru("decompress", "m.rgru", "-o", "m.jpg")
+    assert (result.code, "metadata was left out" in result.err) == (0, True)
+
+
+def test_steps(rgru: Rgru, folder: Path, data: bytes) -> None:
+    result = rgru("decompress", "whole.rgru", "--steps", "steps")
+    layers = rgru_codec.default_model().iterations
+    assert result.code == 0
+    names = sorted(path.name for path in (folder / "steps").iterdir())
+    assert names == [f"whole-{n:02d}.png" for n in range(1, layers + 1)]
+    for layer in (1, 2, layers):
+        with Image.open(folder / "steps" / f"whole-{layer:02d}.png") as image:
+            assert image.tobytes() == rgru_codec.decompress(data, layer).tobytes()
+    assert not (folder / "whole.png").exists()
+    assert rgru("decompress", "whole.rgru", "--steps", "steps").code == 1
+
+
+def test_steps_of_a_cut_file(rgru: Rgru, folder: Path) -> None:
+    result = rgru("decompress", "cut.rgru", "--steps", "steps", "-o", "c.png")
+    assert result.code == 3
+    assert (folder / "c.png").exists()
+    last = sorted((folder / "steps").iterdir())[-1]
+    with Image.open(last) as step, Image.open("c.png") as image:
+        assert step.tobytes() == image.tobytes()
+
+
+def test_steps_of_a_damaged_file(rgru: Rgru, folder: Path) -> None:
+    assert rgru("decompress", "broken.rgru", "--steps", "steps").code == 1
+    result = rgru("decompress", "broken.rgru", "--steps", "more", "--partial")
+    assert (result.code, "decoded what is intact" in result.err) == (0, True)
+    assert list((folder / "more").iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.gif", "a.apng"])
+def test_animation(rgru: Rgru, folder: Path, name: str) -> None:
+    assert rgru("decompress", "whole.rgru", "--animate", name, "-l", 3).code == 0
+    with Image.open(name) as image:
+        assert image.n_frames == 3
+        assert image.width == 40
+        assert image.height > 24, "bytes are written below"
+        image.seek(1)
+        assert np.asarray(image.convert("L"))[24:].max() > 150
+
+
+def test_animation_names(rgru: Rgru, folder: Path) -> None:
+    result = rgru("decompress", "whole.rgru", "--animate", "a.jpg")
+    assert (result.code, "an animation is a .webp, .gif or .png" in result.err) == (2, True)
+    result = rgru("decompress", "whole.rgru", "cut.rgru", "--animate", "a.webp")
+    assert (result.code, "take one input" in result.err) == (2, True)
+
+
+def test_streams(folder: Path, data: bytes) -> None:
+    result = process("decompress", "-", "--format", "ppm", stdin=data)
+    assert result.returncode == 0
+    assert result.stdout.startswith(b"P6\n40 24\n255\n")
+    expected = rgru_codec.decompress(data).tobytes()
+    assert result.stdout.endswith(expected)
+
+
+def test_cut_stream(data: bytes) -> None:
+    result = process("decompress", "-", stdin=data[:-1])
+    assert result.returncode == 3
+    assert b"standard input: cut short" in result.stderr
+    assert result.stdout.startswith(b"\x89PNG")

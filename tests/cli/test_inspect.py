@@ -1,0 +1,171 @@
+"""rgru info, verify, compare, thumbnail."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+import rgru_codec
+from rgru_codec.api import psnr
+from rgru_codec.msssim import ms_ssim
+
+from .conftest import Rgru, picture, process
+
+
+def test_info(rgru: Rgru, folder: Path, data: bytes) -> None:
+    result = rgru("info", "whole.rgru")
+    lines = result.out.splitlines()
+    model = rgru_codec.default_model()
+    assert (result.code, result.err) == (0, "")
+    start = f"RGRU 1, 40x24 RGB 8-bit, model {model.id.hex()} ({model.name}), {model.iterations} "
+    assert lines[0].startswith(start)
+    assert lines[1] == "Colour: sRGB (assumed)"
+    assert lines[2].split() == ["layer", "bytes", "total", "bpp", "complete"]
+    assert len(lines) == 3 + model.iterations + 1
+    assert lines[3 + model.iterations - 1].split()[-1] == "yes"
+    assert lines[-1] == "metadata: ICC -, Exif -, XMP -, alpha -"
+
+
+def test_info_verbose(rgru: Rgru, folder: Path) -> None:
+    result = rgru("info", "-v", "whole.rgru")
+    assert "at 21" in result.out
+    assert result.out.endswith("verdict: sound: every checksum matches\n")
+    result = rgru("info", "-v", "cut.rgru")
+    assert result.code == 0
+    assert "cut short: the last" in result.out
+    assert result.out.endswith("verdict: sound as far as it goes, and cut short\n")
+
+
+def test_info_json(rgru: Rgru, folder: Path, data: bytes) -> None:
+    table = json.loads(rgru("info", "whole.rgru", "--json").out)
+    assert (table["width"], table["height"], table["mode"]) == (40, 24, "RGB")
+    assert (table["version"], table["size"], table["unfinished"]) == (1, len(data), 0)
+    assert table["model"] == rgru_codec.default_model().id.hex()
+    assert table["layers"][-1]["end"] == len(data)
+    assert set(table["layers"][0]) == {"layer", "groups", "complete", "bytes", "end", "bpp"}
+    assert (table["metadata"], table["damage"]) == ({}, None)
+    assert table["bpp"] == pytest.approx(8 * len(data) / 960, abs=1e-5)
+
+
+def test_info_of_many(rgru: Rgru, folder: Path) -> None:
+    result = rgru("info", "whole.rgru", "text.txt", "cut.rgru", "--json")
+    assert result.code == 1
+    assert len(result.out.splitlines()) == 2
+    assert "text.txt: not a .rgru file" in result.err
+
+
+def test_info_of_damage(rgru: Rgru, folder: Path) -> None:
+    result = rgru("info", "broken.rgru")
+    assert (result.code, "checksum" in result.err) == (1, True)
+    assert result.out.startswith("RGRU 1, 40x24")
+    table = json.loads(rgru("info", "broken.rgru", "--json").out)
+    assert "checksum" in table["damage"]
+
+
+def test_info_of_metadata(rgru: Rgru, folder: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    rgba = picture().convert("LA")
+    for icc, words in ((profile, "sRGB built-in"), (b"rubbish", "cannot be read")):
+        data = rgru_codec.compress(rgba, layers=1, icc_profile=icc, xmp=b"<x/>")
+        (folder / "m.rgru").write_bytes(data)
+        result = rgru("info", "m.rgru")
+        assert words in result.out
+        assert "40x24 LA" in result.out
+        assert "XMP 4 B, alpha " in result.out
+
+
+def test_info_of_a_missing_model(rgru: Rgru, folder: Path) -> None:
+    from rgru_format import Header
+
+    (folder / "x.rgru").write_bytes(Header(8, 8, b"none").pack())
+    result = rgru("info", "x.rgru")
+    assert (result.code, "model 6e6f6e65 (not installed)" in result.out) == (0, True)
+
+
+def test_info_from_a_stream(data: bytes) -> None:
+    result = process("info", "-", "--json", stdin=data)
+    assert json.loads(result.stdout)["file"] == "-"
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("whole.rgru", 0, "checksums match, codes decode"),
+        ("cut.rgru", 3, "cut short"),
+        ("broken.rgru", 1, "the checksum of a group of codes does not match"),
+        ("text.txt", 1, "not a .rgru file"),
+        ("missing.rgru", 1, "no such file"),
+    ],
+)
+def test_verify(rgru: Rgru, folder: Path, name: str, code: int, words: str) -> None:
+    result = rgru("verify", name)
+    assert result.code == code
+    assert words in result.out + result.err
+    both = rgru("verify", "whole.rgru", name)
+    assert both.code == code
+
+
+def test_verify_without_the_model(rgru: Rgru, folder: Path) -> None:
+    from rgru_format import Header
+
+    (folder / "x.rgru").write_bytes(Header(8, 8, b"none").pack())
+    result = rgru("verify", "x.rgru")
+    assert (result.code, "codes not checked (model 6e6f6e65" in result.out) == (0, True)
+
+
+def test_verify_usage(rgru: Rgru) -> None:
+    assert rgru("verify").code == 2
+
+
+def test_verify_vectors(rgru: Rgru, tmp_path: Path) -> None:
+    from rgru_format.verify import VECTORS
+
+    result = rgru("verify", "--vectors", tmp_path)
+    assert (result.code, "no conformance vectors" in result.err) == (2, True)
+    if not (VECTORS / "valid").is_dir():
+        pytest.skip("the conformance files are part of a checkout")
+    result = rgru("verify", "--vectors")
+    assert (result.code, ", 0 failed" in result.out) == (0, True)
+
+
+def test_compare(rgru: Rgru, folder: Path, data: bytes) -> None:
+    original, decoded = np.asarray(picture()), np.asarray(rgru_codec.decompress(data))
+    table = json.loads(rgru("compare", "a.png", "whole.rgru", "--json").out)
+    assert table["psnr"] == pytest.approx(psnr(decoded, original))
+    assert table["ms_ssim"] == pytest.approx(ms_ssim(decoded, original))
+    assert table["bytes_b"] == len(data)
+    assert f"PSNR {table['psnr']:.2f} dB" in rgru("compare", "a.png", "whole.rgru").out
+    assert "PSNR infinite, MS-SSIM 1.00000" in rgru("compare", "a.png", "a.png").out
+    first = json.loads(rgru("compare", "a.png", "whole.rgru", "--json", "--layers", 0).out)
+    assert first["psnr"] < table["psnr"] or first["ms_ssim"] < table["ms_ssim"]
+
+
+def test_compare_refuses(rgru: Rgru, folder: Path) -> None:
+    picture(20, 20).save("small.png")
+    result = rgru("compare", "a.png", "small.png")
+    assert (result.code, "only pictures of the same size" in result.err) == (2, True)
+    assert rgru("compare", "a.png", "text.txt").code == 1
+    assert rgru("compare", "a.png", "missing.png").code == 1
+    assert rgru("compare", "a.png", "broken.rgru").code == 1
+
+
+def test_thumbnail(rgru: Rgru, folder: Path) -> None:
+    assert rgru("thumbnail", "--size", 16, "whole.rgru", "t.png").code == 0
+    with Image.open("t.png") as image:
+        assert image.size == (16, 10)
+    assert rgru("thumbnail", "cut.rgru", "no-suffix", "-Q").code == 0
+    with Image.open("no-suffix") as image:
+        assert (image.format, image.size) == ("PNG", (40, 24))
+
+
+def test_thumbnail_refuses(rgru: Rgru, folder: Path) -> None:
+    assert rgru("thumbnail", "text.txt", "t.png").code == 1
+    assert rgru("thumbnail", "empty.png", "t.png").code == 1
+    assert rgru("thumbnail", "whole.rgru", "t.xyz").code == 2
+    assert rgru("thumbnail", "whole.rgru", "no/t.png").code == 1
+    assert rgru("thumbnail", "--size", 0, "whole.rgru", "t.png").code == 2
+    assert rgru("thumbnail", "--max-pixels", 9, "whole.rgru", "t.png").code == 4

@@ -1,0 +1,158 @@
+"""The program as a whole: help, times, pipes, completions, man page, errors that are bugs."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import rgru_codec
+from rgru_codec.cli import COMMANDS, build_parser
+
+from .conftest import ROOT, Rgru, environment, picture, process
+
+
+def test_help(rgru: Rgru) -> None:
+    result = rgru("--help")
+    assert result.code == 0
+    for command in COMMANDS:
+        assert command in result.out
+        assert rgru(command, "--help").code == 0
+    for code in ("0 ", "1 ", "2 ", "3 ", "4 ", "5 ", "130 "):
+        assert re.search(rf"^  {code}", result.out, re.MULTILINE)
+
+
+def test_usage(rgru: Rgru) -> None:
+    assert rgru().code == 2
+    assert rgru("nonsense").code == 2
+    assert rgru("compress").code == 2
+    assert rgru("--version").out == f"rgru {rgru_codec.__version__}\n"
+
+
+def cpu_seconds(*args: object, cwd: Path) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert process(*args, cwd=cwd).returncode == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_help_is_immediate(tmp_path: Path) -> None:
+    assert min(cpu_seconds("--help", cwd=tmp_path) for _ in range(3)) < 0.25
+
+
+def test_small_pictures_are_quick(tmp_path: Path) -> None:
+    picture(64, 64).save(tmp_path / "a.png")
+    for args in (("compress", "a.png", "-f"), ("decompress", "a.rgru", "-f")):
+        walls = []
+        for _ in range(3):
+            start = time.perf_counter()
+            cpu_seconds(*args, cwd=tmp_path)
+            walls.append(time.perf_counter() - start)
+        assert min(walls) < 1.5, walls
+
+
+def test_nobody_reads_on(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.rgru").write_bytes(data)
+    command = [sys.executable, "-m", "rgru_codec.cli", "decompress", "a.rgru", "-o", "-"]
+    running = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert running.stdout is not None
+    running.stdout.close()
+    _, err = running.communicate(timeout=30)
+    assert running.returncode == 1
+    assert err == b""
+
+
+def test_a_bug_has_no_traceback(rgru: Rgru, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object) -> None:
+        raise ZeroDivisionError("nought")
+
+    monkeypatch.setattr("rgru_codec.cli.compress.open_picture", broken)
+    result = rgru("compress", "a.png")
+    assert result.code == 1
+    assert "a.png: unexpected ZeroDivisionError: nought. This is a bug" in result.err
+    monkeypatch.setenv("RGRU_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        rgru("compress", "a.png")
+
+
+def test_no_memory(rgru: Rgru, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hungry(*args: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("rgru_codec.cli.compress.open_picture", hungry)
+    result = rgru("compress", "a.png")
+    assert (result.code, "a.png: not enough memory" in result.err) == (4, True)
+
+
+def test_ascii_terminals(folder: Path) -> None:
+    environ = {**environment(), "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "rgru_codec.cli", "compress", "a.png", "-l", "1"]
+    result = subprocess.run(command, capture_output=True, env=environ, cwd=folder, check=True)
+    assert b" -> " in result.stderr
+
+
+def test_strange_names(folder: Path) -> None:
+    name = os.fsdecode("bä\xff ".encode("latin-1") + b"d.png")
+    try:
+        (folder / name).write_bytes((folder / "a.png").read_bytes())
+    except OSError:
+        pytest.skip("this file system takes proper names only")
+    assert process("compress", name, "-l", 1, cwd=folder).returncode == 0
+    assert (folder / name).with_suffix(".rgru").exists()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion(rgru: Rgru, shell: str) -> None:
+    result = rgru("completion", shell)
+    assert result.code == 0
+    assert "rgru" in result.out
+    assert "thumbnail" in result.out
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_completion_works_in_bash(rgru: Rgru, tmp_path: Path) -> None:
+    script = tmp_path / "rgru.bash"
+    script.write_text(rgru("completion", "bash").out)
+    ask = (
+        f"source {script}; COMP_WORDS=(rgru comp); COMP_CWORD=1; COMP_LINE='rgru comp'; "
+        "_shtab_rgru; echo ${COMPREPLY[@]}"
+    )
+    result = subprocess.run(["bash", "-c", ask], capture_output=True, check=False)
+    assert {b"compress", b"compare", b"completion"} <= set(result.stdout.split())
+
+
+def test_man_page_names_every_option() -> None:
+    page = (ROOT / "docs" / "rgru.1.md").read_text("utf-8")
+    troff = (ROOT / "docs" / "rgru.1").read_text("utf-8")
+    actions = next(a for a in build_parser()._actions if a.choices).choices
+    assert isinstance(actions, dict)
+    for command, parser in actions.items():
+        assert f"**{command}**" in page, command
+        for action in parser._actions:
+            for option in action.option_strings:
+                if option.startswith("--") and option != "--help":
+                    assert f"**{option}**" in page, (command, option)
+                    assert option.replace("-", "\\-") in troff, (command, option)
+
+
+def test_man_page_is_up_to_date() -> None:
+    namespace: dict[str, object] = {"__name__": "make_man"}
+    source = (ROOT / "docs" / "make_man.py").read_text("utf-8")
+    exec(compile(source, "make_man.py", "exec"), namespace)
+    convert = namespace["convert"]
+    assert callable(convert)
+    page = (ROOT / "docs" / "rgru.1.md").read_text("utf-8")
+    assert convert(page) == (ROOT / "docs" / "rgru.1").read_text("utf-8")
