@@ -1,0 +1,69 @@
+"""Desktop files: file(1) knows our pictures, MIME type and thumbnailer are sound."""
+
+from __future__ import annotations
+
+import configparser
+import shutil
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import rgru_codec
+from rgru_codec.pillow import MIME
+from rgru_format import SIGNATURE
+
+from .conftest import ROOT, Rgru, picture
+
+DESKTOP = ROOT / "format" / "desktop"
+
+
+def file_says(path: Path, *options: str) -> str:
+    command = ["file", "--brief", "-m", str(DESKTOP / "rgru.magic"), *options, str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.skipif(shutil.which("file") is None, reason="file(1) is not installed")
+@pytest.mark.parametrize(
+    ("size", "mode", "words"),
+    [
+        ((40, 24), "RGB", "rgru image data, 40 x 24, 8-bit RGB, format version 1"),
+        ((70_001, 1), "L", "rgru image data, 70001 x 1, 8-bit grey, format version 1"),
+        ((3, 300), "RGBA", "rgru image data, 3 x 300, 8-bit RGB with alpha, format version 1"),
+    ],
+)
+def test_file_knows_our_pictures(
+    size: tuple[int, int], mode: str, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a"
+    image = Image.new(mode, size) if max(size) > 1000 else picture(*size).convert(mode)
+    path.write_bytes(rgru_codec.compress(image, layers=1))
+    assert file_says(path) == words
+    assert file_says(path, "--mime-type") == MIME
+
+
+def test_mime_type() -> None:
+    root = ElementTree.parse(DESKTOP / "rgru.xml").getroot()
+    space = "{http://www.freedesktop.org/standards/shared-mime-info}"
+    kind = root.find(f"{space}mime-type")
+    match = root.find(f".//{space}match")
+    assert kind is not None
+    assert match is not None
+    assert kind.get("type") == MIME
+    assert match.get("value", "").encode().decode("unicode_escape").encode("latin-1") == SIGNATURE
+
+
+def test_thumbnailer(rgru: Rgru, folder: Path) -> None:
+    entry = configparser.ConfigParser(interpolation=None)
+    entry.read(DESKTOP / "rgru.thumbnailer")
+    section = entry["Thumbnailer Entry"]
+    assert section["MimeType"] == f"{MIME};"
+    places = {"%s": "16", "%i": "whole.rgru", "%o": "thumb"}
+    program, *arguments = [places.get(word, word) for word in section["Exec"].split()]
+    assert program == section["TryExec"] == "rgru"
+    result = rgru(*arguments)
+    assert (result.code, result.err) == (0, "")
+    with Image.open("thumb") as image:
+        assert (image.format, image.size) == ("PNG", (16, 10))
