@@ -1,0 +1,76 @@
+"""Every example of the pages in docs/ runs: Python in one namespace a page, shell line by line."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT, environment, picture
+
+sybil = pytest.importorskip("sybil")
+
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser  # noqa: E402
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "docs").is_dir(), reason="the pages are part of a checkout"
+)
+PAGES = ["cli.md", "python.md", "progressive.md", "format.md"]
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as the pages assume it: a photo, a file of it, this folder as ``docs``."""
+    import rgru_codec
+
+    picture(96, 64).save(tmp_path / "photo.png")
+    (tmp_path / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "slow_stream.py", tmp_path / "docs")
+    monkeypatch.chdir(tmp_path)
+    rgru_codec.imwrite("photo.rgru", rgru_codec.imread(rgru_codec.compress("photo.png")))
+    return tmp_path
+
+
+def run_shell(example: object) -> None:
+    start = f'set -e; set -o pipefail; rgru() {{ {sys.executable} -m rgru_codec.cli "$@"; }}\n'
+    start += f'python() {{ {sys.executable} "$@"; }}\n'
+    script = start + str(example.parsed)  # type: ignore[attr-defined]
+    result = subprocess.run(
+        ["bash", "-c", script], capture_output=True, env=environment(), check=False
+    )
+    assert result.returncode == 0, (script, result.stderr.decode())
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_examples(page: str, workshop: Path) -> None:
+    if page == "cli.md":
+        Path("photo.rgru").unlink()  # the first example makes it
+    shell = CodeBlockParser("sh", run_shell)
+    pages = sybil.Sybil(parsers=[PythonCodeBlockParser(), shell], path=str(ROOT / "docs"))
+    document = pages.parse(ROOT / "docs" / page)
+    examples = list(document.examples())
+    assert examples
+    if shutil.which("bash") is None:
+        examples = [e for e in examples if e.region.evaluator is not run_shell]
+    for example in examples:
+        example.evaluate()
+
+
+def test_the_slow_stream_draws_and_saves(workshop: Path) -> None:
+    command = [sys.executable, "docs/slow_stream.py", "photo.rgru", "--seconds", "1", "--draw"]
+    result = subprocess.run(command, capture_output=True, env=environment(), check=True)
+    stages = sorted(Path("stages").glob("*.png"))
+    assert len(stages) > 2
+    assert "\u2580".encode() in result.stdout
+    assert f"{len(stages)} pictures in stages".encode() in result.stdout
+
+
+def test_links_between_pages() -> None:
+    import re
+
+    for path in (ROOT / "docs").glob("*.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text("utf-8")):
+            assert (path.parent / target).exists(), (path.name, target)
