@@ -26,8 +26,10 @@ Words after a comma that name no codec are parameters of the codec before them.
 'rgru-eval codecs' lists what there is. More codecs come from --define FILE (.json or .py).
 
 the report of the Kodak pictures, from scratch:
+  rgru-eval run --images kodak --out kodak.json --report kodak.html --png .
+the same in two steps, the second with a choice of pictures for the viewer:
   rgru-eval run --images kodak --out kodak.json
-  rgru-eval report kodak.json -o kodak.html --png .
+  rgru-eval report kodak.json -o kodak.html --png . --pictures kodim05,kodim23
 """
 
 
@@ -87,6 +89,8 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     p.add_argument(
         "--no-prefix", action="store_true", help="do not cut files of progressive codecs"
     )
+    p.add_argument("--report", type=Path, metavar="HTML", help="make the report as well")
+    p.add_argument("--png", type=Path, metavar="DIR", help="with --report: PNG plots, too")
     p.add_argument("--restart", action="store_true", help="begin anew, overwriting RESULTS")
     p.add_argument("--limit", type=_count, default=0, metavar="N", help="only the first N pictures")
     _define(p)
@@ -175,6 +179,11 @@ def _run(args: argparse.Namespace) -> None:
     skipped = len(results.metadata["skipped"])
     note = f"; {skipped} skipped, see the messages above and metadata.skipped" if skipped else ""
     print(f"{args.out}: {len(results.rows)} rows{note}", file=sys.stderr)
+    if args.report:
+        from rgru_eval.report import ReportOrder, write_report
+
+        files = {"results": (args.out,), "output": args.report, "png": args.png}
+        write_report(ReportOrder(**files, jobs=args.jobs, definitions=tuple(args.define)))
 
 
 def _report(args: argparse.Namespace) -> None:

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from rgru_eval import __main__ as cli
-from rgru_eval import metrics, registry
+from rgru_eval import metrics, registry, run
+
+
+@pytest.fixture(autouse=True)
+def no_memory_probe(monkeypatch):
+    monkeypatch.setattr(run, "_measure_memory", lambda *arguments: None)
+
 
 HEAVY = ("matplotlib", "skimage", "pandas", "numpy", "PIL", "scipy", "rgru_codec", "tensorflow")
 
@@ -56,6 +62,14 @@ def test_run_summary_export(folder, tmp_path, capsys):
     folder = tmp_path / "shape"
     assert cli.main(["export", str(out), "--to", "codec-compare", "-o", str(folder)]) == 0
     assert len(list(folder.iterdir())) == 3
+
+
+def test_one_command_measures_and_reports(folder, tmp_path):
+    out, page = tmp_path / "r.json", tmp_path / "r.html"
+    words = ["run", "--images", str(folder), "--codecs", "jpeg:optimize,q=5+60", "--limit", "1"]
+    words += ["--jobs", "1", "--metrics", "msssim", "--out", str(out), "--report", str(page)]
+    assert cli.main(words) == 0
+    assert "photos/a" in page.read_text("utf-8")
 
 
 def test_codecs_are_listed(capsys):
