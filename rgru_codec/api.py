@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from rgru_codec.iterations import Painter, encode, to_pixels
+from rgru_codec.iterations import Painter, encode
 from rgru_codec.models import Model, default_model
 from rgru_codec.msssim import ms_ssim
 from rgru_codec.picture import Planes, from_array, to_image, to_planes
@@ -136,9 +136,12 @@ def _as_image(image: Image.Image | NDArray[np.uint8] | Source) -> Image.Image:
         return image
     if isinstance(image, np.ndarray):
         return from_array(image)
+    file = io.BytesIO(read_source(image))
     try:
-        return Image.open(io.BytesIO(read_source(image)))
-    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
+        return Image.open(file)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's readers raise what they like on bad files
         raise InvalidInput(f"not a picture that can be read: {error}") from None
 
 
@@ -285,9 +288,10 @@ class _Encoding:
 
     def _shown(self, painter: Painter) -> NDArray[np.uint8]:
         """What a decoder would show now."""
-        height, width = self.planes.pixels.shape[:2]
-        pixels = to_pixels(painter.show(), height, width)
-        return np.asarray(to_image(pixels, self.planes.grey, None).convert("RGB"))
+        pixels = painter.show()
+        if self.planes.grey:
+            pixels = np.asarray(to_image(pixels, True, None).convert("RGB"))
+        return pixels
 
 
 def decompress(

@@ -153,7 +153,9 @@ def check_frames(image: Image.Image, frame: int | None) -> None:
     """
     try:
         frames: int = getattr(image, "n_frames", 1)
-    except (EOFError, OSError, SyntaxError, ValueError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's readers raise what they like on bad files
         raise InvalidInput(f"the picture cannot be read: {error}") from None
     if frame is not None and not 0 <= frame < frames:
         last = f"frames 0..{frames - 1}" if frames > 1 else "one frame only, 0"

@@ -10,6 +10,7 @@ import argparse
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from rgru_codec.cli.status import (
@@ -52,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = build_parser().parse_args(argv)
     try:
-        code: int = args.run(args)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # those of libraries; ours are said in our words
+            code: int = args.run(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
         say("interrupted")

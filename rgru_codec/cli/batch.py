@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,7 @@ def _pool(
 
 def _begin_worker() -> None:
     """Ctrl-C is for the parent, which then terminates its workers: they tidy up and go."""
+    warnings.simplefilter("ignore")  # as in the parent
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import batch, options
 from rgru_codec.cli.files import STREAM, Job, display_name, plan, write
-from rgru_codec.cli.pictures import known_suffixes, load, open_picture
+from rgru_codec.cli.pictures import count_frames, known_suffixes, load, open_picture
 from rgru_codec.cli.status import DONE, USAGE, Failure, number, say
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ def work(job: Job, args: argparse.Namespace) -> batch.Outcome:
         args.msssim,
         pixels=image.width * image.height,
     )
+    count_frames(image, name)
     check_frames(image, args.frame)
     if args.depth is None:
         check_depth(image)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
-import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
@@ -33,7 +34,7 @@ def open_picture(source: str, max_pixels: int) -> tuple[Image.Image, int]:
         LimitExceeded: too many pixels.
         OSError: cannot be read.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     from rgru_format import SIGNATURE, Limits
 
@@ -44,16 +45,8 @@ def open_picture(source: str, max_pixels: int) -> tuple[Image.Image, int]:
         raise Failure(UNUSABLE, f"{name}: is empty")
     if data.startswith(SIGNATURE):
         raise Failure(UNUSABLE, f"{name}: is a .rgru file already")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data))
-    except UnidentifiedImageError:
-        raise Failure(UNUSABLE, f"{name}: is not a picture of a known format") from None
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise _unreadable(name, error) from None
+    with _readable(name):
+        image = Image.open(io.BytesIO(data))
     Limits(max_pixels=max_pixels).check_pixels(image.height, image.width)
     return image, len(data)
 
@@ -64,12 +57,31 @@ def load(image: Image.Image, name: str) -> None:
     Raises:
         Failure: the picture is damaged or cut short.
     """
+    with _readable(name):
+        image.load()
+
+
+def count_frames(image: Image.Image, name: str) -> int:
+    """How many frames or pages a picture has.
+
+    Raises:
+        Failure: the picture is damaged where they are counted.
+    """
+    with _readable(name):
+        frames = getattr(image, "n_frames", 1)
+    return int(frames)
+
+
+@contextlib.contextmanager
+def _readable(name: str) -> Iterator[None]:
+    from PIL import UnidentifiedImageError
+
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image.load()
+        yield
     except MemoryError:
         raise
+    except UnidentifiedImageError:
+        raise Failure(UNUSABLE, f"{name}: is not a picture of a known format") from None
     except Exception as error:  # Pillow's readers raise what they like on bad files
         raise _unreadable(name, error) from None
 

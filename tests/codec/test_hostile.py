@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import rgru_codec
 from rgru_format import Header
+
+from .conftest import photo
 
 
 def attempt(data: bytes) -> bool:
@@ -54,6 +60,40 @@ def test_a_file_that_claims_to_be_huge_fails_at_once() -> None:
     with pytest.raises(rgru_codec.LimitExceeded, match="max_pixels: 4294836225"):
         rgru_codec.decompress(header + bytes(39))
     assert time.process_time() - start < 0.1
+
+
+def damaged_pictures() -> Iterator[bytes]:
+    """Pictures of other formats with bytes changed."""
+    generator = np.random.default_rng(0)
+    image = Image.fromarray(photo(16, 24))
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Cam"
+    for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TGA", "PPM", "MPO"):
+        file = io.BytesIO()
+        image.save(file, kind, **({"exif": exif} if kind in ("PNG", "JPEG", "WEBP") else {}))
+        for _ in range(60):
+            broken = bytearray(file.getvalue())
+            for _ in range(generator.integers(1, 5)):
+                broken[generator.integers(len(broken))] = generator.integers(256)
+            yield bytes(broken)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_pictures_of_other_formats() -> None:
+    limits = rgru_codec.Limits(max_pixels=10_000)
+    for number, content in enumerate(damaged_pictures()):
+        with contextlib.suppress(rgru_codec.RgruError):
+            rgru_codec.compress(content, layers=1, limits=limits, frame=number % 2 or None)
+
+
+def test_frames_that_cannot_be_counted() -> None:
+    file = io.BytesIO()
+    image = Image.fromarray(photo(16, 24))
+    image.save(file, "GIF", save_all=True, append_images=[image.rotate(90)])
+    content = file.getvalue()
+    for size in range(len(content) // 2, len(content), 7):
+        with contextlib.suppress(rgru_codec.RgruError):
+            rgru_codec.compress(content[:size], layers=1)
 
 
 def test_info_of_rubbish_and_of_damage(data: bytes) -> None:
