@@ -136,7 +136,10 @@ def integers(context: ContextModel) -> IntegerContextModel:
     """The context model's weights as the integers that SPEC.md defines."""
     layers = []
     for layer in context.layers_of_codes:
-        passes = tuple((_pass(first), _pass(second)) for first, second in layer.passes)
+        passes = tuple(
+            (_pass(first), _pass(second, own=start))
+            for (first, second), (start, _) in zip(layer.passes, layer.bounds, strict=True)
+        )
         weights = LayerWeights(
             U=_weights(layer.u.kernel),
             passes=passes,
@@ -148,11 +151,13 @@ def integers(context: ContextModel) -> IntegerContextModel:
     return IntegerContextModel(tuple(layers), sigmoid_table())
 
 
-def _pass(one: Any) -> PassWeights:
+def _pass(one: Any, own: int | None = None) -> PassWeights:
     hidden = one.w.kernel.shape[-1]
-    none = np.zeros((3, 3, 0, hidden), np.int16)
+    V = np.zeros((3, 3, 0, hidden), np.int16) if one.v is None else _weights(one.v.kernel)
+    if own is not None:  # phase 1 knows its own group at the other phase only: these taps see 0
+        V[[0, 0, 1, 2, 2], [0, 2, 1, 0, 2], own:] = 0
     return PassWeights(
-        V=none if one.v is None else _weights(one.v.kernel),
+        V=V,
         v=_biases(one.v_bias if one.v is None else one.v.bias),
         W=_weights(one.w.kernel)[0, 0],
         w=_biases(one.w.bias),
