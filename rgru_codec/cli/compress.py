@@ -138,7 +138,8 @@ def work(job: Job, args: argparse.Namespace) -> batch.Outcome:
         for note in planes.notes:
             say(f"{name}: {note}")
     shown = "standard output" if job.target == STREAM else job.target
-    return batch.Outcome(DONE, _summary(shown, size, planes, encoded, time.monotonic() - start))
+    summary = _summary(shown, size, planes, encoded, time.monotonic() - start)
+    return batch.Outcome(DONE, summary + _details(encoded) * args.verbose)
 
 
 def _summary(name: str, before: int, planes: Planes, encoded: Encoded, seconds: float) -> str:
@@ -151,6 +152,14 @@ def _summary(name: str, before: int, planes: Planes, encoded: Encoded, seconds: 
         f"{name}: {width}x{height}, {layers}, {number(before)} {_arrow()} {number(size)} bytes "
         f"({8 * size / (width * height):.3f} bpp), PSNR {_psnr(encoded, planes)}, {seconds:.1f} s"
     )
+
+
+def _details(encoded: Encoded) -> str:
+    """For ``--verbose``: the layers."""
+    from rgru_codec.api import as_dict, info
+    from rgru_codec.cli.info import layer_table
+
+    return "".join(f"\n{line}" for line in layer_table(as_dict(info(encoded.data))["layers"]))
 
 
 def _psnr(encoded: Encoded, planes: Planes) -> str:

@@ -97,6 +97,9 @@ def _outcome(found: Found, image: Image.Image, job: Job, args: argparse.Namespac
     name = display_name(job.target, "standard output")
     decoder = found.decoder
     line = f"{name}: {image.width}x{image.height} {image.mode}, {_layers(decoder)}"
+    if args.verbose and decoder.model is not None:
+        line += f", {number(found.size)} bytes, model {decoder.model.id.hex()}"
+        line += f", {', '.join(sorted(decoder.info)) or 'no metadata'}"
     if not found.fault:
         return batch.Outcome(DONE, line)
     line = f"{display_name(job.source, 'standard input')}: {found.fault}; {line}"

@@ -77,7 +77,7 @@ def describe(found: Info, *, verbose: bool) -> list[str]:
         f"{number(found.size)} bytes ({table['bpp']:.3f} bpp)",
         f"Colour: {_colour(found)}",
     ]
-    lines += _layer_table(table["layers"], offsets=found if verbose else None)
+    lines += layer_table(table["layers"], offsets=found if verbose else None)
     lines.append(f"metadata: {_metadata(found)}")
     if found.unfinished:
         lines.append(f"cut short: the last {number(found.unfinished)} bytes are unfinished")
@@ -110,7 +110,8 @@ def _colour(found: Info) -> str:
         return "an ICC profile that cannot be read"
 
 
-def _layer_table(layers: list[dict[str, Any]], offsets: Info | None) -> list[str]:
+def layer_table(layers: list[dict[str, Any]], offsets: Info | None = None) -> list[str]:
+    """A line for each layer, and a head; with ``offsets`` also where its groups begin."""
     head = f"{'layer':>5} {'bytes':>10} {'total':>10} {'bpp':>7}  complete"
     lines = [head + ("  groups" if offsets else "")]
     for row in layers:

@@ -52,6 +52,12 @@ def test_given_names_are_overwritten(rgru: Rgru, folder: Path) -> None:
 def test_quiet_and_verbose(rgru: Rgru, folder: Path) -> None:
     assert rgru("compress", "a.png", "-o", "b.rgru", "-l", 1, "-Q").err == ""
     assert rgru("compress", "a.png", "-o", "b.rgru", "-l", 1, "-Q", "-v").code == 2
+    lines = rgru("compress", "a.png", "-o", "b.rgru", "-l", 3, "-v").err.splitlines()
+    assert lines[1].split() == ["layer", "bytes", "total", "bpp", "complete"]
+    assert len(lines) == 5
+    result = rgru("decompress", "b.rgru", "-v")
+    assert "model " in result.err
+    assert "no metadata" in result.err
 
 
 @pytest.mark.parametrize(

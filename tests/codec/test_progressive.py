@@ -218,7 +218,8 @@ def test_in_threads() -> None:
 
 STDERR = """
 import concurrent.futures, sys, numpy, rgru_codec
-files = [rgru_codec.compress(numpy.zeros((16 + 16 * n, 32, 3), "uint8"), layers=1) for n in range(4)]
+shapes = [(16 + 16 * n, 32, 3) for n in range(4)]
+files = [rgru_codec.compress(numpy.zeros(shape, "uint8"), layers=1) for shape in shapes]
 with concurrent.futures.ThreadPoolExecutor(8) as pool:
     list(pool.map(lambda n: rgru_codec.decompress(files[n % 4], threads=1).size, range(64)))
 print("still heard", file=sys.stderr)
