@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rgru_codec.cli.files import STREAM, Job, check_target
-from rgru_codec.cli.status import DONE, UNUSABLE, explain, say
+from rgru_codec.cli.status import DONE, INTERRUPTED, UNUSABLE, explain, say
 
 SKIPPED = -1
 
@@ -231,4 +231,4 @@ def _begin_worker() -> None:
 
 
 def _leave(signum: int, frame: object) -> None:
-    raise KeyboardInterrupt
+    raise SystemExit(INTERRUPTED)  # quiet, also where the worker waits for a job

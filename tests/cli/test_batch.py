@@ -141,20 +141,24 @@ def test_a_worker_that_dies_takes_one_job_with_it(
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_interruption(folder: Path, jobs: int) -> None:
-    for number in range(4):
-        picture(700, 500, seed=number).save(folder / f"big{number}.png")
+    for number in range(30):
+        picture(300, 200, seed=number).save(folder / f"big{number:02d}.png")
     command = [sys.executable, "-m", "rgru_codec.cli", "compress", "big*.png", "-j", str(jobs)]
     running = subprocess.Popen(
         command, cwd=folder, env=environment(), stderr=subprocess.PIPE, start_new_session=True
     )
-    time.sleep(1.5)
+    until = time.monotonic() + 60
+    while not list(folder.glob("big*.rgru")) and time.monotonic() < until:
+        time.sleep(0.05)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=30)
     assert running.returncode == 130
     assert err.endswith(b"rgru: interrupted\n")
     assert b"Traceback" not in err
-    for path in folder.glob("*.rgru"):
-        rgru_codec.info(path) if path.name.startswith("big") else None
+    done = list(folder.glob("big*.rgru"))
+    assert 0 < len(done) < 30
+    for path in done:
+        assert not rgru_codec.info(path).unfinished
 
 
 class Terminal(io.StringIO):
