@@ -131,5 +131,13 @@ def find_model(model_id: bytes) -> Model:
 
 
 def default_model() -> Model:
-    """The package that compresses when none is named: the one ``weights/default`` names."""
-    return find_model(bytes.fromhex((WEIGHTS / "default").read_text().strip()))
+    """The package that compresses when none is named: the one ``weights/default`` names.
+
+    Raises:
+        ModelMissing: it is not installed.
+    """
+    try:
+        name = (WEIGHTS / "default").read_text().strip()
+    except OSError:
+        raise ModelMissing(bytes(4), f"{WEIGHTS}: no default is named there") from None
+    return find_model(bytes.fromhex(name))
