@@ -1,19 +1,24 @@
 """The loop of the paper on the exported networks: residuals to codes, codes to pictures.
 
 R[0] = I; b_t = B(E(r_{t-1})); P_t from D(b_t); r_t = I - P_t (arXiv 1608.05148, equations 1-3).
-States are carried over. Pictures are (1, H, W, 3) float32 in [-0.9, 0.9], H and W padded to the
-stride; codes are (rows, columns, C_t) int8.
+States are carried over. The networks see pictures in [-0.9, 0.9], sides padded to the stride;
+codes are (rows, columns, C_t) int8. Every step goes through the picture in windows
+(:mod:`rgru_codec.runtime.windows`), so that what is kept of the whole picture is the compact
+states, the picture so far and the codes.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgru_codec.models import Model
 from rgru_codec.runtime.litert import Array, Network
+from rgru_codec.runtime.windows import Rect, Sink, Source, border_of, fields, is_large, sweep
 
 LEVELS = 0.9 / 127.5
 """A level of 8 bits, as the networks see it."""
@@ -21,82 +26,205 @@ LEVELS = 0.9 / 127.5
 Pixels = NDArray[np.uint8]
 Codes = NDArray[np.int8]
 
-
-def to_network(pixels: Pixels, stride: int) -> Array:
-    """(H, W, 3) uint8 to (1, H', W', 3), edges repeated up to multiples of ``stride``."""
-    height, width = pixels.shape[:2]
-    padding = ((0, -height % stride), (0, -width % stride), (0, 0))
-    padded = np.pad(pixels, padding, mode="edge").astype(np.float32)
-    padded -= 127.5
-    padded *= LEVELS
-    return padded[None]
+_STEPS = 64
+"""Parts of a level in which large pictures are kept: 16 bits then reach to ±512 levels."""
+_ROWS = 256
 
 
-def to_pixels(picture: Array, height: int, width: int) -> Pixels:
-    """(1, H', W', 3) to (H, W, 3) uint8: clipped, rounded, cut."""
-    levels = picture[0, :height, :width] * np.float32(1.0 / LEVELS)
-    levels += 128.0  # 127.5, and a half for rounding
-    return np.clip(levels, 0.0, 255.0, out=levels).astype(np.uint8)
+class Canvas:
+    """The picture so far, (height, width, 3): float32, or 16-bit fractions of a level if large.
+
+    Differences from float32 stay below a hundredth of a level an iteration.
+    """
+
+    def __init__(self, frame: Rect) -> None:
+        compact = is_large(frame)
+        shape = (frame.height, frame.width, 3)
+        self._values: NDArray[Any] = np.zeros(shape, np.int16 if compact else np.float32)
+        self._unit = LEVELS / _STEPS if compact else 1.0
+
+    def subtract_from(self, picture: Array, window: Rect) -> None:
+        """Turn a picture (h, w, 3) in network units into its residual, in place."""
+        values = self._values[window.slices()]
+        picture -= values if self._unit == 1.0 else values * np.float32(self._unit)
+
+    def add(self, window: Rect, delta: Array, factor: float) -> None:
+        """Add ``factor`` times (1, h, w, 3)."""
+        self._store(window, self.sum(window, delta, factor))
+
+    def replace(self, window: Rect, picture: Array) -> None:
+        """Take over (1, h, w, 3)."""
+        self._store(window, self.scaled(picture, 1.0))
+
+    def sum(self, window: Rect, delta: Array, factor: float) -> Array:
+        """This plus ``factor`` times ``delta``, in units of this canvas."""
+        total = self.scaled(delta, factor)
+        total += self._values[window.slices()]
+        return total
+
+    def scaled(self, delta: Array, factor: float) -> Array:
+        """``factor`` times (1, h, w, 3), in units of this canvas."""
+        scaled: Array = delta[0] * np.float32(factor / self._unit)
+        return scaled
+
+    def _store(self, window: Rect, values: Array) -> None:
+        if self._unit != 1.0:
+            np.rint(values, out=values)
+            np.clip(values, -32768.0, 32767.0, out=values)
+        self._values[window.slices()] = values
+
+    def levels(self, values: Array) -> Pixels:
+        """Values in units of this canvas as 8-bit levels, clipped and rounded."""
+        levels = values * np.float32(self._unit / LEVELS)
+        levels += np.float32(128.0)  # 127.5, and a half for rounding
+        return np.clip(levels, 0.0, 255.0, out=levels).astype(np.uint8)
+
+    def pixels(self, area: Rect) -> Pixels:
+        """(height, width, 3) of an area."""
+        result = np.empty((area.height, area.width, 3), np.uint8)
+        for top in range(0, area.height, _ROWS):
+            rows = slice(area.top + top, min(area.top + top + _ROWS, area.bottom))
+            values = self._values[rows, area.left : area.right]
+            result[top : top + _ROWS] = self.levels(values.astype(np.float32, copy=False))
+        return result
 
 
 class Painter:
-    """The decoder's side: takes codes layer by layer and keeps states and picture."""
+    """The decoder's side: takes codes layer by layer and keeps states and picture.
 
-    def __init__(self, model: Model, height: int, width: int, threads: int | None = None) -> None:
-        self.model = model
+    Args:
+        model: the model package.
+        height: of the picture in pixels.
+        width: likewise.
+        threads: of the inference engine; by default all cores.
+        region: the part of the picture that is wanted; None: all of it. The networks then run on
+            the region and its surroundings only: wider ones for the first layers, whose states
+            reach further by the time the last layer is painted.
+        layers: so many layers will be added at most; by default all that the model has.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        height: int,
+        width: int,
+        threads: int | None = None,
+        *,
+        region: Rect | None = None,
+        layers: int | None = None,
+    ) -> None:
         rows, columns = model.grid(height, width)
-        self.height, self.width = rows * model.stride, columns * model.stride
+        whole = Rect(0, rows * model.stride, 0, columns * model.stride)
+        wanted = region or Rect(0, height, 0, width)
+        self.model = model
         self.layers = 0
-        self.picture: Array = np.zeros((1, self.height, self.width, 3), np.float32)
+        self._most = model.iterations if layers is None else layers
+        self._reach = {
+            name: border_of(step.reach, model.stride) for name, step in model.steps.items()
+        }
+        self._painted = wanted.aligned(model.stride)
+        around = self._needed(self._painted, 0, whole)
+        self._crop = around.slices(model.stride)
+        down, right = around.top, around.left
+        self._frame = around.moved(-down, -right)
+        self._region = wanted.moved(-down, -right)
+        self._painted = self._painted.moved(-down, -right)
         self._decoder = Network(model, "decoder", threads)
         self._head = Network(model, "head", threads)
-        self._states = [
-            np.zeros((1, self.height // s, self.width // s, c), np.float32)
-            for s, c in self._decoder.shape.inputs[1:]
-        ]
-        self._unpainted: tuple[Array, Array] | None = None
+        step = model.steps["decoder"]
+        self._features, *self._states = fields([step.outputs[0], *step.inputs[1:]], self._frame)
+        self.canvas = Canvas(self._frame)
+        self._unpainted: Codes | Array | None = None
+
+    def _needed(self, area: Rect, layer: int, within: Rect) -> Rect:
+        """Where features and states of a layer (0: before the first) are needed for ``area``."""
+        later = max(self._most - layer, 0)
+        return area.grown(self._reach["head"] + later * self._reach["decoder"], within)
 
     def add_layer(self, codes: Codes | Array) -> None:
-        """Run D on the codes of the next layer, (rows, columns, C_t)."""
-        full = self._full(codes)
-        features, self._states = self._step(full)
-        if self.model.reconstruction == "additive":
-            self.picture = self._painted(features, full, self.layers)
-        else:
-            self._unpainted = features, full
+        """Run D on the codes of the next layer, (rows, columns, C_t) of the whole picture."""
+        codes = codes[self._crop]
         self.layers += 1
-
-    def preview(self, codes: Codes | Array) -> Array:
-        """The picture that codes (or their expectation) would give; nothing is kept of them."""
-        full = self._full(codes)
-        features, _ = self._step(full)
-        return self._painted(features, full, self.layers)
-
-    def show(self) -> Array:
-        """The picture so far, (1, H', W', 3); its owner is this object."""
-        if self._unpainted is not None:  # one-shot: the head runs for what is shown, only
-            self.picture = self._painted(*self._unpainted, self.layers - 1)
-            self._unpainted = None
-        return self.picture
-
-    def _full(self, codes: Codes | Array) -> Array:
-        """(1, rows, columns, C): channels that the layer does not use are zero."""
-        channels = self._decoder.shape.inputs[0][1]
-        full = np.zeros((1, *codes.shape[:2], channels), np.float32)
-        full[0, :, :, : codes.shape[2]] = codes
-        return full
-
-    def _step(self, full: Array) -> tuple[Array, list[Array]]:
-        features, *states = self._decoder.run([full, *self._states], self.height, self.width)
-        return features, states
-
-    def _painted(self, features: Array, full: Array, iteration: int) -> Array:
-        inputs = [features, full][: len(self._head.shape.inputs)]
-        (delta,) = self._head.run(inputs, self.height, self.width)
+        self._run_decoder(codes, self._needed(self._painted, self.layers, self._frame))
         if self.model.reconstruction == "additive":
-            delta *= np.float32(1.0 / self.model.gains[iteration])
-            delta += self.picture
-        return delta
+            factor = 1.0 / self.model.gains[self.layers - 1]
+            self._run_head(codes, lambda window, x: self.canvas.add(window, x, factor))
+        else:
+            self._unpainted = codes
+
+    def settle(self) -> None:
+        """Bring the canvas up to date (one-shot: the head runs for what is shown, only)."""
+        if self._unpainted is not None:
+            self._run_head(self._unpainted, self.canvas.replace)
+            self._unpainted = None
+
+    def show(self) -> Pixels:
+        """The picture so far, (H, W, 3) uint8: the region that was asked for."""
+        self.settle()
+        return self.canvas.pixels(self._region)
+
+    def preview(self, codes: Codes | Array) -> Pixels:
+        """The pixels that codes (or their expectation) would give; nothing is kept of them."""
+        self.settle()  # the features are overwritten
+        codes = codes[self._crop]
+        area = self._painted.grown(self._reach["head"], self._frame)
+        self._run_decoder(codes, area, keep=False)
+        additive = self.model.reconstruction == "additive"
+        factor = 1.0 / self.model.gains[self.layers] if additive else 1.0
+        result = np.empty((self._frame.height, self._frame.width, 3), np.uint8)
+
+        def paint(window: Rect, x: Array) -> None:
+            values = self.canvas.sum(window, x, factor) if additive else self.canvas.scaled(x, 1.0)
+            result[window.slices()] = self.canvas.levels(values)
+
+        self._run_head(codes, paint)
+        return result[self._region.slices()]
+
+    def _run_decoder(self, codes: Codes | Array, area: Rect, *, keep: bool = True) -> None:
+        inputs = [CodesInput(codes, self.model.stride)]
+        features = self._features.store
+        sweep(self._decoder, inputs, self._states, features, area, self._frame, keep=keep)
+
+    def _run_head(self, codes: Codes | Array, sink: Sink) -> None:
+        inputs: list[Source] = [self._features.load, CodesInput(codes, self.model.stride)]
+        inputs = inputs[: len(self._head.shape.inputs)]
+        sweep(self._head, inputs, [], sink, self._painted, self._frame)
+
+
+@dataclasses.dataclass(frozen=True)
+class CodesInput:
+    """Codes (rows, columns, C_t) as a network reads them; channels not used are zero."""
+
+    codes: Codes | Array
+    stride: int
+
+    def __call__(self, window: Rect, out: Array) -> None:
+        """Fill ``out`` for a window."""
+        count = self.codes.shape[2]
+        out[0, :, :, :count] = self.codes[window.slices(self.stride)]
+        out[0, :, :, count:] = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ResidualInput:
+    """What is left of a picture (H, W, 3), times a gain; its edges are repeated outwards."""
+
+    pixels: Pixels
+    canvas: Canvas
+    gain: float
+
+    def __call__(self, window: Rect, out: Array) -> None:
+        """Fill ``out`` for a window."""
+        part = self.pixels[window.slices()]
+        height, width = part.shape[:2]
+        picture = out[0]
+        picture[:height, :width] = part
+        picture[:height, width:] = picture[:height, width - 1 : width]
+        picture[height:] = picture[height - 1 : height]
+        picture -= np.float32(127.5)
+        picture *= np.float32(LEVELS)
+        self.canvas.subtract_from(picture, window)
+        picture *= np.float32(self.gain)
 
 
 def encode(
@@ -110,19 +238,28 @@ def encode(
         threads: of the inference engine; by default all cores.
 
     Yields:
-        Codes (rows, columns, C_t) in {-1, +1} and the painter holding P_t.
+        Codes (rows, columns, C_t) in {-1, +1} and the painter that shows P_t.
     """
-    picture = to_network(pixels, model.stride)
-    painter = Painter(model, pixels.shape[0], pixels.shape[1], threads)
+    height, width = pixels.shape[:2]
+    rows, columns = model.grid(height, width)
+    frame = Rect(0, rows * model.stride, 0, columns * model.stride)
+    painter = Painter(model, height, width, threads)
     encoder = Network(model, "encoder", threads)
-    height, width = painter.height, painter.width
-    states = [
-        np.zeros((1, height // s, width // s, c), np.float32) for s, c in encoder.shape.inputs[1:]
-    ]
-    for iteration, count in enumerate(model.codes):
-        residual = picture - painter.show()
-        residual *= np.float32(model.gains[iteration])
-        output, *states = encoder.run([residual, *states], height, width)
-        codes = np.where(output[0, :, :, :count] < 0, -1, 1).astype(np.int8)
+    states = fields(encoder.shape.inputs[1:], frame)
+    for gain, count in zip(model.gains, model.codes, strict=True):
+        painter.settle()
+        codes = np.empty((rows, columns, count), np.int8)
+        residual = ResidualInput(pixels, painter.canvas, gain)
+        sweep(encoder, [residual], states, _binarized(codes, model.stride), frame, frame)
         painter.add_layer(codes)
         yield codes, painter
+
+
+def _binarized(codes: Codes, stride: int) -> Sink:
+    """Takes the encoder's output as codes: zero counts as +1."""
+
+    def store(window: Rect, output: Array) -> None:
+        negative = output[0, :, :, : codes.shape[2]] < 0
+        codes[window.slices(stride)] = np.where(negative, np.int8(-1), np.int8(1))
+
+    return store

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rgru_codec.iterations import Painter, to_pixels
+from rgru_codec.iterations import Painter
 from rgru_codec.metadata import EXIF_PREFIX
 from rgru_codec.models import Model, find_model
 from rgru_codec.picture import to_image
@@ -176,7 +176,7 @@ class Decoder:
             raise self.error
         header = self._known_header()
         if self._seen != (self.layers, self.groups):
-            self._pixels = to_pixels(self._paint(), header.height, header.width)
+            self._pixels = self._paint()
             self._seen = (self.layers, self.groups)
         alpha = self._alpha
         if header.alpha and alpha is None:
@@ -232,7 +232,7 @@ class Decoder:
             assert self._codes.last is not None
             self._waiting.append(self._codes.last)
 
-    def _paint(self) -> NDArray[np.float32]:
+    def _paint(self) -> NDArray[np.uint8]:
         header = self._known_header()
         assert self._codes is not None
         assert self.model is not None

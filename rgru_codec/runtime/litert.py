@@ -1,8 +1,7 @@
-"""LiteRT behind one small class: arrays in, arrays out, in windows of bounded size.
+"""LiteRT behind one small class.
 
-Inputs and outputs are (1, H, W, C) float32. A network's output at a place depends on inputs no
-further than its reach, so that a picture can be worked through in windows that overlap by the
-reach: the result is that of one pass over the whole picture, and memory is bounded by the window.
+Inputs and outputs are (1, H, W, C) float32. Nothing is copied between numpy and the engine
+except what the caller writes into the engine's inputs and takes out of its outputs.
 """
 
 from __future__ import annotations
@@ -10,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,17 @@ from rgru_codec.models import Model, StepShape
 
 Array = NDArray[np.float32]
 
-WINDOW = 1024
-"""Side of a window in pixels, without its border; a multiple of every stride."""
+
+class _Sized(Protocol):
+    """A window, as far as the engine needs to know it."""
+
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+
+
+Window = TypeVar("Window", bound=_Sized)
 
 
 def default_threads() -> int:
@@ -38,21 +47,21 @@ class Network:
     """
 
     def __init__(self, model: Model, name: str, threads: int | None = None) -> None:
-        with _quiet():
-            from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter
 
-            self._interpreter: Any = Interpreter(
-                str(model.folder / f"{name}.tflite"), num_threads=threads or default_threads()
-            )
+        self._interpreter: Any = Interpreter(
+            str(model.folder / f"{name}.tflite"), num_threads=threads or default_threads()
+        )
         self.shape: StepShape = model.steps[name]
-        self._align = model.stride
+        self.unit = model.stride
+        """Sides of a window are multiples of it."""
         inputs = self._interpreter.get_input_details()
         self._inputs = [d["index"] for d in sorted(inputs, key=lambda d: d["name"])]
         self._outputs = [d["index"] for d in self._interpreter.get_output_details()]
         self._size: tuple[int, int] | None = None
 
     def run(self, inputs: Sequence[Array], height: int, width: int) -> list[Array]:
-        """One step over a whole picture.
+        """One step over arrays, copied in and out.
 
         Args:
             inputs: arrays (1, height/s, width/s, C) as ``shape.inputs`` lists them.
@@ -62,53 +71,68 @@ class Network:
         Returns:
             Arrays as ``shape.outputs`` lists them.
         """
-        rows = list(self._windows(height))
-        columns = list(self._windows(width))
-        if len(rows) == len(columns) == 1:
-            return self._invoke(inputs, height, width)
-        outputs = [
-            np.empty((1, height // s, width // s, c), np.float32) for s, c in self.shape.outputs
-        ]
-        for top, bottom, first, last in rows:
-            for left, right, start, stop in columns:
-                parts = [
-                    x[:, first // s : last // s, start // s : stop // s]
-                    for x, (s, _) in zip(inputs, self.shape.inputs, strict=True)
-                ]
-                results = self._invoke(parts, last - first, stop - start)
-                for whole, part, (s, _) in zip(outputs, results, self.shape.outputs, strict=True):
-                    whole[:, top // s : bottom // s, left // s : right // s] = part[
-                        :,
-                        (top - first) // s : (bottom - first) // s,
-                        (left - start) // s : (right - start) // s,
-                    ]
-        return outputs
-
-    def _windows(self, side: int) -> Iterator[tuple[int, int, int, int]]:
-        """(begin, end, begin with border, end with border) along one side, in pixels."""
-        border = -(-self.shape.reach // self._align) * self._align
-        for begin in range(0, side, WINDOW):
-            end = min(begin + WINDOW, side)
-            yield begin, end, max(begin - border, 0), min(end + border, side)
-
-    def _invoke(self, inputs: Sequence[Array], height: int, width: int) -> list[Array]:
-        interpreter = self._interpreter
-        if self._size != (height, width):
-            for index, (s, c) in zip(self._inputs, self.shape.inputs, strict=True):
-                interpreter.resize_tensor_input(index, (1, height // s, width // s, c))
-            with _quiet():
-                interpreter.allocate_tensors()
-            self._size = (height, width)
+        self._prepare(height, width)
         for index, x in zip(self._inputs, inputs, strict=True):
-            interpreter.set_tensor(index, x)
-        interpreter.invoke()
-        return [interpreter.get_tensor(index) for index in self._outputs]
+            self._interpreter.set_tensor(index, x)
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(index) for index in self._outputs]
+
+    @contextlib.contextmanager
+    def step(
+        self, sources: Sequence[Callable[[Window, Array], None]], window: Window
+    ) -> Iterator[list[Array]]:
+        """One step over a window.
+
+        Args:
+            sources: for each input, what fills it.
+            window: handed to the sources; its size is that of the step.
+
+        Yields:
+            The engine's own outputs, to be read before the context ends; no reference to them may
+            outlive it.
+        """
+        self._prepare(window.height, window.width)
+        for index, source in zip(self._inputs, sources, strict=True):
+            source(window, self._interpreter.tensor(index)())
+        self._interpreter.invoke()
+        results = [self._interpreter.tensor(index)() for index in self._outputs]
+        yield results
+        results.clear()
+
+    def _prepare(self, height: int, width: int) -> None:
+        if self._size == (height, width):
+            return
+        for index, (s, c) in zip(self._inputs, self.shape.inputs, strict=True):
+            self._interpreter.resize_tensor_input(index, (1, height // s, width // s, c))
+        with _quiet():
+            self._interpreter.allocate_tensors()
+        self._size = (height, width)
+
+
+_first = threading.Lock()
+_started = False
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the engine's notes at its start off the user's terminal."""
-    sys.stderr.flush()
+    """Keep the note that the engine makes at the first start off the user's terminal.
+
+    It is made once a process, in C++, on file descriptor 2; later starts touch nothing.
+    """
+    global _started
+    if _started:
+        yield
+        return
+    with _first:
+        with contextlib.nullcontext() if _started else _without_stderr():
+            yield
+        _started = True
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    if sys.stderr is not None:
+        sys.stderr.flush()
     try:
         saved = os.dup(2)
     except OSError:  # there is no standard error to keep clean

@@ -226,10 +226,6 @@ print("still heard", file=sys.stderr)
 """
 
 
-@pytest.mark.xfail(
-    reason="runtime/litert.py swaps standard error without a lock while an engine starts",
-    strict=False,
-)
 def test_threads_leave_standard_error_alone() -> None:
     root = Path(__file__).parents[2]
     paths = os.pathsep.join([str(root), str(root / "format")])

@@ -1,0 +1,253 @@
+"""Working through a picture in overlapping windows, so that memory is bounded by the window.
+
+A network's output at a place depends on inputs no further away than its reach. Windows that
+overlap by the reach therefore give what one pass over the whole picture would, to the last bits of
+float sums: windows are a matter of memory and never of the format.
+
+All coordinates are pixels and multiples of the stride of the codes. What covers the whole picture
+is kept in a :class:`Field`; a network reads from fields and writes to fields window by window.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgru_codec.runtime.litert import Array, Network
+
+WINDOW = 1024
+"""Side of the largest square window in pixels, overlap included. Other shapes have its area."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rect:
+    """A rectangle of pixels: rows ``top`` to ``bottom``, columns ``left`` to ``right``."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.right - self.left
+
+    def grown(self, border: int, within: Rect) -> Rect:
+        """With ``border`` more pixels on each side, as far as ``within`` goes."""
+        return Rect(
+            max(self.top - border, within.top),
+            min(self.bottom + border, within.bottom),
+            max(self.left - border, within.left),
+            min(self.right + border, within.right),
+        )
+
+    def aligned(self, unit: int) -> Rect:
+        """Grown to multiples of ``unit``."""
+        return Rect(
+            self.top // unit * unit,
+            -(-self.bottom // unit) * unit,
+            self.left // unit * unit,
+            -(-self.right // unit) * unit,
+        )
+
+    def moved(self, down: int, right: int) -> Rect:
+        """The same size elsewhere."""
+        return Rect(self.top + down, self.bottom + down, self.left + right, self.right + right)
+
+    def slices(self, spacing: int = 1) -> tuple[slice, slice]:
+        """Rows and columns of an array with one value every ``spacing`` pixels."""
+        return (
+            slice(self.top // spacing, self.bottom // spacing),
+            slice(self.left // spacing, self.right // spacing),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """One side of a window: what it computes, and what it reads for that."""
+
+    begin: int
+    end: int
+    first: int
+    last: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Windows of one size that together compute an area."""
+
+    rows: tuple[Span, ...]
+    columns: tuple[Span, ...]
+
+    @property
+    def lag(self) -> int:
+        """So many windows later no window reads any more what a window has computed."""
+        return _depth(self.rows) * len(self.columns) + _depth(self.columns)
+
+    @property
+    def windows(self) -> list[tuple[Rect, Rect]]:
+        """(computed, read) of each window, row by row."""
+        return [
+            (
+                Rect(row.begin, row.end, column.begin, column.end),
+                Rect(row.first, row.last, column.first, column.last),
+            )
+            for row in self.rows
+            for column in self.columns
+        ]
+
+
+def grid(area: Rect, frame: Rect, border: int, unit: int, window: int | None = None) -> Grid:
+    """Cut an area into windows.
+
+    All windows of a side have the same length, edge or not, since a network that has been prepared
+    for a size need not be prepared again.
+
+    Args:
+        area: what is to be computed.
+        frame: the picture; nothing is read outside.
+        border: how far a window reads around what it computes.
+        unit: windows begin and end at multiples of it.
+        window: side of the largest square window; ``WINDOW`` by default.
+    """
+    side = max(window or WINDOW, 2 * border + unit)
+    extent = area.grown(border, frame)
+    height = min(extent.height, side)
+    width = min(extent.width, max(side, side * side // height))
+    if extent.width < side:
+        height = min(extent.height, side * side // extent.width)
+    return Grid(
+        _spans(area.top, area.bottom, extent.top, extent.bottom, border, unit, height),
+        _spans(area.left, area.right, extent.left, extent.right, border, unit, width),
+    )
+
+
+def _spans(
+    begin: int, end: int, first: int, last: int, border: int, unit: int, longest: int
+) -> tuple[Span, ...]:
+    """Windows of equal length over ``first`` to ``last`` that compute ``begin`` to ``end``."""
+    length = last - first
+    longest = longest // unit * unit
+    if length <= longest:
+        return (Span(begin, end, first, last),)
+    overlap = 2 * border
+    count = -(-(length - overlap) // (longest - overlap))
+    size = -(-(length + (count - 1) * overlap) // count)
+    size = -(-size // unit) * unit
+    starts = [first + i * (size - overlap) for i in range(count - 1)] + [last - size]
+    edges = [begin, *(start + border for start in starts[1:]), end]
+    return tuple(
+        Span(edges[i], edges[i + 1], start, start + size) for i, start in enumerate(starts)
+    )
+
+
+def _depth(spans: tuple[Span, ...]) -> int:
+    """How many windows further on what a window computes is still read."""
+    return max(
+        max(j for j, other in enumerate(spans) if other.first < span.end) - i
+        for i, span in enumerate(spans)
+    )
+
+
+class Field:
+    """Values over a picture: (1, height / spacing, width / spacing, channels).
+
+    Where a picture takes several windows they are kept in float16: recurrent states are of the
+    order of 1, and 2^-11 of them is far below what shows in a level of 8 bits.
+    """
+
+    def __init__(self, frame: Rect, spacing: int, channels: int) -> None:
+        self.spacing = spacing
+        shape = (1, frame.height // spacing, frame.width // spacing, channels)
+        self.values: NDArray[Any] = np.zeros(shape, np.float16 if is_large(frame) else np.float32)
+
+    def load(self, window: Rect, out: Array) -> None:
+        """Fill ``out`` with the values of a window."""
+        out[...] = self.values[(slice(None), *window.slices(self.spacing))]
+
+    def store(self, window: Rect, values: NDArray[Any]) -> None:
+        """Take over the values of a window."""
+        self.values[(slice(None), *window.slices(self.spacing))] = values
+
+
+Source = Callable[[Rect, Array], None]
+"""Fills an input of a network, (1, h, w, C), for a window."""
+Sink = Callable[[Rect, Array], None]
+"""Takes the output of a network for a window; the array is valid during the call only."""
+
+
+def is_large(frame: Rect) -> bool:
+    """Whether a picture takes several windows."""
+    return frame.height * frame.width > WINDOW * WINDOW
+
+
+def fields(shapes: Sequence[tuple[int, int]], frame: Rect) -> list[Field]:
+    """A field for each (spacing, channels), all zero."""
+    return [Field(frame, spacing, channels) for spacing, channels in shapes]
+
+
+def sweep(
+    network: Network,
+    inputs: Sequence[Source],
+    states: Sequence[Field],
+    output: Sink,
+    area: Rect,
+    frame: Rect,
+    *,
+    keep: bool = True,
+) -> None:
+    """One step of a network over an area of a picture.
+
+    Args:
+        network: reads ``inputs`` and ``states``, gives one output and new states.
+        inputs: where its first inputs come from.
+        states: are replaced by the new states, in place.
+        output: where its first output goes.
+        area: where outputs and states are wanted.
+        frame: the whole picture.
+        keep: False leaves ``states`` as they are.
+    """
+    plan = grid(area, frame, border_of(network.shape.reach, network.unit), network.unit)
+    sources = [*inputs, *(state.load for state in states)]
+    kept = states if keep else ()
+    queue: collections.deque[tuple[Rect, list[NDArray[Any]]]] = collections.deque()
+    for inside, outside in plan.windows:
+        with network.step(sources, outside) as results:
+            parts = [
+                result[(slice(None), *_within(inside, outside).slices(spacing))]
+                for result, (spacing, _) in zip(results, network.shape.outputs, strict=True)
+            ]
+            output(inside, parts[0])
+            new = [np.array(p, s.values.dtype) for p, s in zip(parts[1:], kept, strict=False)]
+            del parts, results
+        # Windows still to come read the old states of this one: the new ones wait their turn.
+        queue.append((inside, new))
+        if len(queue) > plan.lag:
+            _store(kept, *queue.popleft())
+    for window, values in queue:
+        _store(kept, window, values)
+
+
+def _store(states: Sequence[Field], window: Rect, values: Sequence[NDArray[Any]]) -> None:
+    for state, value in zip(states, values, strict=True):
+        state.store(window, value)
+
+
+def border_of(reach: int, unit: int) -> int:
+    """A reach in pixels, rounded up to whole positions of the codes."""
+    return -(-reach // unit) * unit
+
+
+def _within(inside: Rect, outside: Rect) -> Rect:
+    return inside.moved(-outside.top, -outside.left)
