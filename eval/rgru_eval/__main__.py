@@ -158,6 +158,8 @@ def _add_small(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _run(args: argparse.Namespace) -> None:
+    import signal
+
     from rgru_eval.metrics import parse_metrics
     from rgru_eval.run import Order, run
     from rgru_eval.summary import text_table
@@ -173,6 +175,7 @@ def _run(args: argparse.Namespace) -> None:
         restart=args.restart,
         limit=args.limit,
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     results = run(order)
     for name in results.sets:
         print(text_table(results, name), end="\n\n")
