@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rgru_codec.iterations import Painter, encode
+from rgru_codec.memory import encoding_bytes
 from rgru_codec.models import Model, default_model
 from rgru_codec.msssim import ms_ssim
 from rgru_codec.picture import Planes, from_array, to_image, to_planes
@@ -60,8 +61,11 @@ class Target:
 
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     """Peak signal-to-noise ratio in decibels, over all channels; infinite for equal pictures."""
-    difference = a.astype(np.int16) - b
-    mean = float(np.square(difference, dtype=np.int32).mean(dtype=np.float64))
+    total = 0.0
+    for top in range(0, len(a), 256):  # in strips, so that large pictures need no large arrays
+        difference = a[top : top + 256].astype(np.int16) - b[top : top + 256]
+        total += float(np.square(difference, dtype=np.int32).sum(dtype=np.int64))
+    mean = total / a.size
     return 10.0 * math.log10(255.0**2 / mean) if mean else math.inf
 
 
@@ -117,11 +121,11 @@ def compress(
 
     Raises:
         InvalidInput: a picture or argument that cannot be represented, a target that cannot be met.
-        LimitExceeded: the picture is larger than the limits allow.
+        LimitExceeded: the picture has more pixels, or needs more memory, than the limits allow.
     """
     picture = _as_image(image)
     limits = limits or Limits()
-    limits.check_pixels(picture.height, picture.width)
+    check_encoding(picture.height, picture.width, limits, model)
     pixels = picture.height * picture.width
     target = target_of(layers, quality, bpp, target_size, msssim, pixels=pixels)
     planes = to_planes(picture, convert_depth=convert_depth, frame=frame)
@@ -226,6 +230,17 @@ def encode_planes(
     return _Encoding(model or default_model(), planes, boxes, target).run(threads)
 
 
+def check_encoding(height: int, width: int, limits: Limits, model: Model | None = None) -> None:
+    """Refuse a picture before work is spent on it.
+
+    Raises:
+        LimitExceeded: more pixels than allowed, or more memory would be needed.
+    """
+    limits.check_pixels(height, width)
+    if limits.max_memory is not None:
+        limits.check_memory(encoding_bytes(model or default_model(), height, width))
+
+
 class _Encoding:
     """One run of the encoder: adds groups of codes until the target is met."""
 
@@ -302,6 +317,7 @@ def decompress(
     limits: Limits | None = None,
     threads: int | None = None,
     model: Model | None = None,
+    region: tuple[int, int, int, int] | None = None,
 ) -> Image.Image:
     """The picture of a file, or of any beginning of one that holds the header.
 
@@ -312,6 +328,8 @@ def decompress(
         limits: what the file may ask for.
         threads: of the inference engine; by default all cores.
         model: a model package that is not installed.
+        region: (x, y, width, height) of the part to return, in pixels: the crop of the whole
+            picture (within a level), for less work.
 
     Returns:
         Mode L, LA, RGB or RGBA. ``info`` holds ``icc_profile``, ``exif`` and ``xmp`` if present,
@@ -320,8 +338,9 @@ def decompress(
     Raises:
         NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing: see
             :mod:`rgru_format.errors`. Damage behind the layers asked for is none.
+        InvalidInput: the region does not lie in the picture.
     """
-    decoder = Decoder(layers=layers, limits=limits, threads=threads, model=model)
+    decoder = Decoder(layers=layers, limits=limits, threads=threads, model=model, region=region)
     decoder.feed(read_source(source))
     try:
         decoder.close()

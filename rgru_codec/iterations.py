@@ -113,22 +113,16 @@ class Painter:
         region: Rect | None = None,
         layers: int | None = None,
     ) -> None:
-        rows, columns = model.grid(height, width)
-        whole = Rect(0, rows * model.stride, 0, columns * model.stride)
         wanted = region or Rect(0, height, 0, width)
         self.model = model
         self.layers = 0
         self._most = model.iterations if layers is None else layers
-        self._reach = {
-            name: border_of(step.reach, model.stride) for name, step in model.steps.items()
-        }
-        self._painted = wanted.aligned(model.stride)
-        around = self._needed(self._painted, 0, whole)
+        around = frame_for(model, height, width, wanted, self._most)
         self._crop = around.slices(model.stride)
         down, right = around.top, around.left
         self._frame = around.moved(-down, -right)
         self._region = wanted.moved(-down, -right)
-        self._painted = self._painted.moved(-down, -right)
+        self._painted = self._region.aligned(model.stride)
         self._decoder = Network(model, "decoder", threads)
         self._head = Network(model, "head", threads)
         step = model.steps["decoder"]
@@ -136,16 +130,13 @@ class Painter:
         self.canvas = Canvas(self._frame)
         self._unpainted: Codes | Array | None = None
 
-    def _needed(self, area: Rect, layer: int, within: Rect) -> Rect:
-        """Where features and states of a layer (0: before the first) are needed for ``area``."""
-        later = max(self._most - layer, 0)
-        return area.grown(self._reach["head"] + later * self._reach["decoder"], within)
-
     def add_layer(self, codes: Codes | Array) -> None:
         """Run D on the codes of the next layer, (rows, columns, C_t) of the whole picture."""
         codes = codes[self._crop]
         self.layers += 1
-        self._run_decoder(codes, self._needed(self._painted, self.layers, self._frame))
+        later = max(self._most - self.layers, 0)
+        needed = self._painted.grown(_reach(self.model, later), self._frame)
+        self._run_decoder(codes, needed)
         if self.model.reconstruction == "additive":
             factor = 1.0 / self.model.gains[self.layers - 1]
             self._run_head(codes, lambda window, x: self.canvas.add(window, x, factor))
@@ -167,7 +158,7 @@ class Painter:
         """The pixels that codes (or their expectation) would give; nothing is kept of them."""
         self.settle()  # the features are overwritten
         codes = codes[self._crop]
-        area = self._painted.grown(self._reach["head"], self._frame)
+        area = self._painted.grown(_reach(self.model, 0), self._frame)
         self._run_decoder(codes, area, keep=False)
         additive = self.model.reconstruction == "additive"
         factor = 1.0 / self.model.gains[self.layers] if additive else 1.0
@@ -189,6 +180,20 @@ class Painter:
         inputs: list[Source] = [self._features.load, CodesInput(codes, self.model.stride)]
         inputs = inputs[: len(self._head.shape.inputs)]
         sweep(self._head, inputs, [], sink, self._painted, self._frame)
+
+
+def frame_for(model: Model, height: int, width: int, area: Rect, layers: int | None = None) -> Rect:
+    """The part of a picture, padded to the stride, on which networks run to paint an area."""
+    rows, columns = model.grid(height, width)
+    whole = Rect(0, rows * model.stride, 0, columns * model.stride)
+    steps = model.iterations if layers is None else layers
+    return area.aligned(model.stride).grown(_reach(model, steps), whole)
+
+
+def _reach(model: Model, steps: int) -> int:
+    """How far a painted pixel depends on features (0 steps) and on codes and states before."""
+    head, decoder = (border_of(model.steps[n].reach, model.stride) for n in ("head", "decoder"))
+    return head + steps * decoder
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,6 +21,7 @@ _ROWS = 256
 """Rows worked on at a time: bounds memory and stays in the cache."""
 
 Plane = NDArray[np.float32]
+_AnyPlane = Plane | NDArray[np.uint8]
 
 
 def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
@@ -37,7 +38,8 @@ def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 
 
 def _of_planes(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    x, y = (_extended(plane.astype(np.float32)) for plane in (a, b))
+    x: _AnyPlane = _extended(a)
+    y: _AnyPlane = _extended(b)
     scales = _scales(min(x.shape))
     weights = np.array(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
     product = 1.0
@@ -57,14 +59,20 @@ def _scales(side: int) -> int:
     return scales
 
 
-def _extended(x: Plane) -> Plane:
+def _extended(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
     missing = [max(_TAPS - side, 0) for side in x.shape]
     return np.pad(x, [(0, m) for m in missing], mode="symmetric") if any(missing) else x
 
 
-def _halved(x: Plane) -> Plane:
-    x = np.pad(x, [(0, side % 2) for side in x.shape], mode="symmetric")
-    return (x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) * np.float32(0.25)
+def _halved(x: _AnyPlane) -> Plane:
+    height, width = x.shape
+    result = np.empty((-(-height // 2), -(-width // 2)), np.float32)
+    for top in range(0, height, 2 * _ROWS):
+        rows = x[top : top + 2 * _ROWS].astype(np.float32)
+        rows = np.pad(rows, [(0, side % 2) for side in rows.shape], mode="symmetric")
+        part = rows[::2, ::2] + rows[1::2, ::2] + rows[::2, 1::2] + rows[1::2, 1::2]
+        np.multiply(part, np.float32(0.25), out=result[top // 2 : top // 2 + _ROWS])
+    return result
 
 
 def _gaussian() -> NDArray[np.float32]:
@@ -81,13 +89,13 @@ def _blurred(x: Plane) -> Plane:
 def _blurred_rows(x: Plane) -> Plane:
     taps = _gaussian()
     height = x.shape[0] - _TAPS + 1
-    result = taps[0] * x[:height]
+    result: Plane = taps[0] * x[:height]
     for i in range(1, _TAPS):
         result += taps[i] * x[i : i + height]
     return result
 
 
-def _means(x: Plane, y: Plane) -> tuple[float, float]:
+def _means(x: _AnyPlane, y: _AnyPlane) -> tuple[float, float]:
     """Mean contrast-structure term, and mean of it times the luminance term, over all windows."""
     structures, wholes, count = 0.0, 0.0, 0
     for part_x, part_y in _strips(x, y):
@@ -103,7 +111,7 @@ def _means(x: Plane, y: Plane) -> tuple[float, float]:
     return structures / count, wholes / count
 
 
-def _strips(x: Plane, y: Plane) -> Iterator[tuple[Plane, Plane]]:
+def _strips(x: _AnyPlane, y: _AnyPlane) -> Iterator[tuple[Plane, Plane]]:
     for top in range(0, x.shape[0] - _TAPS + 1, _ROWS):
         rows = slice(top, top + _ROWS + _TAPS - 1)
-        yield x[rows], y[rows]
+        yield x[rows].astype(np.float32), y[rows].astype(np.float32)

@@ -139,9 +139,7 @@ def to_planes(
         notes = (*notes, f"{image.mode} was converted to sRGB")
         image = _through_profile(image, metadata.icc_profile)
         metadata = dataclasses.replace(metadata, icc_profile=None)
-    pixels = np.asarray(image.convert("L" if grey else "RGB"))
-    if grey:
-        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    pixels = _as_pixels(image, grey)
     return Planes(pixels, grey, alpha, metadata.icc_profile, metadata.exif, metadata.xmp, notes)
 
 
@@ -241,6 +239,17 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 def _turned(image: Image.Image, orientation: int) -> Image.Image:
     turn = _TURNS.get(orientation)
     return image if turn is None else image.transpose(turn)
+
+
+def _as_pixels(image: Image.Image, grey: bool) -> Pixels:
+    """(H, W, 3), converted strip by strip: large pictures are not held three times."""
+    mode, strip = "L" if grey else "RGB", 256
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, strip):
+        box = (0, top, image.width, min(top + strip, image.height))
+        part = np.asarray(image.crop(box).convert(mode))
+        pixels[top : top + strip] = part[..., None] if grey else part
+    return pixels
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Pixels | None]:

@@ -14,6 +14,7 @@ bytes is not an error: it is the event ``NeedMoreData``.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any, BinaryIO
@@ -23,9 +24,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rgru_codec.iterations import Painter
+from rgru_codec.memory import decoding_bytes
 from rgru_codec.metadata import EXIF_PREFIX
 from rgru_codec.models import Model, find_model
 from rgru_codec.picture import to_image
+from rgru_codec.runtime.windows import Rect
 from rgru_format import (
     BOX_ALPHA,
     BOX_EXIF,
@@ -77,6 +80,8 @@ class Decoder:
         limits: what the file may ask for: pixels, layers, bytes of metadata, working memory.
         threads: of the inference engine; None: all cores.
         model: used for files that name it; others are looked up.
+        region: (x, y, width, height) of the part that is wanted, in pixels; None: all of it. The
+            codes of the whole picture are decoded, the networks run around the region only.
 
     Attributes:
         header: the header, None until it has arrived.
@@ -90,6 +95,7 @@ class Decoder:
         limits: Limits | None = None,
         threads: int | None = None,
         model: Model | None = None,
+        region: tuple[int, int, int, int] | None = None,
     ) -> None:
         if layers is not None and layers < 0:
             raise InvalidInput(f"layers must be 0 or more, got {layers}")
@@ -105,7 +111,10 @@ class Decoder:
         self._reader = Reader(self.limits)
         self._alpha: NDArray[np.uint8] | None = None
         self._codes: CodesDecoder | None = None
-        self._waiting: list[NDArray[np.int8]] = []
+        self._waiting: list[NDArray[np.uint8]] = []
+        """Codes of layers not painted yet, eight to a byte."""
+        self._region = region
+        self._closed = False
         self._painter: Painter | None = None
         self._seen: tuple[int, int] = (-1, -1)
         self._pixels: NDArray[np.uint8] = np.empty((0, 0, 3), np.uint8)
@@ -158,12 +167,13 @@ class Decoder:
             NotRgru, Damaged: the data ended before the header did.
             RgruError: a fault found by ``feed``.
         """
+        self._closed = True
         if self.error is not None:
             raise self.error
         return self._reader.close()
 
     def picture(self) -> Image.Image:
-        """The best picture so far, of the file's size and mode.
+        """The best picture so far, of the file's size (or the region's) and mode.
 
         Before the first group it is mid-grey; groups of an unfinished layer are used, with the
         expectation of the others. An alpha plane that has not arrived is opaque.
@@ -178,9 +188,13 @@ class Decoder:
         if self._seen != (self.layers, self.groups):
             self._pixels = self._paint()
             self._seen = (self.layers, self.groups)
+        if self._closed or self.error is not None:
+            self._painter = None  # nothing more comes: large pictures need its memory
         alpha = self._alpha
         if header.alpha and alpha is None:
             alpha = np.full((header.height, header.width), 255, np.uint8)
+        if alpha is not None:
+            alpha = alpha[self._area(header).slices()]
         return to_image(self._pixels, header.grey, alpha, {**self.info, "layers": self.layers})
 
     def _known_header(self) -> Header:
@@ -210,7 +224,8 @@ class Decoder:
         named = self._given is not None and self._given.id == header.model_id
         self.model = self._given if named else find_model(header.model_id)
         assert self.model is not None
-        self.limits.check_memory(working_bytes(self.model, header.height, header.width))
+        area = self._area(header)
+        self.limits.check_memory(decoding_bytes(self.model, header.height, header.width, area))
         self._codes = CodesDecoder(self.model.context(), *header.grid)
 
     def _take_box(self, event: BoxRead) -> None:
@@ -230,19 +245,41 @@ class Decoder:
         self._codes.decode(event)
         if self._codes.layer > before:
             assert self._codes.last is not None
-            self._waiting.append(self._codes.last)
+            self._waiting.append(np.packbits(self._codes.last > 0))
 
     def _paint(self) -> NDArray[np.uint8]:
-        header = self._known_header()
         assert self._codes is not None
         assert self.model is not None
         if self._painter is None:
-            self._painter = Painter(self.model, header.height, header.width, self._threads)
+            self._painter = self._new_painter(self.model)
         while self._waiting:
-            self._painter.add_layer(self._waiting.pop(0))
+            shape = (*self._codes.grid, self.model.codes[self._painter.layers])
+            bits = np.unpackbits(self._waiting.pop(0), count=math.prod(shape))
+            self._painter.add_layer((2 * bits.view(np.int8) - 1).reshape(shape))
         if self._codes.group:
             return self._painter.preview(self._codes.expectation())
         return self._painter.show()
+
+    def _new_painter(self, model: Model) -> Painter:
+        header = self._known_header()
+        layers = model.iterations if self._wanted is None else self._wanted
+        if self._closed:
+            layers = self.layers + (self.groups > 0)
+        area = self._area(header)
+        return Painter(
+            model, header.height, header.width, self._threads, region=area, layers=layers
+        )
+
+    def _area(self, header: Header) -> Rect:
+        if self._region is None:
+            return Rect(0, header.height, 0, header.width)
+        x, y, width, height = self._region
+        if not (0 <= x < x + width <= header.width and 0 <= y < y + height <= header.height):
+            raise InvalidInput(
+                f"the region {x},{y},{width},{height} (x, y, width, height) does not lie in the "
+                f"picture, which has {header.width}x{header.height} pixels"
+            )
+        return Rect(y, y + height, x, x + width)
 
 
 def mode_of(header: Header) -> str:
@@ -256,16 +293,6 @@ def metadata_of(box: Box) -> dict[str, bytes]:
     if key == "exif":
         content = EXIF_PREFIX + content.removeprefix(EXIF_PREFIX)  # as Pillow's writers want it
     return {} if key is None else {key: content}
-
-
-def working_bytes(model: Model, height: int, width: int) -> int:
-    """About how many bytes decoding a picture takes, weights and programs apart."""
-    pixels = height * width
-    states = sum(c / s**2 for name in ("decoder", "head") for s, c in model.steps[name].inputs)
-    outputs = sum(c / s**2 for s, c in model.steps["decoder"].outputs)
-    # Picture, delta and levels in float32, 8-bit copies; states going in and coming out.
-    per_pixel = 3 * 3 * 4 + 9 + 4 * (states + outputs)
-    return int(pixels * per_pixel) + model.context().working_bytes(*model.grid(height, width))
 
 
 @dataclasses.dataclass(frozen=True)

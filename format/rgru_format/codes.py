@@ -7,6 +7,7 @@ same integers for the probabilities; no float between file and codes depends on 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from rgru_format.phases import phase_positions
 from rgru_format.reader import GroupRead
 
 _ONE = 2**PROBABILITY_BITS
+_PART = 2**20
+"""Codes handed to the range coder at a time: bounds the memory for bits and probabilities."""
 
 
 class CodesEncoder:
@@ -78,10 +81,12 @@ class CodesEncoder:
         coder = BitEncoder()
         ideal = 0.0
         for phase in (0, 1):
-            index = self._evaluator.indices(codes, group, phase).ravel()
-            bits = (flat[self._positions[phase], start:stop].ravel() > 0).astype(np.int32)
-            coder.encode(bits, self.model.table[index])
-            ideal += _ideal_bits(self.model.table, index, bits)
+            index = self._evaluator.indices(codes, group, phase).reshape(-1, stop - start)
+            for part in _parts(len(index), stop - start):
+                positions = self._positions[phase][part]
+                bits = (flat[positions, start:stop].ravel() > 0).astype(np.int32)
+                coder.encode(bits, self.model.table[index[part].ravel()])
+                ideal += _ideal_bits(self.model.table, index[part].ravel(), bits)
         self.group_bits.append(ideal)
         return coder.finish()
 
@@ -218,8 +223,10 @@ class CodesDecoder:
         coder = BitDecoder(payload)
         for phase in (0, 1):
             index = self._evaluator.indices(codes, self.group, phase)
-            bits = coder.decode(self.model.table[index.ravel()])
-            flat[self._positions[phase], start:stop] = (2 * bits - 1).reshape(index.shape)
+            for part in _parts(len(index), stop - start):
+                bits = coder.decode(self.model.table[index[part].ravel()])
+                signs = (2 * bits - 1).reshape(-1, stop - start)
+                flat[self._positions[phase][part], start:stop] = signs
 
     def _misplaced(self, event: GroupRead) -> Damaged:
         if event.layer == self.layer + 2:
@@ -234,6 +241,13 @@ class CodesDecoder:
 def codes_digest(codes: Codes) -> str:
     """Return the SHA-256 of a layer of codes, in hexadecimal (SPEC section 8.6)."""
     return hashlib.sha256(np.ascontiguousarray(codes).tobytes()).hexdigest()
+
+
+def _parts(positions: int, codes: int) -> Iterator[slice]:
+    """Cut the positions of a pass into parts of bounded size: the stream is the same."""
+    size = max(1, _PART // codes)
+    for first in range(0, positions, size):
+        yield slice(first, first + size)
 
 
 def _check_grid(height: int, width: int) -> None:

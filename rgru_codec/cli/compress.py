@@ -54,6 +54,7 @@ def add_command(commands: Any) -> None:
     )
     _add_picture_options(parser)
     options.add_limits(parser)
+    options.add_memory_limit(parser)
     options.add_threads(parser)
     options.add_reporting(parser)
     parser.set_defaults(run=run)
@@ -108,13 +109,15 @@ def _check_layers(layers: int | None) -> None:
 
 def work(job: Job, args: argparse.Namespace) -> batch.Outcome:
     """Compress one picture."""
-    from rgru_codec.api import encode_planes, target_of
+    from rgru_codec.api import check_encoding, encode_planes, target_of
     from rgru_codec.picture import check_depth, check_frames, to_planes
     from rgru_format import Limits
 
     start = time.monotonic()
     name = display_name(job.source, "standard input")
     image, size = open_picture(job.source, args.max_pixels)
+    limits = Limits(max_pixels=args.max_pixels, max_memory=args.max_memory)
+    check_encoding(image.height, image.width, limits)
     target = target_of(
         args.layers,
         args.quality,
@@ -129,10 +132,9 @@ def work(job: Job, args: argparse.Namespace) -> batch.Outcome:
         check_depth(image)
     load(image, name)
     planes = to_planes(image, convert_depth=args.depth == 8, frame=args.frame)
+    del image  # its planes are enough: large pictures need the memory
     planes = planes.with_metadata(args.icc, args.exif, args.xmp, strip=args.strip)
-    encoded = encode_planes(
-        planes, target, limits=Limits(max_pixels=args.max_pixels), threads=args.threads
-    )
+    encoded = encode_planes(planes, target, limits=limits, threads=args.threads)
     write(job, lambda file: file.write(encoded.data))
     if not args.quiet:
         for note in planes.notes:

@@ -32,6 +32,12 @@ def add_command(commands: Any) -> None:
         "-l", "--layers", type=options.count(0), metavar="N", help="use the first N layers only"
     )
     parser.add_argument(
+        "--region",
+        type=options.region,
+        metavar="X,Y,W,H",
+        help="only this part: left, top, width and height in pixels",
+    )
+    parser.add_argument(
         "--format",
         metavar="KIND",
         default="png",
@@ -56,6 +62,7 @@ def add_command(commands: Any) -> None:
         help="leave metadata out of the picture: exif,xmp,icc or all",
     )
     options.add_limits(parser)
+    options.add_memory_limit(parser)
     options.add_threads(parser)
     options.add_reporting(parser)
     parser.set_defaults(run=run)
@@ -118,7 +125,10 @@ def _new_decoder(args: argparse.Namespace) -> Decoder:
     from rgru_format import Limits
 
     return Decoder(
-        layers=args.layers, limits=Limits(max_pixels=args.max_pixels), threads=args.threads
+        layers=args.layers,
+        limits=Limits(max_pixels=args.max_pixels, max_memory=args.max_memory),
+        threads=args.threads,
+        region=args.region,
     )
 
 

@@ -68,6 +68,19 @@ def metadata_names(text: str) -> frozenset[str]:
     return names
 
 
+def region(text: str) -> tuple[int, int, int, int]:
+    """``X,Y,W,H``: left, top, width, height in pixels."""
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not X,Y,W,H (left, top, width, height): 100,50,640,480"
+        ) from None
+    if min(x, y) < 0 or min(width, height) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: X and Y are at least 0, W and H at least 1")
+    return x, y, width, height
+
+
 def add_reporting(parser: argparse.ArgumentParser) -> None:
     """``-Q`` and ``-v``."""
     group = parser.add_mutually_exclusive_group()
@@ -83,6 +96,16 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
         default=2**26,
         metavar="N",
         help="refuse pictures of more pixels (default 67 108 864); 200M is understood",
+    )
+
+
+def add_memory_limit(parser: argparse.ArgumentParser) -> None:
+    """``--max-memory``."""
+    parser.add_argument(
+        "--max-memory",
+        type=size,
+        metavar="BYTES",
+        help="refuse pictures that need more working memory (default: no limit); 2G is understood",
     )
 
 

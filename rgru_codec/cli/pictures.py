@@ -130,17 +130,18 @@ def save_picture(image: Image.Image, file: BinaryIO | IO[bytes], kind: str) -> N
     }
     if kind == "PNG" and "xmp" in metadata:
         metadata["pnginfo"] = _png_xmp(metadata.pop("xmp"))
-    bare = image.copy()
-    bare.info.clear()
+    info, image.info = image.info, {}  # Pillow's writers look there too; a copy would double it
     try:
-        content = _encoded(bare, kind, {**options, **metadata})
+        content = _encoded(image, kind, {**options, **metadata})
     except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
         try:
-            content = _encoded(bare, kind, options)
+            content = _encoded(image, kind, options)
         except (OSError, ValueError, KeyError, TypeError) as refusal:
             words = f"{kind} cannot hold this picture: {refusal}; use .png"
             raise Failure(USAGE, words) from None
         say(f"metadata was left out, {kind} cannot hold it: {error}")
+    finally:
+        image.info = info
     file.write(content)
 
 

@@ -19,7 +19,7 @@ exit codes:
   1    a file cannot be used: not a picture, not a .rgru file, damaged, not readable or writable
   2    usage: an option is wrong, or does not fit the picture
   3    a .rgru file is cut short; its picture was written from what is there
-  4    a limit is exceeded (raise it with --max-pixels)
+  4    a limit is exceeded (raise it with --max-pixels or --max-memory)
   5    the model that a file needs is not installed
   130  interrupted
 
@@ -83,6 +83,11 @@ def _limit_words(error: object) -> str:
         return (
             f"the picture has {number(error.value)} pixels, the limit is {number(error.limit)}; "
             f"allow more with --max-pixels {error.value}"
+        )
+    if error.name == "max_memory":
+        return (
+            f"the picture needs about {number(error.value)} bytes of memory, the limit is "
+            f"{number(error.limit)}; allow more with --max-memory {error.value}"
         )
     return str(error)
 

@@ -30,6 +30,7 @@ def add_command(commands: Any) -> None:
         help="longer side in pixels (default 256)",
     )
     options.add_limits(parser)
+    options.add_memory_limit(parser)
     options.add_threads(parser)
     options.add_reporting(parser)
     parser.set_defaults(run=run, force=True, failures=None, jobs=1)
@@ -52,7 +53,7 @@ def work(job: Job, args: argparse.Namespace) -> batch.Outcome:
     data = read_bytes(job.source)
     if not data:
         raise Failure(UNUSABLE, f"{job.source}: is empty")
-    limits = Limits(max_pixels=args.max_pixels)
+    limits = Limits(max_pixels=args.max_pixels, max_memory=args.max_memory)
     image = thumbnail(data, args.size, limits=limits, threads=args.threads)
     write(job, lambda file: save_picture(image, file, kind))
     layers = image.info.get("layers", 0)

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 import rgru_codec
-from rgru_codec.progressive import DecoderEvent, working_bytes
+from rgru_codec.memory import decoding_bytes
+from rgru_codec.progressive import DecoderEvent
 from rgru_format import BoxRead, GroupRead, HeaderRead, NeedMoreData, read_file
 
 from .conftest import photo
@@ -174,7 +175,7 @@ def test_limits_come_before_work(data: bytes) -> None:
         with pytest.raises(rgru_codec.LimitExceeded, match=name):
             rgru_codec.decompress(data, limits=limits)
     model = rgru_codec.default_model()
-    enough = rgru_codec.Limits(max_memory=working_bytes(model, 48, 40))
+    enough = rgru_codec.Limits(max_memory=decoding_bytes(model, 48, 40))
     rgru_codec.decompress(data, 1, limits=enough)
 
 

@@ -1,0 +1,70 @@
+"""How much memory work on a picture takes: what ``Limits(max_memory)`` is compared with.
+
+The figures are sums over everything that is alive at once at the worst moment, from the shapes in
+the model package; programs, libraries and weights come on top (about 150 MB). A test holds them
+against the peak of a real process.
+"""
+
+from __future__ import annotations
+
+from rgru_codec.iterations import frame_for
+from rgru_codec.models import Model
+from rgru_codec.runtime import windows
+from rgru_codec.runtime.windows import Rect, is_large
+
+_ENGINE = 3.0
+"""Activations inside a network, as a multiple of its inputs and outputs (measured: 2 to 3)."""
+
+
+def decoding_bytes(model: Model, height: int, width: int, area: Rect | None = None) -> int:
+    """About how many bytes decoding a picture, or an area of it, takes at most."""
+    wanted = area or Rect(0, height, 0, width)
+    frame = frame_for(model, height, width, wanted)
+    return int(
+        _painting(model, frame)
+        + _codes(model, height, width)
+        + wanted.height * wanted.width * (3 + 4)  # 8-bit planes, and Pillow's picture
+        + height * width  # an alpha plane
+    )
+
+
+def encoding_bytes(model: Model, height: int, width: int) -> int:
+    """About how many bytes encoding a picture takes at most, the caller's picture apart."""
+    rows, columns = model.grid(height, width)
+    frame = Rect(0, rows * model.stride, 0, columns * model.stride)
+    pixels = frame.height * frame.width
+    return int(
+        _painting(model, frame)
+        + _stepping(model, "encoder", frame)
+        + _codes(model, height, width)
+        + pixels * (3 + 3 + 1)  # the picture, what is shown of it, an alpha plane
+        + pixels * 3  # MS-SSIM: half-size planes of both in float32, and strips
+    )
+
+
+def _painting(model: Model, frame: Rect) -> float:
+    """Canvas, features, states, and both networks of the decoder's side."""
+    value = 2 if is_large(frame) else 4
+    (spacing, channels), *_ = model.steps["decoder"].outputs
+    kept = value * (3 + channels / spacing**2) * frame.height * frame.width
+    return kept + _stepping(model, "decoder", frame) + _stepping(model, "head", frame)
+
+
+def _stepping(model: Model, name: str, frame: Rect) -> float:
+    """A network's states, those that wait to replace them, and the engine's working memory."""
+    step = model.steps[name]
+    pixels = frame.height * frame.width
+    window = min(pixels, windows.WINDOW**2)
+    states = sum(c / s**2 for s, c in step.outputs[1:])
+    values = sum(c / s**2 for s, c in (*step.inputs, *step.outputs))
+    waiting = min(pixels, windows.WINDOW * (frame.width + windows.WINDOW))
+    state_bytes = (2 if is_large(frame) else 4) * states * (pixels + waiting)
+    return state_bytes + 4 * _ENGINE * values * window
+
+
+def _codes(model: Model, height: int, width: int) -> float:
+    """Codes of all layers, packed; one layer unpacked; the entropy stage."""
+    rows, columns = model.grid(height, width)
+    positions = rows * columns
+    layers = (sum(model.codes) / 8 + 3 * max(model.codes)) * positions
+    return layers + model.context().working_bytes(rows, columns)
