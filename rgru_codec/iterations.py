@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgru_codec.models import Model
-from rgru_codec.runtime.litert import Array, Network
+from rgru_codec.runtime.litert import Array, borrow
 from rgru_codec.runtime.windows import Rect, Sink, Source, border_of, fields, is_large, sweep
 
 LEVELS = 0.9 / 127.5
@@ -123,8 +123,8 @@ class Painter:
         self._frame = around.moved(-down, -right)
         self._region = wanted.moved(-down, -right)
         self._painted = self._region.aligned(model.stride)
-        self._decoder = Network(model, "decoder", threads)
-        self._head = Network(model, "head", threads)
+        self._decoder = borrow(self, model, "decoder", threads)
+        self._head = borrow(self, model, "head", threads)
         step = model.steps["decoder"]
         self._features, *self._states = fields([step.outputs[0], *step.inputs[1:]], self._frame)
         self.canvas = Canvas(self._frame)
@@ -249,7 +249,7 @@ def encode(
     rows, columns = model.grid(height, width)
     frame = Rect(0, rows * model.stride, 0, columns * model.stride)
     painter = Painter(model, height, width, threads)
-    encoder = Network(model, "encoder", threads)
+    encoder = borrow(painter, model, "encoder", threads)
     states = fields(encoder.shape.inputs[1:], frame)
     for gain, count in zip(model.gains, model.codes, strict=True):
         painter.settle()

@@ -19,26 +19,38 @@ _ENGINE = 3.0
 def decoding_bytes(model: Model, height: int, width: int, area: Rect | None = None) -> int:
     """About how many bytes decoding a picture, or an area of it, takes at most."""
     wanted = area or Rect(0, height, 0, width)
-    frame = frame_for(model, height, width, wanted)
+    pixels = wanted.height * wanted.width
+    rows, columns = model.grid(height, width)
+    context = model.context()
+    kept = _painting(model, frame_for(model, height, width, wanted))
+    kept += context.kept_bytes(rows, columns) + sum(model.codes) / 8 * rows * columns
     return int(
-        _painting(model, frame)
-        + _codes(model, height, width)
-        + wanted.height * wanted.width * (3 + 4)  # 8-bit planes, and Pillow's picture
-        + height * width  # an alpha plane
+        kept
+        + pixels * 3  # 8-bit planes
+        + max(
+            context.working_bytes(rows, columns) - context.kept_bytes(rows, columns),
+            3 * max(model.codes) * rows * columns,  # unpacking a layer of codes
+            pixels * 4 + height * width,  # Pillow's picture, an alpha plane
+        )
     )
 
 
 def encoding_bytes(model: Model, height: int, width: int) -> int:
-    """About how many bytes encoding a picture takes at most, the caller's picture apart."""
+    """About how many bytes encoding a picture takes at most; an alpha plane comes on top."""
     rows, columns = model.grid(height, width)
     frame = Rect(0, rows * model.stride, 0, columns * model.stride)
     pixels = frame.height * frame.width
+    context = model.context()
+    kept = _painting(model, frame) + _stepping(model, "encoder", frame)
+    kept += context.kept_bytes(rows, columns) + max(model.codes) * rows * columns
     return int(
-        _painting(model, frame)
-        + _stepping(model, "encoder", frame)
-        + _codes(model, height, width)
-        + pixels * (3 + 3 + 1)  # the picture, what is shown of it, an alpha plane
-        + pixels * 3  # MS-SSIM: half-size planes of both in float32, and strips
+        kept
+        + pixels * 3  # the picture
+        + max(
+            context.working_bytes(rows, columns) - context.kept_bytes(rows, columns),
+            pixels * (3 + 2.5),  # what is shown; MS-SSIM: half-size planes of both in float32
+            pixels * 4,  # at the start: Pillow's picture
+        )
     )
 
 
@@ -60,11 +72,3 @@ def _stepping(model: Model, name: str, frame: Rect) -> float:
     waiting = min(pixels, windows.WINDOW * (frame.width + windows.WINDOW))
     state_bytes = (2 if is_large(frame) else 4) * states * (pixels + waiting)
     return state_bytes + 4 * _ENGINE * values * window
-
-
-def _codes(model: Model, height: int, width: int) -> float:
-    """Codes of all layers, packed; one layer unpacked; the entropy stage."""
-    rows, columns = model.grid(height, width)
-    positions = rows * columns
-    layers = (sum(model.codes) / 8 + 3 * max(model.codes)) * positions
-    return layers + model.context().working_bytes(rows, columns)

@@ -149,11 +149,17 @@ class ContextModel:
 
     def working_bytes(self, rows: int, columns: int) -> int:
         """Return about how many bytes coding a picture with such a grid takes, weights apart."""
-        most = max(self.codes)
-        # Codes of two layers, indices of a pass (int16, whole grid), state, hidden sums (float32),
-        # bits and probabilities of a pass (half the grid: 4 + 2 + 8 + 4 bytes).
-        per_position = 2 * most + 2 * most + 2 * self.states + 4 * self.hidden + 9 * most
-        return rows * columns * per_position + 2**25
+        group = max(end - start for layer in self.layers for start, end in layer.bounds)
+        # Indices of a pass (int16; of the whole grid, and of the phase), the new state. Bits and
+        # probabilities are worked on in parts of bounded size.
+        per_position = max(self.codes) + 3 * group + self.states
+        return self.kept_bytes(rows, columns) + rows * columns * per_position + 2**25
+
+    def kept_bytes(self, rows: int, columns: int) -> int:
+        """Return about how many of the working bytes stay taken between two groups."""
+        # Codes of a layer, state, hidden sums (float32), positions of both phases.
+        per_position = max(self.codes) + self.states + 4 * self.hidden + 8
+        return rows * columns * per_position
 
     def to_bytes(self) -> bytes:
         """Return the content of `context.bin` (SPEC section 7.6)."""

@@ -6,6 +6,7 @@ import argparse
 import collections
 import contextlib
 import dataclasses
+import io
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rgru_codec.cli.files import STREAM, Job, check_target
 from rgru_codec.cli.status import DONE, INTERRUPTED, UNUSABLE, explain, say
@@ -83,7 +84,7 @@ def attempt(work: Work, job: Job, args: argparse.Namespace) -> Outcome:
     """Do one job; whatever goes wrong becomes its outcome."""
     try:
         if job.derived and not args.force and job.target != STREAM and Path(job.target).exists():
-            return Outcome(SKIPPED, f"{job.target}: exists, left as it is (--force overwrites it)")
+            return _existing(job.target)
         check_target(job, args.force)
         return work(job, args)
     except BrokenPipeError:
@@ -93,6 +94,19 @@ def attempt(work: Work, job: Job, args: argparse.Namespace) -> Outcome:
             raise
         failure = explain(error, "standard input" if job.source == STREAM else job.source)
         return Outcome(failure.code, failure.message)
+
+
+def _existing(target: str) -> Outcome:
+    """A result that is there counts as done; a .rgru file only if it is whole and sound.
+
+    Files take their names when they are complete, so that a faulty one is not ours to replace.
+    """
+    from rgru_codec.cli.verify import fault_of
+
+    fault = fault_of(target) if target.endswith(".rgru") else ""
+    if fault:
+        return Outcome(UNUSABLE, f"{target}: exists, but {fault}; --force replaces it")
+    return Outcome(SKIPPED, f"{target}: exists, left as it is (--force overwrites it)")
 
 
 def _report(outcome: Outcome, quiet: bool) -> None:
@@ -109,20 +123,24 @@ def _line(message: str) -> None:
 def _follow(
     outcomes: Iterable[tuple[Job, Outcome]], jobs: Sequence[Job], args: argparse.Namespace
 ) -> list[int]:
-    codes, failed = [], []
+    codes = []
     progress = Progress(len(jobs), enabled=not args.quiet)
-    for job, outcome in outcomes:
-        codes.append(outcome.code)
-        if outcome.code not in (DONE, SKIPPED):
-            failed.append(job.source)
-        progress.clear()
-        _report(outcome, args.quiet)
-        progress.advance(job.source)
+    with _failures(args.failures) as failures:
+        for job, outcome in outcomes:
+            codes.append(outcome.code)
+            if outcome.code not in (DONE, SKIPPED):
+                failures.write(f"{job.source}\n")  # at once: an interruption loses none
+            progress.clear()
+            _report(outcome, args.quiet)
+            progress.advance(job.source)
     progress.clear()
-    if args.failures is not None:
-        text = "".join(f"{name}\n" for name in failed)
-        Path(args.failures).write_text(text, "utf-8", errors="surrogateescape")
     return codes
+
+
+def _failures(path: str | None) -> TextIO:
+    if path is None:
+        return io.StringIO()
+    return Path(path).open("w", 1, "utf-8", errors="surrogateescape")
 
 
 def _summary(codes: Sequence[int], done: str, seconds: float) -> str:

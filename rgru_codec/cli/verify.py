@@ -90,6 +90,20 @@ def check(data: bytes, max_pixels: int) -> tuple[int, str]:
     return DONE, f"{words}, {number(len(data))} bytes"
 
 
+def fault_of(path: str) -> str:
+    """What is wrong with a file, in words; empty if its checksums match and nothing is missing."""
+    from rgru_format import Limits, RgruError
+    from rgru_format.verify import check_file
+
+    try:
+        report = check_file(Path(path).read_bytes(), Limits(max_pixels=2**48))
+    except (OSError, RgruError) as error:
+        return f"it cannot be checked: {error}"
+    if report.error is not None:
+        return f"it is faulty: {report.error}"
+    return "it is cut short" if report.cut or not report.layers else ""
+
+
 def _vectors(args: argparse.Namespace) -> int:
     from rgru_codec.models import find_model
     from rgru_format.verify import VECTORS, run_vectors

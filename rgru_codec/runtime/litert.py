@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -40,6 +41,32 @@ def default_threads() -> int:
     return os.cpu_count() or 1
 
 
+_KEPT_PIXELS = 2**19
+"""Networks whose window is larger are not kept: their working memory is better given back."""
+_idle: dict[tuple[object, ...], Network] = {}
+if hasattr(os, "register_at_fork"):  # an engine's threads do not follow into a forked process
+    os.register_at_fork(after_in_child=_idle.clear)
+
+
+def borrow(owner: object, model: Model, name: str, threads: int | None = None) -> Network:
+    """A network for as long as ``owner`` lives; one that is idle rather than a new one.
+
+    Starting a network costs as much as decoding a thumbnail: a process that works on many small
+    pictures starts each once.
+    """
+    key = (model.folder, name, threads or default_threads())
+    network = _idle.pop(key, None)
+    if network is None:
+        network = Network(model, name, threads)
+    weakref.finalize(owner, _give_back, key, network).atexit = False
+    return network
+
+
+def _give_back(key: tuple[object, ...], network: Network) -> None:
+    if network.pixels <= _KEPT_PIXELS:
+        _idle[key] = network
+
+
 class Network:
     """One network of a model package.
 
@@ -59,6 +86,12 @@ class Network:
         self._inputs = [d["index"] for d in sorted(inputs, key=lambda d: d["name"])]
         self._outputs = [d["index"] for d in self._interpreter.get_output_details()]
         self._size: tuple[int, int] | None = None
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the window that was worked on last."""
+        height, width = self._size or (0, 0)
+        return height * width
 
     def run(self, inputs: Sequence[Array], height: int, width: int) -> list[Array]:
         """One step over arrays, copied in and out.

@@ -189,3 +189,19 @@ def test_threads_are_divided(rgru: Rgru, monkeypatch: pytest.MonkeyPatch) -> Non
     args = argparse.Namespace(threads=None)
     batch.share_threads(args, 1)
     assert args.threads is None
+
+
+def test_what_is_there_must_be_sound(rgru: Rgru, photos: Path) -> None:
+    """A faulty file under a derived name is neither taken for done nor overwritten."""
+    assert rgru("compress", "p", "-o", "out", "-l", 1).code == 0
+    whole = Path("out/1.rgru").read_bytes()
+    faults = {"cut short": whole[:-3], "faulty": whole[:30] + b"\0" + whole[31:], "empty": b""}
+    for number, content in enumerate(faults.values()):
+        Path("out/1.rgru").write_bytes(content)
+        result = rgru("compress", "p", "-o", "out", "-l", 1, "--failures", "failures.txt")
+        assert (result.code, number, "3 skipped, 1 failed" in result.err) == (1, number, True)
+        assert "out/1.rgru: exists, but it is " in result.err
+        assert Path("out/1.rgru").read_bytes() == content
+        assert Path("failures.txt").read_text() == "p/1.png\n"
+    assert rgru("compress", "p/1.png", "-o", "out", "-l", 1, "--force").code == 0
+    assert Path("out/1.rgru").read_bytes() == whole
