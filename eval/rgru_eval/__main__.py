@@ -153,6 +153,8 @@ def _add_small(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     p.add_argument("results", type=Path, nargs="+", metavar="RESULTS")
     p.add_argument("--to", choices=("compressai", "codec-compare"), required=True)
     p.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    p = commands.add_parser("entropy", help="what the entropy stage of rgru saves, layer by layer")
+    p.add_argument("--images", nargs="+", required=True, metavar="DIR")
     p = commands.add_parser("codecs", help="list codecs, their parameters and what is missing")
     _define(p)
 
@@ -248,6 +250,14 @@ def _export(args: argparse.Namespace) -> None:
         print(path)
 
 
+def _entropy(args: argparse.Namespace) -> None:
+    from rgru_eval.entropy import measure, table
+    from rgru_eval.pictures import find_pictures, read_picture
+
+    sources = find_pictures(args.images)
+    print(table(*measure(read_picture(source.path).image for source in sources)))
+
+
 def _codecs(args: argparse.Namespace) -> None:
     from rgru_eval.pictures import EvalError
     from rgru_eval.registry import FAMILIES, registry
@@ -274,6 +284,7 @@ COMMANDS = {
     "demo": _demo,
     "summary": _summary,
     "export": _export,
+    "entropy": _entropy,
     "codecs": _codecs,
 }
 

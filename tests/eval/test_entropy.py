@@ -1,0 +1,53 @@
+"""The baselines of the entropy table count what they say."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rgru_eval.entropy import LayerRow, Stages, adaptive_counts, measure, packed, table
+
+
+def test_packed_codes_are_one_bit_each_channel_by_channel() -> None:
+    codes = np.array([[[1, -1], [-1, -1]], [[1, 1], [1, -1]]], np.int8)
+    assert packed(codes) == bytes([0b10110010])
+
+
+def test_adaptive_counts_of_alternating_and_of_constant_codes() -> None:
+    # n = 2, one of each: (1/2)·(1/4) for either order.
+    assert adaptive_counts(np.array([[[1], [-1]]], np.int8)) == pytest.approx(3.0)
+    constant = np.ones((32, 32, 1), np.int8)
+    assert adaptive_counts(constant) == pytest.approx(0.5 * np.log2(np.pi * 1024), abs=0.01)
+
+
+def test_every_layer_of_a_file_is_measured() -> None:
+    ramp = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
+    rows, stages = measure([Image.fromarray(np.repeat(ramp[..., None], 3, axis=2))])
+    assert [row.layer for row in rows] == list(range(1, len(rows) + 1))
+    for row in rows:
+        # A stream may end inside its last byte, so it can be a little shorter than its ideal.
+        assert row.ideal - 8 * row.streams < row.payload <= row.ideal * 1.001 + 32 * row.streams
+        assert row.payload < row.coded
+        assert row.zlib >= 8 * len(zlib.compress(b""))
+    assert 0 < stages.share < 1
+
+
+def test_table_shows_percent_of_nominal_bits() -> None:
+    row = LayerRow(
+        1,
+        nominal=1000,
+        coded=300,
+        ideal=250,
+        streams=2,
+        payload=260,
+        zlib=500,
+        lzma=600,
+        counts=400,
+    )
+    text = table([row], Stages(entropy=1.0, networks=3.0))
+    assert "30.0%" in text
+    assert "5.0 bits a stream" in text
+    assert "25 %" in text
