@@ -28,8 +28,8 @@ def test_every_layer_of_a_file_is_measured() -> None:
     rows, stages = measure([Image.fromarray(np.repeat(ramp[..., None], 3, axis=2))])
     assert [row.layer for row in rows] == list(range(1, len(rows) + 1))
     for row in rows:
-        # A stream may end inside its last byte, so it can be a little shorter than its ideal.
-        assert row.ideal - 8 * row.streams < row.payload <= row.ideal * 1.001 + 32 * row.streams
+        # No lower bound: the length of a stream says something too, and a run of -1 can be empty.
+        assert row.payload <= row.ideal * 1.001 + 32 * row.streams
         assert row.payload < row.coded
         assert row.zlib >= 8 * len(zlib.compress(b""))
     assert 0 < stages.share < 1
