@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import batch, options
-from rgru_codec.cli.files import STREAM, Job, display_name, plan, write
-from rgru_codec.cli.pictures import count_frames, known_suffixes, load, open_picture
+from rgru_codec.cli.files import STREAM, Job, display_name, plan, read_bytes, write
+from rgru_codec.cli.pictures import count_frames, known_suffixes, load, parse_picture
 from rgru_codec.cli.status import DONE, USAGE, Failure, number, say
 
 if TYPE_CHECKING:
@@ -27,6 +27,13 @@ def add_command(commands: Any) -> None:
         "can be cut later, or read in part.",
     )
     options.add_batch(parser, "pictures")
+    add_encoding(parser)
+    options.add_reporting(parser)
+    parser.set_defaults(run=run)
+
+
+def add_encoding(parser: argparse.ArgumentParser) -> None:
+    """What :func:`encode` needs to know."""
     target = parser.add_argument_group("how much to keep (one of these)")
     target = target.add_mutually_exclusive_group()
     target.add_argument(
@@ -56,8 +63,6 @@ def add_command(commands: Any) -> None:
     options.add_limits(parser)
     options.add_memory_limit(parser)
     options.add_threads(parser)
-    options.add_reporting(parser)
-    parser.set_defaults(run=run)
 
 
 def _add_picture_options(parser: argparse.ArgumentParser) -> None:
@@ -88,11 +93,16 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compress all inputs."""
     jobs = plan(args.inputs, args.output, ".rgru", known_suffixes)
+    prepare(args)
+    return batch.run(work, jobs, args, "compressed")
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """Read the metadata files that options name; refuse layers that the model does not have."""
     for name in ("exif", "xmp", "icc"):
         path = getattr(args, name)
         setattr(args, name, None if path is None else Path(path).read_bytes())
     _check_layers(args.layers)
-    return batch.run(work, jobs, args, "compressed")
 
 
 def _check_layers(layers: int | None) -> None:
@@ -109,13 +119,36 @@ def _check_layers(layers: int | None) -> None:
 
 def work(job: Job, args: argparse.Namespace) -> batch.Outcome:
     """Compress one picture."""
+    start = time.monotonic()
+    name = display_name(job.source, "standard input")
+    data = read_bytes(job.source)
+    planes, encoded = encode(data, name, args)
+    write(job, lambda file: file.write(encoded.data))
+    if not args.quiet:
+        for note in planes.notes:
+            say(f"{name}: {note}")
+    shown = "standard output" if job.target == STREAM else job.target
+    summary = _summary(shown, len(data), planes, encoded, time.monotonic() - start)
+    return batch.Outcome(DONE, summary + _details(encoded) * args.verbose)
+
+
+def encode(data: bytes, name: str, args: argparse.Namespace) -> tuple[Planes, Encoded]:
+    """Compress a picture as the options of :func:`add_encoding` say.
+
+    Args:
+        data: a picture of another format.
+        name: what to call it in errors.
+        args: the options.
+
+    Raises:
+        Failure: it is no picture, or damaged.
+        InvalidInput, LimitExceeded: it, or what is asked for, cannot be represented.
+    """
     from rgru_codec.api import check_encoding, encode_planes, target_of
     from rgru_codec.picture import check_depth, check_frames, to_planes
     from rgru_format import Limits
 
-    start = time.monotonic()
-    name = display_name(job.source, "standard input")
-    image, size = open_picture(job.source, args.max_pixels)
+    image = parse_picture(data, name, args.max_pixels)
     limits = Limits(max_pixels=args.max_pixels, max_memory=args.max_memory)
     check_encoding(image.height, image.width, limits)
     target = target_of(
@@ -134,14 +167,7 @@ def work(job: Job, args: argparse.Namespace) -> batch.Outcome:
     planes = to_planes(image, convert_depth=args.depth == 8, frame=args.frame)
     del image  # its planes are enough: large pictures need the memory
     planes = planes.with_metadata(args.icc, args.exif, args.xmp, strip=args.strip)
-    encoded = encode_planes(planes, target, limits=limits, threads=args.threads)
-    write(job, lambda file: file.write(encoded.data))
-    if not args.quiet:
-        for note in planes.notes:
-            say(f"{name}: {note}")
-    shown = "standard output" if job.target == STREAM else job.target
-    summary = _summary(shown, size, planes, encoded, time.monotonic() - start)
-    return batch.Outcome(DONE, summary + _details(encoded) * args.verbose)
+    return planes, encode_planes(planes, target, limits=limits, threads=args.threads)
 
 
 def _summary(name: str, before: int, planes: Planes, encoded: Encoded, seconds: float) -> str:

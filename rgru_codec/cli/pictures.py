@@ -34,13 +34,18 @@ def open_picture(source: str, max_pixels: int) -> tuple[Image.Image, int]:
         LimitExceeded: too many pixels.
         OSError: cannot be read.
     """
+    data = read_bytes(source)
+    name = "standard input" if source == STREAM else source
+    return parse_picture(data, name, max_pixels), len(data)
+
+
+def parse_picture(data: bytes, name: str, max_pixels: int) -> Image.Image:
+    """:func:`open_picture` for bytes that have been read; ``name`` is for errors."""
     from PIL import Image
 
     from rgru_format import SIGNATURE, Limits
 
     Image.MAX_IMAGE_PIXELS = None  # ours is the limit, and it is checked here
-    data = read_bytes(source)
-    name = "standard input" if source == STREAM else source
     if not data:
         raise Failure(UNUSABLE, f"{name}: is empty")
     if data.startswith(SIGNATURE):
@@ -48,7 +53,7 @@ def open_picture(source: str, max_pixels: int) -> tuple[Image.Image, int]:
     with _readable(name):
         image = Image.open(io.BytesIO(data))
     Limits(max_pixels=max_pixels).check_pixels(image.height, image.width)
-    return image, len(data)
+    return image
 
 
 def load(image: Image.Image, name: str) -> None:
@@ -105,11 +110,11 @@ def picture_format(name: str) -> str:
     """
     from PIL import Image
 
-    Image.init()
+    Image.preinit()  # the usual formats; loading all of them takes a tenth of a second
     suffix = Path(f"x{name}" if name.startswith(".") else name).suffix.lower()
     if suffix == ".rgru":
         raise Failure(USAGE, f"{name}: the output of this command is a picture, such as .png")
-    found = Image.registered_extensions().get(suffix)
+    found = Image.EXTENSION.get(suffix) or Image.registered_extensions().get(suffix)
     if found is None or found not in Image.SAVE:
         raise Failure(
             USAGE,

@@ -92,13 +92,18 @@ def check(data: bytes, max_pixels: int) -> tuple[int, str]:
 
 def fault_of(path: str) -> str:
     """What is wrong with a file, in words; empty if its checksums match and nothing is missing."""
-    from rgru_format import Limits, RgruError
+    try:
+        return fault_in(Path(path).read_bytes())
+    except OSError as error:
+        return f"it cannot be read: {error}"
+
+
+def fault_in(data: bytes) -> str:
+    """:func:`fault_of` for the bytes of a file."""
+    from rgru_format import Limits
     from rgru_format.verify import check_file
 
-    try:
-        report = check_file(Path(path).read_bytes(), Limits(max_pixels=2**48))
-    except (OSError, RgruError) as error:
-        return f"it cannot be checked: {error}"
+    report = check_file(data, Limits(max_pixels=2**48))
     if report.error is not None:
         return f"it is faulty: {report.error}"
     return "it is cut short" if report.cut or not report.layers else ""

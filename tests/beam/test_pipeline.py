@@ -1,0 +1,135 @@
+"""The Beam pipeline on the local runner: several workers, broken pictures, a kill, a restart."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import rgru_codec
+
+PICTURES = 240
+ROOT = Path(__file__).parents[2]
+
+needs_beam = pytest.mark.skipif(
+    importlib.util.find_spec("apache_beam") is None,
+    reason="Apache Beam is not installed (pip install '.[beam]', about 330 MB)",
+)
+posix = pytest.mark.skipif(sys.platform == "win32", reason="kills a group of processes")
+
+
+def environment() -> dict[str, str]:
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "format")])
+    return {**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"}
+
+
+def start(*options: object, workers: int = 2) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "rgru_codec.batch", "compress", *map(str, options)]
+    command += ["--runner", "DirectRunner", "--direct_running_mode", "multi_processing"]
+    command += ["--direct_num_workers", str(workers)]
+    return subprocess.Popen(
+        command, env=environment(), stderr=subprocess.PIPE, start_new_session=True
+    )
+
+
+def finish(running: subprocess.Popen[bytes]) -> tuple[int, str]:
+    _, err = running.communicate(timeout=1200)
+    return running.returncode, err.decode().splitlines()[-1]
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small pictures in several folders; every tenth is broken; a text among them."""
+    folder = tmp_path_factory.mktemp("batch") / "photos"
+    for number in range(PICTURES):
+        path = folder / f"set{number % 4}" / f"{number:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        generator = np.random.default_rng(number)
+        shape = (16 + number % 30, 20, 3)
+        Image.fromarray(generator.integers(0, 256, shape, dtype=np.uint8)).save(path)
+        if number % 10 == 7:
+            path.write_bytes(path.read_bytes()[:60])
+    (folder / "readme.txt").write_text("no picture")
+    return folder
+
+
+def test_without_beam_it_says_what_to_install() -> None:
+    script = (
+        "import sys; sys.modules['apache_beam'] = None\n"
+        "from rgru_codec.batch import main\n"
+        "sys.exit(main(['compress', '--input', 'a', '--output', 'b']))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), capture_output=True, check=False
+    )
+    assert result.returncode == 2
+    assert b"pip install 'rgru-codec[beam]'" in result.stderr
+
+
+@needs_beam
+@posix
+def test_killed_and_started_again(photos: Path, tmp_path: Path) -> None:
+    """Nothing is lost, nothing done twice, and the files are those of ``rgru compress``."""
+    output = tmp_path / "out"
+    options = ("--input", photos, "--output", output, "--layers", 1)
+    running = start(*options)
+    while len(list(output.rglob("*.rgru"))) < PICTURES // 8:
+        assert running.poll() is None, "ended before it could be killed"
+        time.sleep(0.02)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*.rgru")}
+
+    code, summary = finish(start(*options))
+    broken = PICTURES // 10
+    whole = PICTURES - broken
+    assert len(before) < whole, "the kill came too late to show anything"
+    assert (code, summary) == (
+        1,
+        f"rgru: {whole - len(before)} compressed, {len(before)} skipped, {broken} failed",
+    )
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+
+    reports = output / "_rgru"
+    assert sorted(path.name for path in reports.iterdir()) == ["failures.jsonl", "metrics.jsonl"]
+    failures = {line["source"]: line for line in lines(reports / "failures.jsonl")}
+    assert set(failures) == {
+        str(photos / f"set{n % 4}" / f"{n:03}.png") for n in range(PICTURES) if n % 10 == 7
+    }
+    assert all("cannot be read" in line["message"] for line in failures.values())
+    metrics = lines(reports / "metrics.jsonl")
+    assert len({line["source"] for line in metrics}) == len(metrics) == whole
+    for line in metrics:
+        data = Path(line["target"]).read_bytes()
+        assert line["bytes"] == len(data)
+        assert data == rgru_codec.compress(line["source"], layers=1, threads=1)
+
+
+@needs_beam
+@posix
+def test_two_pictures_with_one_name(tmp_path: Path) -> None:
+    image = Image.new("RGB", (16, 16))
+    (tmp_path / "in").mkdir()
+    image.save(tmp_path / "in/a.bmp")
+    image.save(tmp_path / "in/a.png")
+    code, summary = finish(
+        start("--input", tmp_path / "in/*", "--output", tmp_path / "out", "-l", 1, workers=1)
+    )
+    assert (code, summary) == (1, "rgru: 1 compressed, 0 skipped, 1 failed")
+    (failure,) = lines(tmp_path / "out/_rgru/failures.jsonl")
+    assert failure["source"].endswith("a.png")
+    assert "already that of" in failure["message"]
