@@ -1,0 +1,359 @@
+"""How fast the codec is, as ratios that a machine's own speed drops out of.
+
+    python bench/speed.py                     # some minutes; up to 10 megapixels
+    python bench/speed.py --photo a.jpg --largest 100e6 --plot docs/speed.png --json speed.json
+
+Run it on a machine that does nothing else. Every number is the median over ``--runs`` runs.
+Efficiency is the arithmetic of the networks and of the context model (multiply-adds of their
+kernels, computed from the model package) over time, against the rate of large float32 matrix
+products measured in the same run. Work that windows do twice does not count as arithmetic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+ROOT = Path(__file__).parents[1]
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+sys.path[:0] = [str(ROOT), str(ROOT / "format")]
+
+KODAK = (512, 768)
+SIZES = (1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8)
+
+MATRIX_RATE = """
+import sys, time, numpy as np
+size = 1536
+a, b = (np.random.default_rng(i).random((size, size), np.float32) for i in (0, 1))
+c = a @ b
+times = []
+for _ in range(int(sys.argv[1])):
+    start = time.perf_counter()
+    np.matmul(a, b, out=c)
+    times.append(time.perf_counter() - start)
+print(size**3 / sorted(times)[len(times) // 2])
+"""
+
+FIRST_LAYER = """
+import sys
+from rgru_codec import Decoder, LayerDecoded
+decoder = Decoder()
+with open(sys.argv[1], "rb") as file:
+    while not any(isinstance(event, LayerDecoded) for event in decoder.feed(file.read(1024))):
+        pass
+decoder.picture()
+"""
+
+
+def macs_of(model: Any) -> dict[str, float]:
+    """Multiply-adds a pixel and layer: ``encoder``, ``decoder``, ``head``, ``context``."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    found = {}
+    side = 16 * model.stride
+    for name, step in model.steps.items():
+        engine = Interpreter(
+            str(model.folder / f"{name}.tflite"),
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        inputs = sorted(engine.get_input_details(), key=lambda d: d["name"])
+        for detail, (s, c) in zip(inputs, step.inputs, strict=True):
+            engine.resize_tensor_input(detail["index"], (1, side // s, side // s, c))
+        engine.allocate_tensors()
+        shapes = {d["index"]: [int(n) for n in d["shape"]] for d in engine.get_tensor_details()}
+        total = 0
+        for operation in engine._get_ops_details():
+            if operation["op_name"] in ("CONV_2D", "FULLY_CONNECTED"):
+                kernel = shapes[operation["inputs"][1]]
+                positions = _product(shapes[operation["outputs"][0]]) // kernel[0]
+                total += positions * _product(kernel)
+        found[name] = total / side**2
+    found["context"] = _context_macs(model.context()) / model.stride**2
+    return found
+
+
+def _context_macs(context: Any) -> float:
+    """Of the integer model, a position and layer; each pass at the positions of its phase."""
+    total = 0.0
+    for layer in context.layers:
+        total += layer.U.size + layer.A.size + layer.B.size
+        for group in layer.passes:
+            total += 0.5 * sum(p.V.size + p.W.size + p.R.size for p in group)
+    return total / len(context.layers)
+
+
+def _product(shape: Sequence[int]) -> int:
+    result = 1
+    for side in shape:
+        result *= side
+    return result
+
+
+class Bench:
+    """What the measurements share: the photo, a folder, the number of runs."""
+
+    def __init__(self, photo: str | None, runs: int, quality: float, folder: Path) -> None:
+        from PIL import Image
+
+        from rgru_codec import default_model
+
+        Image.MAX_IMAGE_PIXELS = None
+        self.image = Image.open(photo).convert("RGB") if photo else _sample()
+        self.runs, self.quality, self.folder = runs, quality, folder
+        self.model = default_model()
+        self.macs = macs_of(self.model)
+        script = [sys.executable, "-c", MATRIX_RATE, str(max(5, runs))]
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(CORES)}
+        result = subprocess.run(script, env=environment, capture_output=True, check=True)
+        self.rate = float(result.stdout)
+        self.results: dict[str, Any] = {
+            "cores": CORES,
+            "model": self.model.id.hex(),
+            "kmac_per_pixel_and_layer": {k: round(v / 1e3, 2) for k, v in self.macs.items()},
+            "matrix_gmac_per_s": round(self.rate / 1e9, 1),
+        }
+
+    def picture(self, height: int, width: int) -> Path:
+        """The photo, mirrored and repeated to a size, as a file."""
+        import numpy as np
+        from PIL import Image
+
+        path = self.folder / f"{height}x{width}.png"
+        if not path.exists():
+            tile = np.asarray(self.image)
+            rows, columns = -(-height // tile.shape[0]), -(-width // tile.shape[1])
+            row = np.concatenate([tile[:, :: 1 - 2 * (i % 2)] for i in range(columns)], 1)[
+                :, :width
+            ]
+            whole = np.concatenate([row[:: 1 - 2 * (i % 2)] for i in range(rows)], 0)[:height]
+            Image.fromarray(whole).save(path, compress_level=1)
+        return path
+
+    def median(self, work: Callable[[], object]) -> float:
+        """Seconds."""
+        times = []
+        for _ in range(self.runs):
+            start = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - start)
+        return statistics.median(times)
+
+    def program(self, *arguments: object) -> None:
+        """``rgru`` in a process of its own."""
+        self.python("-m", "rgru_codec.cli", *arguments)
+
+    def python(self, *arguments: object) -> None:
+        """Python in a process of its own, with this checkout."""
+        paths = os.pathsep.join(sys.path[:2])
+        environment = {**os.environ, "PYTHONPATH": paths}
+        command = [sys.executable, *map(str, arguments)]
+        subprocess.run(command, env=environment, capture_output=True, check=True)
+
+    def efficiency(self, name: str, pixels: int, layers: int, seconds: float) -> float:
+        """Share of the matrix rate that ``encode`` or ``decode`` of a picture reaches."""
+        steps = {"decode": ("decoder", "head"), "encode": ("encoder", "decoder", "head")}[name]
+        work = pixels * layers * sum(self.macs[step] for step in (*steps, "context"))
+        return work / seconds / self.rate
+
+    def both_ways(self, height: int, width: int) -> dict[str, Any]:
+        """Encode and decode one size, as processes and in this process."""
+        import numpy as np
+        from PIL import Image
+
+        import rgru_codec
+
+        source = self.picture(height, width)
+        packed, back = source.with_suffix(".rgru"), source.with_suffix(".out.png")
+        options = ("-f", "--max-pixels", height * width)
+        encode: tuple[object, ...]
+        encode = ("compress", source, "-o", packed, "--msssim", self.quality, *options)
+        if not _reaches(lambda: self.program(*encode)):
+            encode = ("compress", source, "-o", packed, *options)
+        limits = rgru_codec.Limits(max_pixels=height * width)
+        times = {"encode": self.median(lambda: self.program(*encode))}
+        decode = ("decompress", packed, "-o", back, *options)
+        times["decode"] = self.median(lambda: self.program(*decode))
+        data, layers = packed.read_bytes(), len(rgru_codec.info(packed, limits=limits).layers)
+        pixels = np.asarray(Image.open(source))
+        times["decode_in_process"] = self.median(
+            lambda: rgru_codec.decompress(data, limits=limits).load()
+        )
+        times["encode_in_process"] = self.median(
+            lambda: rgru_codec.compress(pixels, layers=layers, limits=limits)
+        )
+        return {
+            "pixels": height * width,
+            "layers": layers,
+            "bpp": round(8 * len(data) / (height * width), 4),
+            **{
+                name: {
+                    "s": round(seconds, 3),
+                    "s_per_megapixel": round(seconds / (height * width) * 1e6, 4),
+                    "of_matrix_rate": round(
+                        self.efficiency(name.split("_")[0], height * width, layers, seconds), 4
+                    ),
+                }
+                for name, seconds in times.items()
+            },
+        }
+
+    def start(self) -> dict[str, float]:
+        """A Kodak-sized picture from process start."""
+        source = self.picture(*KODAK)
+        packed = source.with_suffix(".rgru")
+        encode = ("compress", source, "-o", packed, "-f")
+        if not _reaches(lambda: self.program(*encode, "--msssim", self.quality)):
+            self.program(*encode)
+        back = source.with_suffix(".out.png")
+        first = ("-c", FIRST_LAYER, packed)
+        return {
+            "decompress_s": round(
+                self.median(lambda: self.program("decompress", packed, "-o", back, "-f")), 3
+            ),
+            "first_layer_painted_s": round(self.median(lambda: self.python(*first)), 3),
+        }
+
+    def processes(self, count: int = 12) -> dict[str, float]:
+        """Pictures a minute: one process of one thread against two of them."""
+        import shutil
+
+        folder = self.folder / "many"
+        folder.mkdir(exist_ok=True)
+        for number in range(count):
+            shutil.copy(self.picture(*KODAK), folder / f"{number}.png")
+        options = ("-o", f"{folder}/out/", "-f", "-l", 4, "--threads", 1)
+        seconds = {
+            jobs: self.median(lambda: self.program("compress", folder, *options, "-j", jobs))  # noqa: B023 (called at once)
+            for jobs in (1, 2)
+        }
+        return {
+            "one_process_per_minute": round(60 * count / seconds[1], 1),
+            "two_processes_per_minute": round(60 * count / seconds[2], 1),
+            "ratio": round(seconds[1] / seconds[2], 3),
+        }
+
+
+def _sample() -> Any:
+    from PIL import Image
+    from skimage import data
+
+    return Image.fromarray(data.astronaut())
+
+
+def _reaches(work: Callable[[], object]) -> bool:
+    """Whether a target can be met by the model."""
+    try:
+        work()
+    except subprocess.CalledProcessError:
+        return False
+    return True
+
+
+def sides(pixels: float) -> tuple[int, int]:
+    """Height and width of about so many pixels, three to four."""
+    height = round((pixels * 0.75) ** 0.5)
+    return height, round(pixels / height)
+
+
+def scaling(bench: Bench, largest: float) -> dict[str, Any]:
+    """Seconds a megapixel over sizes."""
+    rows = [bench.both_ways(*sides(size)) for size in SIZES if size <= largest * 1.01]
+    spread = {}
+    for name in ("encode_in_process", "decode_in_process"):
+        values = [row[name]["s_per_megapixel"] for row in rows]
+        spread[name] = round(max(values) / min(values), 3)
+    return {"sizes": rows, "largest_over_smallest_time_per_megapixel": spread}
+
+
+def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Seconds a megapixel over megapixels."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    megapixels = [row["pixels"] / 1e6 for row in rows]
+    for name in ("encode", "decode", "encode_in_process", "decode_in_process"):
+        style = "-o" if name.endswith("in_process") else "--o"
+        values = [row[name]["s_per_megapixel"] for row in rows]
+        axes.semilogx(megapixels, values, style, label=name.replace("_", " "))
+    axes.set(xlabel="megapixels", ylabel="seconds per megapixel", ylim=(0, None))
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def table(results: dict[str, Any]) -> str:
+    """The results as Markdown."""
+    lines = [
+        f"{results['cores']} cores, {results['matrix_gmac_per_s']} GMAC/s in float32 matrix "
+        f"products, model {results['model']}.",
+        "",
+        "| size | layers | what | s | s/Mpx | of the matrix rate |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows = [results[k] for k in ("large",) if k in results]
+    rows += results.get("scaling", {}).get("sizes", [])
+    for row in rows:
+        for name in ("encode", "encode_in_process", "decode", "decode_in_process"):
+            cell = row[name]
+            lines.append(
+                f"| {row['pixels'] / 1e6:.1f} Mpx | {row['layers']} | {name.replace('_', ' ')} | "
+                f"{cell['s']} | {cell['s_per_megapixel']} | {cell['of_matrix_rate']:.1%} |"
+            )
+    lines.append("")
+    for key in ("start", "processes"):
+        lines += [f"{name}: {value}" for name, value in results.get(key, {}).items()]
+    spread = results.get("scaling", {}).get("largest_over_smallest_time_per_megapixel", {})
+    lines += [f"{name}, slowest over fastest size: {value}" for name, value in spread.items()]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Measure the speed of the codec.")
+    parser.add_argument("--photo", help="a picture to repeat; default: one of scikit-image")
+    parser.add_argument("--runs", type=int, default=5, help="runs of each (default 5)")
+    parser.add_argument("--msssim", type=float, default=0.95, help="how good (default .95)")
+    parser.add_argument("--large", type=float, default=12e6, help="pixels of the large picture")
+    parser.add_argument("--largest", type=float, default=1e7, help="pixels at most when scaling")
+    parser.add_argument(
+        "--only",
+        choices=("large", "start", "processes", "scaling"),
+        action="append",
+        help="measure this alone; can be given again",
+    )
+    parser.add_argument("--plot", type=Path, help="write time per megapixel as a PNG")
+    parser.add_argument("--json", type=Path, help="write all results")
+    args = parser.parse_args(argv)
+    wanted = args.only or ["large", "start", "processes", "scaling"]
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(args.photo, args.runs, args.msssim, Path(folder))
+        parts: dict[str, Callable[[], dict[str, Any]]] = {
+            "large": lambda: bench.both_ways(*sides(args.large)),
+            "start": bench.start,
+            "processes": bench.processes,
+            "scaling": lambda: scaling(bench, args.largest),
+        }
+        for name in wanted:
+            bench.results[name] = parts[name]()
+        if args.json:
+            args.json.write_text(json.dumps(bench.results, indent=1) + "\n")
+        if args.plot and "scaling" in bench.results:
+            plot(bench.results["scaling"]["sizes"], args.plot)
+        print(table(bench.results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
