@@ -39,6 +39,9 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "-f", "--force", action="store_true", help="do again what is there already"
     )
+    command.add_argument(
+        "--measure", action="store_true", help="also measure the MS-SSIM of each picture"
+    )
     compress.add_encoding(command)
     return parser
 

@@ -178,12 +178,17 @@ class Compress(beam.DoFn):  # type: ignore[misc]
         planes, encoded = encode(data, source, self._args)
         self._replace(target, encoded.data)
         value = psnr(encoded.shown, planes.pixels)
-        return {
+        line: dict[str, Any] = {
             "status": "compressed",
             "bytes_in": len(data),
             "psnr": None if value == float("inf") else round(value, 3),
             **_sizes(encoded.data),
         }
+        if self._args.measure:
+            from rgru_codec.msssim import ms_ssim
+
+            line["ms_ssim"] = round(ms_ssim(encoded.shown, planes.pixels), 5)
+        return line
 
     def _skip(self, target: str) -> dict[str, Any]:
         from rgru_codec.cli.status import UNUSABLE, Failure

@@ -65,12 +65,15 @@ def run(work: Work, jobs: Sequence[Job], args: argparse.Namespace, done: str) ->
 
 
 def share_threads(args: argparse.Namespace, processes: int) -> None:
-    """Divide the cores among the processes; also for numpy, which is not loaded yet."""
+    """Divide the cores among the processes.
+
+    They are for the networks. The products of the context model are small: there BLAS is kept to
+    one thread, which has to be said before numpy is loaded.
+    """
     if args.threads is None and processes > 1:
         args.threads = max(1, cores() // processes)
-    if args.threads is not None:
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ.setdefault(name, str(args.threads))
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 
 def cores() -> int:

@@ -85,7 +85,7 @@ def test_without_beam_it_says_what_to_install() -> None:
 def test_killed_and_started_again(photos: Path, tmp_path: Path) -> None:
     """Nothing is lost, nothing done twice, and the files are those of ``rgru compress``."""
     output = tmp_path / "out"
-    options = ("--input", photos, "--output", output, "--layers", 1)
+    options = ("--input", photos, "--output", output, "--layers", 1, "--measure")
     running = start(*options)
     while len(list(output.rglob("*.rgru"))) < PICTURES // 8:
         assert running.poll() is None, "ended before it could be killed"
@@ -116,6 +116,7 @@ def test_killed_and_started_again(photos: Path, tmp_path: Path) -> None:
     for line in metrics:
         data = Path(line["target"]).read_bytes()
         assert line["bytes"] == len(data)
+        assert line["status"] == "skipped" or 0 <= line["ms_ssim"] <= 1
         assert data == rgru_codec.compress(line["source"], layers=1, threads=1)
 
 

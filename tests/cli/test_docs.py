@@ -18,7 +18,7 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser  # noq
 pytestmark = pytest.mark.skipif(
     not (ROOT / "docs").is_dir(), reason="the pages are part of a checkout"
 )
-PAGES = ["cli.md", "python.md", "progressive.md", "format.md"]
+PAGES = ["cli.md", "python.md", "progressive.md", "format.md", "scaling.md"]
 
 
 @pytest.fixture
