@@ -215,8 +215,10 @@ import PIL.PngImagePlugin
 from rgru_codec.cli import main
 
 def peak():
-    scale = 1 if sys.platform == "darwin" else 1024
-    return scale * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if sys.platform == "linux":  # ru_maxrss would start from the peak of the parent
+        status = open("/proc/self/status").read()
+        return 1024 * int(status.split("VmHWM:")[1].split()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 rgru_codec.decompress(rgru_codec.compress(np.zeros((16, 16, 3), np.uint8), layers=1))
 before = peak()
