@@ -299,7 +299,7 @@ def text_table(results: Results, set_name: str | None = None) -> str:
     baseline = str(results.metadata.get("baseline"))
     for metric, title in (("msssim_rgb", "RGB MS-SSIM"), ("msssim_luma", "luma MS-SSIM")):
         heads = "".join(f"{f'bpp at {t:.2f}':>22}" for t in TARGETS)
-        lines += ["", f"{title:<{width}}{heads}{'BD-rate':>28}{'AUC':>8}{'wins':>16}"]
+        lines += ["", f"{title:<{width}}{heads}{'BD-rate':>28}{'AUC':>8}{'wins':>20}"]
         lines += [_line(e, metric, width, baseline) for e in entries if metric in e]
     lines += ["", f"{'speed':<{width}}{'encode MP/s':>14}{'decode MP/s':>14}{'peak MB':>10}"]
     for e in entries:
@@ -333,4 +333,4 @@ def _line(entry: dict[str, Any], metric: str, width: int, baseline: str) -> str:
     auc = "n/a" if values["area"] is None else f"{values['area']:.4f}"
     rates = values["rates"].values()
     wins = " ".join(f"{t['wins']}/{t['decided']}" for t in rates if "wins" in t and anchored)
-    return f"{entry['label']:<{width}}{cells}{text:>28}{auc:>8}{wins:>16}"
+    return f"{entry['label']:<{width}}{cells}{text:>28}{auc:>8}{wins:>20}"

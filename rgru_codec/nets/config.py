@@ -28,16 +28,21 @@ class LayerSpec:
     """
 
     kind: str
+    """See above."""
     depth: int = 0
     """Output channels."""
     kernel: int = 3
     """Side of the kernel on the input, in positions."""
     stride: int = 1
+    """Input positions an output position."""
     hidden: int = 1
     """Side of the kernel on the state (``rnn`` only)."""
     factor: int = 2
+    """Of a rearrangement."""
     activation: str = "linear"
+    """Keras's name of a function behind a ``conv``."""
     bias: bool = True
+    """Whether a constant is added (``conv``, and the input side of ``rnn``)."""
     init: str = "default"
     """``default``, or ``dct``: start as a block cosine transform (or its inverse) of colours."""
     init_scale: float = 1.0
@@ -85,14 +90,18 @@ class NetworkConfig:
     codes: tuple[int, ...]
     """Codes a position, for each iteration."""
     encoder: tuple[LayerSpec, ...]
+    """Layers in front of the binarizer."""
     decoder: tuple[LayerSpec, ...]
+    """Layers up to the last recurrent one."""
     head: tuple[LayerSpec, ...]
+    """Layers from there to the picture."""
     gains: tuple[float, ...] = ()
     """Factor on the residual before the encoder, and (inverse) on the decoder's picture in
     additive reconstruction; empty means 1 throughout, as in the paper."""
     binarizer_noise: float = 1.0
     """1: the paper's stochastic binarizer in training; 0: deterministic."""
     binarizer_bias: bool = True
+    """Whether the binarizer's convolution adds a constant."""
     threshold: float = 0.0
     """Above 0, codes start as pairs of one-sided detectors with this threshold, so that most
     codes are -1 at first and cheap to predict."""
@@ -101,7 +110,9 @@ class NetworkConfig:
     groups: tuple[int, ...] = ()
     """Entropy-coded groups of each layer; empty means one each."""
     context_states: int = 48
+    """Channels that the context model carries from layer to layer."""
     context_hidden: int = 64
+    """Hidden channels of each of its passes."""
 
     def __post_init__(self) -> None:
         """Check names and lengths."""

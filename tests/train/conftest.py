@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 pytest.importorskip("tensorflow", reason="training needs the extra [train]")
+
+from .tiny import TINY, command, environment, make_photos
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_photos(tmp_path_factory.mktemp("data") / "photos")
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
+    """A run of 8 steps by one process that nobody disturbed: checkpoints at steps 4 and 8."""
+    run = tmp_path_factory.mktemp("runs") / "reference"
+    arguments = ("--config", TINY, "--data", photos, "--out", run)
+    subprocess.run(command(*arguments), env=environment(), check=True)
+    return run

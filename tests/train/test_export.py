@@ -10,17 +10,16 @@ import rgru_codec
 from rgru_codec import models
 from rgru_codec.iterations import Painter, encode
 from rgru_format import CodesEncoder
-from rgru_train.config import RunConfig
 from rgru_train.export import export, integers
 from rgru_train.loop import Model
 
-from .test_loop import TABLES
+from .tiny import tiny
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
     """A network whose every weight is away from its start."""
-    model = Model(RunConfig.from_tables(TABLES))
+    model = Model(tiny())
     rng = np.random.default_rng(3)
     for variable in model.trainable:
         values = variable.numpy()

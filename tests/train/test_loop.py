@@ -1,111 +1,97 @@
-"""Runs can be cut anywhere and continued; losses and data are what they say."""
+"""The steps of a run, its data, its losses and its checkpoints are what they say."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 from rgru_format import InvalidInput
-from rgru_train.config import RunConfig
+from rgru_train import checkpoint
 from rgru_train.data import Crops, find_photos
 from rgru_train.loop import RateControl, Trainer
 from rgru_train.losses import ms_ssim, scales_that_fit
-from rgru_train.validation import bpp_at, validate
+from rgru_train.run import Options, train
+from rgru_train.validation import bpp_at, score, validate, validation_pictures
+from rgru_train.workers import Workers, one_process
 
-TABLES = {
-    "network": {
-        "cell": "residual_gru",
-        "reconstruction": "additive",
-        "codes": [16, 20],
-        "gains": [1.0, 2.0],
-        "groups": [1, 2],
-        "binarizer_noise": 0.0,
-        "context_states": 4,
-        "context_hidden": 6,
-        "linear": {"step": 200.0},
-        "encoder": [
-            {"kind": "conv", "depth": 8, "kernel": 8, "stride": 8, "init": "dct"},
-            {"kind": "residual", "depth": 8},
-            {"kind": "rnn", "depth": 8, "stride": 2},
-        ],
-        "decoder": [
-            {"kind": "rnn", "depth": 16, "kernel": 1, "hidden": 3},
-            {"kind": "depth_to_space"},
-        ],
-        "head": [
-            {"kind": "conv", "depth": 192, "init": "dct", "init_scale": 0.1},
-            {"kind": "depth_to_space", "factor": 8},
-        ],
-    },
-    "training": {"crop": 32, "batch": 2, "steps": 100, "warmup": 1, "targets": [0.1, 0.3]},
-}
+from .tiny import tiny
+
+
+def crops(photos: Path, memory: float = 1.0) -> Crops:
+    training = tiny().training
+    return Crops(sorted(photos.iterdir()), training.crop, training.batch, training.seed, memory)
 
 
 @pytest.fixture(scope="module")
-def config() -> RunConfig:
-    return RunConfig.from_tables(TABLES)
+def rows_and_trainer(
+    photos: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[dict[str, Any]], Trainer]:
+    trainer = Trainer(tiny(), tmp_path_factory.mktemp("run"))
+    batches = crops(photos).dataset(0, 20)
+    return [trainer.train_step(batch, stop=i == 19) for i, batch in enumerate(batches)], trainer
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for i in range(6):
-        coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((96, 64), Image.Resampling.BICUBIC).save(folder / f"p{i}.png")
-    return folder
-
-
-def crops(config: RunConfig, photos: Path) -> Crops:
-    training = config.training
-    return Crops(sorted(photos.iterdir()), training.crop, training.batch, training.seed)
-
-
-def test_loss_falls_in_20_steps(config: RunConfig, photos: Path, tmp_path: Path) -> None:
-    trainer = Trainer(config, tmp_path)
-    rows = [trainer.train_step(batch) for batch in crops(config, photos).dataset(0, 20)]
+def test_loss_falls_in_20_steps(rows_and_trainer: tuple[list[dict[str, Any]], Trainer]) -> None:
+    rows, trainer = rows_and_trainer
     first, last = (np.mean([r["loss"] for r in part]) for part in (rows[:5], rows[-5:]))
     assert last < first
+    assert trainer.stopping
 
 
-def test_a_run_that_was_cut_continues_as_if_it_had_not(
-    config: RunConfig, photos: Path, tmp_path: Path
+def test_validation_reports_every_iteration(
+    rows_and_trainer: tuple[list[dict[str, Any]], Trainer], photos: Path
 ) -> None:
-    data = crops(config, photos)
-    whole = Trainer(config, tmp_path / "whole")
-    whole.folder.mkdir()
-    start = [v.numpy() for v in whole.model.trainable]
-    expected = [whole.train_step(batch)["loss"] for batch in data.dataset(0, 4)]
-    first = Trainer(config, tmp_path / "cut")
-    first.folder.mkdir()
-    first.use_weights(start)
-    for average, weight in zip(first.averages, start, strict=True):
-        average.assign(weight)
-    losses = [first.train_step(batch)["loss"] for batch in data.dataset(0, 2)]
-    first.save()
-    second = Trainer(config, tmp_path / "cut")
-    second.restore()
-    losses += [second.train_step(batch)["loss"] for batch in data.dataset(second.step, 4)]
-    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    _, trainer = rows_and_trainer
+    pictures = validation_pictures(find_photos(photos)[1], tiny().training, 16)
+    assert [picture.shape for picture in pictures] == [(176, 176, 3)] * 2
+    result = validate(trainer.model, pictures, 2)
+    assert len(result["bpp"]) == len(result["ms_ssim"]) == 2
+    assert result["bpp"][0] < result["bpp"][1]
 
 
-def test_a_kill_while_writing_leaves_the_checkpoint_before(config: RunConfig, tmp_path: Path) -> None:
-    trainer = Trainer(config, tmp_path)
-    trainer.step = 7
-    trainer.save()
+def test_weights_of_another_network_are_refused(
+    rows_and_trainer: tuple[list[dict[str, Any]], Trainer],
+) -> None:
+    _, trainer = rows_and_trainer
+    values = [v.numpy() for v in trainer.model.trainable]
+    with pytest.raises(InvalidInput, match="is missing, not"):
+        trainer.start_from([None, *values[1:]])
+    with pytest.raises(InvalidInput, match="arrays, not"):
+        trainer.start_from(values[:-1])
+
+
+def test_a_kill_while_writing_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, {"step": np.array(7)})
+    checkpoint.save(tmp_path, {"step": np.array(8)})
     (tmp_path / "writing.npz").write_bytes(b"half a checkpoint")
-    again = Trainer(config, tmp_path)
-    again.restore()
-    assert again.step == 7
+    assert checkpoint.load(tmp_path)["step"] == 8
+    # Killed between the two renames, or the disk lost the newest.
+    (tmp_path / checkpoint.NEWEST).write_bytes(b"PK\3\4 not all of it")
+    assert checkpoint.load(tmp_path)["step"] == 7
+    (tmp_path / checkpoint.NEWEST).unlink()
+    assert checkpoint.load(tmp_path)["step"] == 7
 
 
-def test_resume_without_a_checkpoint_says_so(config: RunConfig, tmp_path: Path) -> None:
+def test_the_best_checkpoint_stays(tmp_path: Path) -> None:
+    assert checkpoint.best_score(tmp_path) == float("inf")
+    checkpoint.save_best(tmp_path, {"step": np.array(3)}, 1.5)
+    assert checkpoint.best_score(tmp_path) == 1.5
+    assert checkpoint.load(tmp_path, (checkpoint.BEST,))["step"] == 3
+
+
+def test_resume_without_a_checkpoint_says_so(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="no checkpoint"):
-        Trainer(config, tmp_path).restore()
+        checkpoint.load(tmp_path)
+
+
+def test_a_new_run_does_not_overwrite_another(photos: Path, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, {"step": np.array(3)})
+    with pytest.raises(InvalidInput, match="continue it with --resume"):
+        train(tiny(), Options(photos, tmp_path))
 
 
 def test_training_ms_ssim_is_tensorflows() -> None:
@@ -123,18 +109,26 @@ def test_crops_of_128_pixels_hold_four_scales() -> None:
     assert [scales_that_fit(side) for side in (11, 32, 128, 176)] == [1, 2, 4, 5]
 
 
-def test_crops_depend_on_seed_and_step_alone(config: RunConfig, photos: Path) -> None:
-    one, other = crops(config, photos), crops(config, photos)
+def test_crops_depend_on_seed_and_step_alone(photos: Path) -> None:
+    one, other = crops(photos), crops(photos, memory=0.0)
     np.testing.assert_array_equal(one.draw(5), other.draw(5))
     assert (one.draw(5) != one.draw(6)).any()
     (batch,) = other.dataset(5, 6)
     np.testing.assert_array_equal(batch, one.draw(5))
 
 
+def test_workers_share_the_crops_of_a_step(photos: Path) -> None:
+    data = crops(photos)
+    parts = [Workers(one_process().strategy, index, 2).part_of(2) for index in range(2)]
+    np.testing.assert_array_equal(np.concatenate([data.draw(3, p) for p in parts]), data.draw(3))
+    (batch,) = data.dataset(3, 4, parts[1])
+    np.testing.assert_array_equal(batch, data.draw(3)[1:])
+
+
 def test_held_out_photos_are_chosen_by_name(photos: Path) -> None:
     training, held_out = find_photos(photos)
-    assert len(training) + len(held_out) == 6
-    assert not set(training) & set(held_out)
+    assert [p.name for p in held_out] == ["p45.png", "p63.png"]
+    assert len(training) == 6
 
 
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
@@ -158,8 +152,6 @@ def test_bpp_at_interpolates_log_rate_over_decibels() -> None:
     assert bpp_at(bpp, quality, 0.98) is None
 
 
-def test_validation_reports_every_iteration(config: RunConfig, tmp_path: Path) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (176, 176, 3), dtype=np.uint8)
-    result = validate(Trainer(config, tmp_path).model, [picture], 2)
-    assert len(result["bpp"]) == len(result["ms_ssim"]) == 2
-    assert result["bpp"][0] < result["bpp"][1]
+def test_a_state_that_reaches_more_qualities_scores_better() -> None:
+    assert score({"0.9": 0.2, "0.95": 0.4}) < score({"0.9": 0.1, "0.95": None})
+    assert score({"0.9": 0.2, "0.95": 0.3}) < score({"0.9": 0.2, "0.95": 0.4})

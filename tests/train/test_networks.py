@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from rgru_codec.nets.config import NetworkConfig
 from rgru_codec.nets.networks import Binarizer, Codec
 from rgru_format import InvalidInput
 from rgru_train.config import RunConfig
+from rgru_train.loop import Trainer
 
 CONFIGS = Path(__file__).parents[2] / "train" / "configs"
 
@@ -36,10 +38,17 @@ def parameters(layer: tf.keras.layers.Layer) -> int:
 
 
 @pytest.fixture(scope="module")
-def paper() -> Codec:
-    codec = Codec(RunConfig.from_toml(CONFIGS / "paper.toml").network)
-    codec.build_all()
-    return codec
+def paper_trainer(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    """The paper's network; two iterations have the weights of sixteen."""
+    config = RunConfig.from_toml(CONFIGS / "paper.toml")
+    network = dataclasses.replace(config.network, codes=(32,) * 2)
+    config = dataclasses.replace(config, network=network)
+    return Trainer(config, tmp_path_factory.mktemp("paper"))
+
+
+@pytest.fixture(scope="module")
+def paper(paper_trainer: Trainer) -> Codec:
+    return paper_trainer.model.codec
 
 
 def kernels(layer: tf.keras.layers.Layer) -> list[tuple[int, ...]]:
@@ -78,19 +87,13 @@ def test_paper_has_13_9_and_10_8_million_parameters(paper: Codec) -> None:
     assert round(decoder / 1e6, 1) == 10.8
 
 
-def test_paper_takes_one_training_step(tmp_path: Path) -> None:
-    import dataclasses
-
-    from rgru_train.loop import Trainer
-
-    config = RunConfig.from_toml(CONFIGS / "paper.toml")
-    network = dataclasses.replace(config.network, codes=(32,) * 2)
-    trainer = Trainer(dataclasses.replace(config, network=network), tmp_path)
-    before = trainer.model.codec.head.blocks[0].weights[0].numpy().copy()
+def test_paper_takes_one_training_step(paper_trainer: Trainer) -> None:
+    weights = paper_trainer.model.codec.head.blocks[0].weights[0]
+    before = weights.numpy().copy()
     crops = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
-    row = trainer.train_step(tf.constant(crops))
+    row = paper_trainer.train_step(tf.constant(crops))
     assert np.isfinite(row["loss"])
-    assert np.abs(trainer.model.codec.head.blocks[0].weights[0].numpy() - before).max() > 0
+    assert np.abs(weights.numpy() - before).max() > 0
 
 
 @pytest.mark.parametrize("cell", ["residual_gru", "gru", "lstm"])

@@ -30,6 +30,7 @@ class TrainingConfig:
     batch: int = 4
     """Crops a step (over all workers)."""
     steps: int = 100_000
+    """Length of the run, which the schedule of the learning rate follows."""
     learning_rate: float = 1e-3
     """Adam's, after the warm-up."""
     warmup: int = 200
@@ -45,6 +46,7 @@ class TrainingConfig:
     colour_weight: tuple[float, float] = (1.0, 0.1)
     """Weight of the colour error at the start and after ``colour_steps`` (``ms_ssim`` only)."""
     colour_steps: int = 3000
+    """Steps over which the weight of the colour error falls."""
     rate_steps: int = 0
     """Steps over which the price of rate rises to its full; the context model learns meanwhile."""
     soft_steps: int = 0
@@ -54,16 +56,28 @@ class TrainingConfig:
     average: float = 0.999
     """Decay of the running mean of the weights, which is what is validated and exported."""
     seed: int = 1
+    """Of starting weights and crops: the crops of a step depend on it and the step alone."""
     save_every: int = 500
     """Steps between checkpoints."""
     validate_every: int = 1000
+    """Steps between validations."""
     validation_crop: tuple[int, int] = (384, 512)
-    """Height and width that validation pictures are cut to (middle)."""
+    """Height and width that validation pictures are cut to (middle); 0, 0: whole pictures, at the
+    price of tracing the network for each size anew."""
+    log_every: int = 20
+    """Steps between rows of the log; every fifth is printed."""
+    memory: float = 4.0
+    """Gigabytes of decoded photos kept; what does not fit is decoded when it is drawn."""
 
     def __post_init__(self) -> None:
         """Refuse unknown names."""
         if self.distortion not in DISTORTIONS:
             raise InvalidInput(f"unknown distortion {self.distortion!r}; known: {DISTORTIONS}")
+
+    @property
+    def whole_pictures(self) -> bool:
+        """Whether validation pictures are not cut to one size."""
+        return not any(self.validation_crop)
 
     def rate_at(self, step: int) -> float:
         """Learning rate of a step: warm-up, constant, cosine to 1/1000."""
@@ -135,6 +149,17 @@ class RunConfig:
     def as_json(self) -> str:
         """The whole description, in an order that does not change."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    def differences(self, other: RunConfig) -> list[str]:
+        """What ``other`` says differently, one line a key."""
+        lines = []
+        for table in ("network", "training"):
+            mine, theirs = getattr(self, table), getattr(other, table)
+            for field in dataclasses.fields(mine):
+                old, new = getattr(mine, field.name), getattr(theirs, field.name)
+                if old != new:
+                    lines.append(f"[{table}] {field.name}: {old} -> {new}")
+        return lines
 
     @property
     def digest(self) -> str:

@@ -56,28 +56,51 @@ class Crops:
 
     A source's weight is the square root of its number of photos, so that a large collection of
     landscapes does not drown a small one of people.
+
+    Args:
+        photos: files; those smaller than a crop are left out.
+        side: of a crop in pixels.
+        batch: crops a step, of all workers together.
+        seed: with the step's number decides what is drawn.
+        memory: gigabytes of decoded photos to keep.
+
+    Raises:
+        InvalidInput: no photo is large enough.
     """
 
-    def __init__(self, photos: Sequence[Path], side: int, batch: int, seed: int) -> None:
+    def __init__(
+        self, photos: Sequence[Path], side: int, batch: int, seed: int, memory: float = 4.0
+    ) -> None:
         self.side, self.batch, self.seed = side, batch, seed
-        pictures = [load(p) for p in photos]
-        sources = _sources(photos)
-        keep = [i for i, p in enumerate(pictures) if min(p.shape[:2]) >= side]
-        if not keep:
+        self.photos = [p for p in photos if min(_size(p)) >= side]
+        if not self.photos:
             raise InvalidInput(f"no photo is at least {side} pixels wide and high")
-        self.pictures = [pictures[i] for i in keep]
-        counts = Counter(sources[i] for i in keep)
-        weights = np.array([counts[sources[i]] ** -0.5 for i in keep])
+        sources = _sources(self.photos)
+        counts = Counter(sources)
+        weights = np.array([counts[source] ** -0.5 for source in sources])
         self.weights = weights / weights.sum()
+        self._kept: dict[int, NDArray[np.uint8]] = {}
+        self._room = memory * 1e9
 
-    def draw(self, step: int) -> NDArray[np.uint8]:
-        """The crops of one step: (batch, side, side, 3), uint8."""
-        rng = np.random.default_rng((self.seed, int(step)))
-        return np.stack([self._crop(rng) for _ in range(self.batch)])
+    def draw(self, step: int, part: range | None = None) -> NDArray[np.uint8]:
+        """The crops of one step, or a part of them: (crops, side, side, 3), uint8."""
+        crops = range(self.batch) if part is None else part
+        return np.stack([self._crop(np.random.default_rng((self.seed, step, i))) for i in crops])
+
+    def _picture(self, index: int) -> NDArray[np.uint8]:
+        """A photo, from memory if it is there."""
+        kept = self._kept.get(index)
+        if kept is not None:
+            return kept
+        picture = load(self.photos[index])
+        if picture.nbytes <= self._room:
+            self._room -= picture.nbytes
+            self._kept[index] = picture
+        return picture
 
     def _crop(self, rng: np.random.Generator) -> NDArray[np.uint8]:
         """The more detailed of two random crops, three times out of four: sky teaches little."""
-        picture = self.pictures[rng.choice(len(self.pictures), p=self.weights)]
+        picture = self._picture(int(rng.choice(len(self.photos), p=self.weights)))
         first, second = self._cut(picture, rng), self._cut(picture, rng)
         busier = first if _detail(first) >= _detail(second) else second
         crop = busier if rng.random() < 0.75 else first
@@ -91,16 +114,30 @@ class Crops:
         y, x = (int(rng.integers(0, side - self.side + 1)) for side in picture.shape[:2])
         return picture[y : y + self.side, x : x + self.side]
 
-    def dataset(self, first_step: int, last_step: int) -> tf.data.Dataset:
-        """Batches for steps ``first_step`` to ``last_step - 1``, prepared ahead of the step."""
-        shape = (self.batch, self.side, self.side, 3)
+    def dataset(
+        self, first_step: int, last_step: int, part: range | None = None
+    ) -> tf.data.Dataset:
+        """Batches for steps ``first_step`` to ``last_step - 1``, prepared ahead of the step.
+
+        Args:
+            first_step: the first.
+            last_step: one past the last.
+            part: which crops of each batch; by default all.
+        """
+        shape = (len(part) if part is not None else self.batch, self.side, self.side, 3)
 
         def draw(step: tf.Tensor) -> tf.Tensor:
-            crops = tf.numpy_function(self.draw, [step], tf.uint8)
-            return tf.ensure_shape(crops, shape)
+            drawn = tf.numpy_function(lambda step: self.draw(int(step), part), [step], tf.uint8)
+            return tf.ensure_shape(drawn, shape)
 
         steps = tf.data.Dataset.range(first_step, last_step)
-        return steps.map(draw, num_parallel_calls=1, deterministic=True).prefetch(4)
+        return steps.map(draw, num_parallel_calls=2, deterministic=True).prefetch(8)
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height of a photo, from its header."""
+    with Image.open(path) as image:
+        return image.size
 
 
 def _detail(crop: NDArray[np.uint8]) -> float:

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from rgru_codec.models import Model as Package
 from rgru_codec.models import package_id
 from rgru_codec.nets.context import ACCUMULATOR_SCALE, WEIGHT_MAX, WEIGHT_SCALE, ContextModel
-from rgru_codec.nets.networks import Codec, Stack
+from rgru_codec.nets.cost import depth_after
+from rgru_codec.nets.networks import Codec
 from rgru_codec.runtime.litert import Network
+from rgru_format import CodesEncoder, InvalidInput, LayerWeights, PassWeights, sigmoid_table
 from rgru_format import ContextModel as IntegerContextModel
-from rgru_format import InvalidInput, LayerWeights, PassWeights, sigmoid_table
-from rgru_train.loop import Model
+from rgru_train import readback
+from rgru_train.loop import LEVELS, Model
 
 Shapes = list[tuple[int, int]]
 
@@ -41,7 +43,9 @@ def export(model: Model, name: str, folder: Path) -> Path:
     for step, function in _functions(codec).items():
         (writing / f"{step}.tflite").write_bytes(_convert(function, shapes[step]["inputs"]))
     (writing / "context.bin").write_bytes(integers(model.context).to_bytes())
-    (writing / "model.json").write_text(json.dumps(_description(model, name, shapes), indent=1))
+    table = _description(model, name, shapes)
+    table["weights"] = weight_places(model, writing)
+    (writing / "model.json").write_text(json.dumps(table, indent=1))
     final = folder / package_id(writing).hex()
     shutil.rmtree(final, ignore_errors=True)
     writing.replace(final)
@@ -62,13 +66,24 @@ def _description(model: Model, name: str, shapes: dict[str, Any]) -> dict[str, A
     }
 
 
+def weight_places(model: Model, folder: Path) -> list[str] | None:
+    """For ``--init-from``: where each trainable weight is (see :mod:`rgru_train.readback`)."""
+    codec = model.codec
+    variables = [v for v in codec.trainable_variables if v is not codec.log_gains]
+    found = readback.places(folder, [v.numpy() for v in variables])
+    if found is None:
+        return None
+    waiting = iter(found)
+    return ["gains" if v is codec.log_gains else next(waiting) for v in codec.trainable_variables]
+
+
 def step_shapes(codec: Codec) -> dict[str, Any]:
     """Inputs, outputs and reach of the three networks, as ``model.json`` holds them."""
     encoder = _integral(codec.encoder.state_shapes())
     decoder = _integral(codec.decoder.state_shapes(codec.encoder.scale))
     codes = (codec.stride, max(codec.config.codes))
     scale = codec.encoder.scale * codec.decoder.scale
-    features = (round(scale), _depth(codec.decoder))
+    features = (round(scale), depth_after(codec.config.decoder, codes[1]))
     return {
         "encoder": {
             "inputs": [(1, 3), *encoder],
@@ -92,19 +107,6 @@ def _integral(shapes: list[tuple[float, int]]) -> Shapes:
     return [(round(scale), depth) for scale, depth in shapes]
 
 
-def _depth(stack: Stack) -> int:
-    """Channels of the last output of a stack."""
-    depth = 0
-    for spec in stack.specs:
-        if spec.kind == "depth_to_space":
-            depth //= spec.factor**2
-        elif spec.kind == "space_to_depth":
-            depth *= spec.factor**2
-        else:
-            depth = spec.depth
-    return depth
-
-
 def _functions(codec: Codec) -> dict[str, Callable[..., Any]]:
     def encoder(a_input: tf.Tensor, *states: tf.Tensor) -> Any:
         codes, updated = codec.all_codes(a_input, list(states))
@@ -124,7 +126,7 @@ def _convert(function: Callable[..., Any], inputs: Sequence[tuple[int, int]]) ->
     """LiteRT with dynamic height and width; weights in float16, arithmetic in float32."""
     specs = [tf.TensorSpec((1, None, None, depth), tf.float32) for _, depth in inputs]
     holder = tf.Module()
-    holder.function = tf.function(function, input_signature=specs)
+    holder.function = tf.function(function, input_signature=specs, autograph=False)
     concrete = holder.function.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], holder)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -200,3 +202,33 @@ def check(codec: Codec, package: Package, tolerance: float = 0.02) -> float:
     if worst > tolerance:
         raise InvalidInput(f"{package.folder}: differs from TensorFlow by {worst:.3g}")
     return worst
+
+
+def code_lengths(
+    model: Model, pictures: Sequence[NDArray[np.uint8]]
+) -> list[tuple[float, float, float]]:
+    """Bits per pixel of each layer, means of pictures (H, W, 3), sides multiples of the stride.
+
+    Returns:
+        For each layer the ideal code length of the trained model in floats, that of the integer
+        model, and the size of the coded groups.
+    """
+    integer = integers(model.context)
+    rows = [_lengths(model, integer, picture) for picture in pictures]
+    return [(float(f), float(i), float(coded)) for f, i, coded in np.mean(rows, axis=0)]
+
+
+def _lengths(
+    model: Model, integer: IntegerContextModel, picture: NDArray[np.uint8]
+) -> NDArray[np.float64]:
+    """(layers, 3): bits per pixel of one picture; see :func:`code_lengths`."""
+    x = (tf.cast(picture[None], tf.float32) - 127.5) * LEVELS
+    codes, _ = model.codec.iterate(x)
+    floats, _ = model.context.bits(codes)
+    encoder = CodesEncoder(integer, *codes[0].shape[1:3])
+    rows = []
+    for bits, layer in zip(floats, codes, strict=True):
+        payloads = encoder.encode_layer(np.where(layer[0].numpy() < 0, -1, 1).astype(np.int8))
+        coded = 8 * sum(map(len, payloads))
+        rows.append([float(bits[0]), sum(encoder.group_bits), coded])
+    return np.array(rows) / (picture.shape[0] * picture.shape[1])

@@ -1,15 +1,10 @@
-"""The training loop: step, rate control, checkpoints, validation.
+"""The network in training: losses, the step, rate control, and the state of a run.
 
-A run is a folder: ``config.json``, ``checkpoint.npz`` (the newest), ``previous.npz``,
-``log.jsonl`` and TensorBoard events. Checkpoints are written under another name and renamed, so a
-kill at any moment leaves a good one.
+Checkpoints are :mod:`rgru_train.checkpoint`'s, the run around the steps :mod:`rgru_train.run`'s.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,8 +17,10 @@ from numpy.typing import NDArray
 from rgru_codec.nets.context import ContextModel
 from rgru_codec.nets.networks import Codec
 from rgru_format import InvalidInput
+from rgru_train import checkpoint
 from rgru_train.config import RunConfig
 from rgru_train.losses import colour_error, ms_ssim
+from rgru_train.workers import Workers, mean_of_replicas, one_process
 
 LEVELS = 0.9 / 127.5
 """Pictures enter the network as (level - 127.5)·LEVELS (arXiv 1511.06085)."""
@@ -93,16 +90,27 @@ class RateControl:
 
 
 class Trainer:
-    """Runs the steps of one run; everything that a resumed run needs is in its checkpoint."""
+    """Runs the steps of one run; everything that a resumed run needs is in its checkpoint.
 
-    def __init__(self, config: RunConfig, folder: Path) -> None:
+    Args:
+        config: of the run.
+        folder: of the run.
+        workers: the devices; by default this process alone.
+    """
+
+    def __init__(self, config: RunConfig, folder: Path, workers: Workers | None = None) -> None:
         self.config, self.folder = config, folder
-        self.model = Model(config)
-        self.optimizer = keras.optimizers.Adam(config.training.learning_rate, epsilon=1e-7)
-        self.optimizer.build(self.model.trainable)
-        self.averages = [tf.Variable(v.value) for v in self.model.trainable]
+        self.workers = workers or one_process()
+        keras.utils.set_random_seed(config.training.seed)
+        with self.workers.strategy.scope():
+            self.model = Model(config)
+            self.optimizer = keras.optimizers.Adam(config.training.learning_rate, epsilon=1e-7)
+            self.optimizer.build(self.model.trainable)
+            self.averages = [tf.Variable(v.numpy()) for v in self.model.trainable]
         self.control = RateControl(config.training.targets) if config.training.targets else None
         self.step = 0
+        self.stopping = False
+        """Whether any worker has asked for a stop."""
         self._steps: dict[int, Callable[..., Any]] = {}
 
     # -- one step ------------------------------------------------------------------------------
@@ -117,8 +125,10 @@ class Trainer:
         if self.config.training.distortion == "l1":
             distortion = tf.reduce_mean(tf.abs(painted - target), axis=[1, 2, 3, 4])
             return tf.reduce_sum(distortion), distortion, rate
-        distortion = tf.reduce_mean(1.0 - ms_ssim(painted, target), axis=1)
+        structure = tf.reduce_mean(1.0 - ms_ssim(painted, target), axis=1)
         colours = tf.reduce_mean(colour_error(painted, target), axis=1)
+        # Of the whole batch, before the logarithm: a worker's share alone has another mean.
+        distortion, colours = tf.unstack(mean_of_replicas(tf.stack([structure, colours])))
         # Logarithms: each iteration counts for its relative gain, so that none is drowned.
         loss = tf.reduce_sum(tf.math.log(distortion + 1e-4) + colour * tf.math.log(colours + 0.1))
         loss += tf.reduce_sum(multipliers[:iterations] * rate)
@@ -128,32 +138,69 @@ class Trainer:
         """The step for so many iterations, traced once."""
         if iterations not in self._steps:
             self._steps[iterations] = tf.function(
-                lambda crops, colour, multipliers: self._apply(
-                    crops, colour, multipliers, iterations
-                )
+                lambda crops, colour, multipliers, stop: self._apply(
+                    crops, colour, multipliers, stop, iterations
+                ),
+                autograph=False,  # no control flow depends on tensors: trace faster
             )
         return self._steps[iterations]
 
     def _apply(
-        self, crops: tf.Tensor, colour: tf.Tensor, multipliers: tf.Tensor, iterations: int
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        variables = self.model.trainable
-        with tf.GradientTape() as tape:
-            loss, distortion, rate = self.losses(crops, colour, multipliers, iterations)
-        gradients = tape.gradient(
-            loss, [v.value for v in variables], unconnected_gradients=tf.UnconnectedGradients.ZERO
+        self,
+        crops: tf.Tensor,
+        colour: tf.Tensor,
+        multipliers: tf.Tensor,
+        stop: tf.Tensor,
+        iterations: int,
+    ) -> tuple[tf.Tensor, ...]:
+        """Update all weights; loss, distortion, rate and stop (means of devices), and the norm."""
+        strategy = self.workers.strategy
+
+        def replica(crops: tf.Tensor) -> tuple[Any, Any]:
+            part = self.workers.part_of_replica(crops)
+            with tf.GradientTape() as tape:
+                loss, *parts = self.losses(part, colour, multipliers, iterations)
+            gradients = tape.gradient(
+                loss,
+                [v.value for v in self.model.trainable],
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            )
+            # identity: each device needs a tensor of its own to take a mean of
+            report = [loss, *parts, tf.identity(stop)]
+            return mean_of_replicas(gradients), mean_of_replicas(report)
+
+        # Every device holds the same means by now: the first one's are as good as any.
+        gradients, report = tf.nest.map_structure(
+            lambda value: strategy.experimental_local_results(value)[0],
+            strategy.run(replica, args=(crops,)),
         )
         gradients, norm = tf.clip_by_global_norm(gradients, self.config.training.clip)
-        self.optimizer.apply(gradients, variables)
-        # Near the start, the mean of the steps so far.
-        steps = tf.cast(self.optimizer.iterations, tf.float32)
-        keep = tf.minimum(self.config.training.average, (1.0 + steps) / (10.0 + steps))
-        for average, variable in zip(self.averages, variables, strict=True):
-            average.assign(keep * average + (1.0 - keep) * variable.value)
-        return loss, distortion, rate, norm
+        self._update(gradients)
+        return *report, norm
 
-    def train_step(self, crops: tf.Tensor) -> dict[str, Any]:
+    def _update(self, gradients: list[tf.Tensor]) -> None:
+        """One step of Adam on every device, and of the running means of the weights."""
+        strategy, rate = self.workers.strategy, self.optimizer.learning_rate
+        variables = [v.value for v in self.model.trainable]
+        # Near the start, the mean of the steps so far.
+        steps = tf.cast(self.optimizer.iterations, tf.float32) + 1.0
+        keep = tf.minimum(self.config.training.average, (1.0 + steps) / (10.0 + steps))
+
+        def update(variable: tf.Variable, gradient: tf.Tensor, average: tf.Variable) -> None:
+            self.optimizer.update_step(gradient, variable, rate)
+            average.assign(keep * average + (1.0 - keep) * variable)
+
+        # The optimizer's own apply() would add up gradients that are means of all devices already.
+        for variable, gradient, average in zip(variables, gradients, self.averages, strict=True):
+            strategy.extended.update(variable, update, args=(gradient, average), group=False)
+        self.optimizer.iterations.assign_add(1)
+
+    def train_step(self, crops: tf.Tensor, stop: bool = False) -> dict[str, Any]:
         """One step on (B, side, side, 3) uint8 crops; returns what the log wants to know.
+
+        Args:
+            crops: this worker's part of the batch.
+            stop: ask all workers to stop after this step (see :attr:`stopping`).
 
         Raises:
             DivergenceError: the loss is not finite.
@@ -162,12 +209,12 @@ class Trainer:
         iterations = training.iterations_at(self.step, self.config.network.iterations)
         self.optimizer.learning_rate = training.rate_at(self.step)
         self.model.codec.binarizer.hardness.assign(training.hardness_at(self.step))
-        count = self.config.network.iterations
-        multipliers = np.zeros(count, np.float32)
+        multipliers = np.zeros(self.config.network.iterations, np.float32)
         if self.control:
             multipliers = self.control.multipliers() * training.rate_share_at(self.step)
-        loss, distortion, rate, norm = self._compiled(iterations)(
-            crops, tf.constant(training.colour_weight_at(self.step), tf.float32), multipliers
+        settings = (training.colour_weight_at(self.step), multipliers, float(stop))
+        loss, distortion, rate, stopping, norm = self._compiled(iterations)(
+            crops, *(tf.constant(value, tf.float32) for value in settings)
         )
         if not np.isfinite(float(loss)):
             raise DivergenceError(
@@ -175,6 +222,7 @@ class Trainer:
             )
         if self.control and self.step >= training.rate_steps:
             self.control.observe(rate.numpy())
+        self.stopping = float(stopping) > 0.0
         self.step += 1
         return {
             "step": self.step,
@@ -186,8 +234,8 @@ class Trainer:
 
     # -- checkpoints ---------------------------------------------------------------------------
 
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        arrays: dict[str, NDArray[Any]] = {"step": np.array(self.step)}
+    def _arrays(self) -> checkpoint.Arrays:
+        arrays: checkpoint.Arrays = {"step": np.array(self.step)}
         for i, (variable, average) in enumerate(
             zip(self.model.trainable, self.averages, strict=True)
         ):
@@ -202,103 +250,66 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint; the one before is kept as ``previous.npz``."""
-        newest, temporary = self.folder / "checkpoint.npz", self.folder / "writing.npz"
-        with temporary.open("wb") as file:
-            np.savez(file, **self._arrays())  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        if newest.exists():
-            newest.replace(self.folder / "previous.npz")
-        temporary.replace(newest)
+        checkpoint.save(self.folder, self._arrays())
 
-    def restore(self) -> None:
-        """Continue from the newest readable checkpoint.
+    def save_best(self, score: float) -> None:
+        """Keep this state if its validation score is the lowest so far."""
+        if score < checkpoint.best_score(self.folder):
+            checkpoint.save_best(self.folder, self._arrays(), score)
+
+    def restore(self, best: bool = False) -> None:
+        """Continue from the newest readable checkpoint, or from the best by validation.
 
         Raises:
             InvalidInput: there is none, or it belongs to another network.
         """
-        for name in ("checkpoint.npz", "previous.npz"):
-            path = self.folder / name
-            if path.exists():
-                with np.load(path) as arrays:
-                    self._assign({key: arrays[key] for key in arrays.files})
-                return
-        raise InvalidInput(f"{self.folder}: no checkpoint to resume from")
-
-    def start_from(self, source: Path) -> None:
-        """Take the weights of another run's newest checkpoint; everything else starts afresh.
-
-        Raises:
-            InvalidInput: there is none, or it belongs to another network.
-        """
-        path = source / "checkpoint.npz"
-        if not path.exists():
-            raise InvalidInput(f"{source}: no checkpoint.npz to start from")
-        with np.load(path) as arrays:
-            for i, (variable, average) in enumerate(
-                zip(self.model.trainable, self.averages, strict=True)
-            ):
-                values = arrays[f"average{i}"]
-                if variable.shape != values.shape:
-                    raise InvalidInput(f"{path}: {variable.path} has another shape there")
-                variable.assign(values)
-                average.assign(values)
-
-    def _assign(self, arrays: dict[str, NDArray[Any]]) -> None:
+        names = (checkpoint.BEST,) if best else (checkpoint.NEWEST, checkpoint.PREVIOUS)
+        arrays = checkpoint.load(self.folder, names)
+        self._check_shapes([arrays.get(f"weight{i}") for i in range(len(self.averages))])
         for i, (variable, average) in enumerate(
             zip(self.model.trainable, self.averages, strict=True)
         ):
-            if variable.shape != arrays[f"weight{i}"].shape:
-                raise InvalidInput(f"checkpoint of another network: {variable.path} differs")
             variable.assign(arrays[f"weight{i}"])
             average.assign(arrays[f"average{i}"])
         for i, variable in enumerate(self.optimizer.variables):
             variable.assign(arrays[f"optimizer{i}"])
-        if self.control:
+        if self.control and "log_multipliers" in arrays:
             self.control.log_multipliers = arrays["log_multipliers"]
             self.control.mean_rates = arrays["mean_rates"]
         self.step = int(arrays["step"])
+        keras.utils.set_random_seed(self.config.training.seed + self.step)
+
+    def start_from(self, values: list[NDArray[np.float32] | None]) -> None:
+        """Take these weights, in the order of ``Model.trainable``; all else starts afresh.
+
+        Raises:
+            InvalidInput: they belong to another network.
+        """
+        self._check_shapes(values)
+        for variable, average, value in zip(
+            self.model.trainable, self.averages, values, strict=True
+        ):
+            variable.assign(value)
+            average.assign(value)
+
+    def _check_shapes(self, values: list[NDArray[np.float32] | None]) -> None:
+        for variable, value in zip(self.model.trainable, values, strict=False):
+            if value is None or tuple(variable.shape) != value.shape:
+                found = "missing" if value is None else value.shape
+                shapes = f"{variable.path} is {found}, not {tuple(variable.shape)}"
+                raise InvalidInput(f"weights of another network: {shapes}")
+        if len(values) != len(self.averages):
+            counts = f"{len(values)} arrays, not {len(self.averages)}"
+            raise InvalidInput(f"weights of another network: {counts}")
 
     def use_averages(self) -> list[NDArray[np.float32]]:
         """Put the running means in place of the weights; returns the weights."""
         weights = [v.numpy() for v in self.model.trainable]
         for variable, average in zip(self.model.trainable, self.averages, strict=True):
-            variable.assign(average)
+            variable.assign(average.numpy())
         return weights
 
     def use_weights(self, weights: list[NDArray[np.float32]]) -> None:
         """Undo :meth:`use_averages`."""
         for variable, weight in zip(self.model.trainable, weights, strict=True):
             variable.assign(weight)
-
-
-class Log:
-    """Lines of JSON, a line on the terminal, and TensorBoard scalars."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = (folder / "log.jsonl").open("a")
-        self.events = tf.summary.create_file_writer(str(folder / "events"))
-        self.started = time.perf_counter()
-
-    def write(self, kind: str, row: dict[str, Any]) -> None:
-        """Add one row; numbers and lists of numbers become scalars."""
-        self.file.write(json.dumps({"kind": kind, "time": time.time(), **row}) + "\n")
-        self.file.flush()
-        with self.events.as_default(step=row["step"]):
-            for key, value in row.items():
-                values = value if isinstance(value, list) else [value]
-                for i, number in enumerate(values):
-                    if isinstance(number, (int, float)):
-                        name = f"{kind}/{key}" + (f"/{i + 1}" if isinstance(value, list) else "")
-                        tf.summary.scalar(name, number)
-
-
-def machine_rate() -> float:
-    """Measured multiply-adds a second of a 1024 x 1024 float32 matrix product on this machine."""
-    a = tf.random.normal((1024, 1024))
-    product = tf.function(lambda: tf.reduce_sum(tf.matmul(a, a)))
-    product()
-    begin = time.perf_counter()
-    for _ in range(10):
-        product().numpy()
-    return float(10 * 1024**3 / (time.perf_counter() - begin))

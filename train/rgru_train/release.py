@@ -1,0 +1,73 @@
+"""``rgru-train export``: from a run to a checked model package with its card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgru_train.card import CARD, SIZE_LIMIT, check_size, model_card
+from rgru_train.config import RunConfig
+from rgru_train.data import find_photos
+from rgru_train.export import code_lengths, export
+from rgru_train.log import read_log
+from rgru_train.loop import Trainer
+from rgru_train.manifest import summary
+from rgru_train.validation import validation_pictures
+
+_PICTURES = 4
+"""So many validation pictures are coded to compare code lengths."""
+
+
+def release(
+    run: Path,
+    out: Path,
+    *,
+    name: str = "compact",
+    data: Path | None = None,
+    notes: str = "",
+    best: bool = False,
+    size_limit: float = SIZE_LIMIT,
+) -> Path:
+    """Write the package of a run with its model card; returns its folder.
+
+    Args:
+        run: the folder of the run.
+        out: where the package's folder goes.
+        name: of the model.
+        data: the folder with the photos; by default the one that the run used, if it is there.
+        notes: what the model is bad at.
+        best: take the best checkpoint by validation, not the newest.
+        size_limit: megabytes that the package may take, deflated.
+
+    Raises:
+        InvalidInput: there is no checkpoint, the package differs from TensorFlow, or is too large.
+    """
+    config = RunConfig.from_json((run / "config.json").read_text())
+    trainer = Trainer(config, run)
+    trainer.restore(best)
+    trainer.use_averages()
+    package = export(trainer.model, name, out)
+    known, pictures = _data(run, data, config, trainer.model.codec.stride)
+    lengths = code_lengths(trainer.model, pictures[:_PICTURES]) if pictures else []
+    card = model_card(name, package, config, trainer.step, read_log(run), known, lengths, notes)
+    (package / CARD).write_text(card)
+    check_size(package, size_limit)
+    return package
+
+
+def _data(
+    run: Path, data: Path | None, config: RunConfig, stride: int
+) -> tuple[dict[str, Any] | None, list[NDArray[np.uint8]]]:
+    """What is known of the photos, and validation pictures if the photos are at hand."""
+    recorded = run / "data.json"
+    known = json.loads(recorded.read_text()) if recorded.exists() else None
+    if data is None and known and Path(known["folder"]).is_dir():
+        data = Path(known["folder"])
+    if data is None:
+        return known, []
+    _, held_out = find_photos(data)
+    return summary(data), validation_pictures(held_out, config.training, stride)

@@ -1,0 +1,206 @@
+"""A training run from its first step to its last, or to a stop: input, log, checkpoints.
+
+The folder of a run holds ``config.json``, ``data.json``, checkpoints (see
+:mod:`rgru_train.checkpoint`), ``log.jsonl`` and TensorBoard ``events``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from rgru_codec.nets.cost import cost_of
+from rgru_format import InvalidInput
+from rgru_train import checkpoint
+from rgru_train.config import RunConfig
+from rgru_train.data import Crops, find_photos
+from rgru_train.log import Log, machine_rate, progress
+from rgru_train.loop import Trainer
+from rgru_train.manifest import summary
+from rgru_train.readback import starting_weights
+from rgru_train.validation import Validator, validation_pictures
+from rgru_train.workers import Workers, workers_of_environment
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the command line says beside the configuration."""
+
+    data: Path
+    out: Path
+    resume: bool = False
+    init_from: str | None = None
+    """Folder of a run or model package, or the name of an installed model."""
+    steps: int | None = None
+    """Stop, with a checkpoint, at this step."""
+
+
+def train(config: RunConfig, options: Options) -> None:
+    """Run or resume; returns at the last step or after SIGTERM or Ctrl-C, with a checkpoint.
+
+    Raises:
+        InvalidInput: what is given does not fit together; says what.
+    """
+    workers = workers_of_environment()
+    photos, held_out = find_photos(options.data)
+    trainer = _begin(config, options, workers)
+    training = config.training
+    crops = Crops(photos, training.crop, training.batch, training.seed, training.memory)
+    pictures = []
+    log = None
+    if workers.chief:
+        (options.out / "data.json").write_text(json.dumps(summary(options.data), indent=1))
+        pictures = validation_pictures(held_out, training, trainer.model.codec.stride)
+        log = Log(options.out, config.digest)
+        counts = f"{len(crops.photos)} photos, {len(pictures)} held out"
+        print(f"config {config.digest}: {counts}", flush=True)
+    _Loop(trainer, crops, Validator(trainer.model, pictures), log).run(options.steps)
+
+
+def evaluate(config: RunConfig, options: Options) -> dict[str, Any]:
+    """Validate a run's newest checkpoint; returns the row."""
+    trainer = Trainer(config, options.out)
+    trainer.restore()
+    trainer.use_averages()
+    _, held_out = find_photos(options.data)
+    pictures = validation_pictures(held_out, config.training, trainer.model.codec.stride)
+    if not pictures:
+        raise InvalidInput(f"{options.data}: no photo is held out, or none is large enough")
+    row, _ = Validator(trainer.model, pictures).run(config.network.iterations)
+    return {"step": trainer.step, **row}
+
+
+def _begin(config: RunConfig, options: Options, workers: Workers) -> Trainer:
+    """A trainer with its weights; the run's folder holds configuration and a checkpoint."""
+    folder = options.out
+    description = folder / "config.json"
+    exists = any((folder / name).exists() for name in (checkpoint.NEWEST, checkpoint.PREVIOUS))
+    if exists and not options.resume:
+        raise InvalidInput(f"{folder} holds a run: continue it with --resume, or name another")
+    trainer = Trainer(config, folder, workers)
+    if options.resume:
+        trainer.restore()
+        before = RunConfig.from_json(description.read_text())
+        for line in before.differences(config) if workers.chief else []:
+            print(f"resumed with another configuration: {line}", flush=True)
+    elif options.init_from:
+        trainer.start_from(starting_weights(options.init_from, trainer.model))
+    if workers.chief:
+        folder.mkdir(parents=True, exist_ok=True)
+        writing = folder / "writing.json"
+        writing.write_text(config.as_json())
+        writing.replace(description)
+        if not options.resume:
+            trainer.save()  # a kill before the first regular one leaves a run to resume, too
+    return trainer
+
+
+class _Loop:
+    """The steps of a run with what happens between them."""
+
+    def __init__(
+        self, trainer: Trainer, crops: Crops, validator: Validator, log: Log | None
+    ) -> None:
+        self.trainer, self.crops, self.validator, self.log = trainer, crops, validator, log
+        self.training = trainer.config.training
+        self.rate = machine_rate() if log else 0.0
+        self.cost = cost_of(trainer.config.network)
+        self.waited, self.since, self.rows = 0.0, time.perf_counter(), 0
+
+    def run(self, steps: int | None) -> None:
+        """Train up to step ``steps`` or the end of the run."""
+        trainer, training = self.trainer, self.training
+        last = min(steps or training.steps, training.steps)
+        part = trainer.workers.part_of(training.batch)
+        batches = iter(self.crops.dataset(trainer.step, last, part))
+        with _stop_signals() as stops:
+            while trainer.step < last:
+                begin = time.perf_counter()
+                batch = next(batches)
+                self.waited += time.perf_counter() - begin
+                row = trainer.train_step(batch, bool(stops))
+                self._after_step(row, trainer.step == last)
+                if trainer.stopping:
+                    return
+
+    def _after_step(self, row: dict[str, Any], last: bool) -> None:
+        """Log, save and validate when it is time to; the chief's work."""
+        if self.log is None:
+            return
+        trainer, training, step = self.trainer, self.training, self.trainer.step
+        if step % training.log_every == 0:
+            self._log_step(row, self.log)
+        if step % training.save_every == 0 or trainer.stopping or last:
+            trainer.save()
+        due = step % training.validate_every == 0 or last
+        if due and not trainer.stopping and self.validator.photos:
+            self._validate(self.log)
+            self.waited, self.since = 0.0, time.perf_counter()
+
+    def _log_step(self, row: dict[str, Any], log: Log) -> None:
+        training, count = self.training, self.training.log_every
+        seconds = (time.perf_counter() - self.since) / count
+        macs = self.cost.training_step(training.batch, training.crop, len(row["bpp"]))
+        row["seconds"], row["wait"] = round(seconds, 4), round(self.waited / count, 4)
+        row["share"] = round(macs / seconds / self.rate, 4)
+        self.waited, self.since = 0.0, time.perf_counter()
+        log.write("train", row)
+        self.rows += 1
+        if self.rows % 5 == 0:
+            print(progress(row, training.steps), flush=True)
+
+    def _validate(self, log: Log) -> None:
+        trainer = self.trainer
+        iterations = self.training.iterations_at(
+            trainer.step - 1, trainer.config.network.iterations
+        )
+        weights = trainer.use_averages()
+        row, pictures = self.validator.run(iterations)
+        trainer.use_weights(weights)
+        log.write("validation", {"step": trainer.step, **row})
+        log.pictures(trainer.step, pictures)
+        trainer.save_best(row["score"])
+        print(f"validation at step {trainer.step}: {json.dumps(row)}", flush=True)
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """The signals to stop that have come so far; they no longer end the process at once."""
+    received: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(n, lambda number, frame: received.append(number)) for n in numbers]
+    try:
+        yield received
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def network_rows(config: RunConfig) -> dict[str, Any]:
+    """What ``rgru-train describe`` prints: costs, sizes and the hash of a configuration."""
+    from rgru_train.loop import Model
+
+    model, cost = Model(config), cost_of(config.network)
+    parameters = sum(int(tf.size(v.value)) for v in model.codec.trainable_variables)
+    context = sum(int(tf.size(v.value)) for v in model.context.trainable_variables)
+    training = config.training
+    step = cost.training_step(training.batch, training.crop, config.network.iterations)
+    return {
+        "config": config.digest,
+        "kMAC/px an iteration, encoding": round(cost.encode / 1e3, 2),
+        "kMAC/px an iteration, decoding": round(cost.decode / 1e3, 2),
+        "of it the head": round(cost.head / 1e3, 2),
+        "kMAC/px an iteration, context model": round(cost.context / 1e3, 2),
+        "GMAC a training step": round(step / 1e9, 1),
+        "parameters of the networks": parameters,
+        "parameters of the context model": context,
+        "megabytes in a package, about": round(2 * (parameters + context) / 1e6, 1),
+    }
