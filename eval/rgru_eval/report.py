@@ -260,7 +260,7 @@ def _published(paper: Any, number: int) -> dict[str, Any]:
         "id": f"paper {number}",
         "label": f"{paper.name} (published)",
         "colour": PUBLISHED_COLOUR,
-        "width": 1.8,
+        "width": 2.2,
         "dash": ("2 4", "1 6")[number % 2],
         "bpp": paper.bpp,
         "msssim_rgb": paper.msssim_rgb,
