@@ -308,6 +308,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("rgru-eval: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of our output has seen enough, as with | head
+        sys.stderr.close()
+        return 0
     return 0
 
 

@@ -105,10 +105,11 @@ def rate_at(bpp: Floats, quality: Floats, target: float) -> Crossing:
 def area(bpp: Sequence[float] | Floats, quality: Sequence[float] | Floats) -> float | None:
     """Return the paper's area: trapezoid of MS-SSIM at 0.125, 0.25 .. 2.0 bpp.
 
-    The curve is read off linearly there; None if it does not span the range. (FR table 1)
+    The curve is read off linearly there. Behind its end its last value holds, as a smaller file
+    can be used where a larger one is allowed; None if it begins above 0.125. (FR table 1)
     """
     x, y = np.asarray(bpp, dtype=float), np.asarray(quality, dtype=float)
-    if x[0] > AREA_BPP[0] + 1e-9 or x[-1] < AREA_BPP[-1] - 1e-9:
+    if x[0] > AREA_BPP[0] + 1e-9:
         return None
     samples = np.interp(AREA_BPP, x, y)
     return float(((samples[1:] + samples[:-1]) / 2).sum() / 8)
