@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ from rgru_train import checkpoint
 from rgru_train.data import Crops, find_photos
 from rgru_train.loop import RateControl, Trainer
 from rgru_train.losses import ms_ssim, scales_that_fit
-from rgru_train.run import Options, train
-from rgru_train.validation import bpp_at, score, validate, validation_pictures
+from rgru_train.run import Options, _Loop, train
+from rgru_train.validation import Validator, bpp_at, score, validate, validation_pictures
 from rgru_train.workers import Workers, one_process
 
 from .tiny import tiny
@@ -92,6 +94,25 @@ def test_a_new_run_does_not_overwrite_another(photos: Path, tmp_path: Path) -> N
     checkpoint.save(tmp_path, {"step": np.array(3)})
     with pytest.raises(InvalidInput, match="continue it with --resume"):
         train(tiny(), Options(photos, tmp_path))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_signal_waits_for_the_step_to_end(
+    rows_and_trainer: tuple[list[dict[str, Any]], Trainer], photos: Path, number: signal.Signals
+) -> None:
+    _, trainer = rows_and_trainer
+    loop = _Loop(trainer, crops(photos), Validator(trainer.model, []), None)
+
+    def stop_in_the_middle(*arguments: Any) -> dict[str, Any]:
+        os.kill(os.getpid(), number)
+        return Trainer.train_step(trainer, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "step", 0)
+        patch.setattr(trainer, "train_step", stop_in_the_middle)
+        loop.run(None)
+        assert trainer.step == 2  # the one in progress, and the one that tells all workers
+    assert trainer.stopping
 
 
 def test_training_ms_ssim_is_tensorflows() -> None:

