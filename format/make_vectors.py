@@ -13,7 +13,7 @@ import argparse
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -288,8 +288,13 @@ def _json(value: dict[str, Any]) -> bytes:
 
 def write_vectors(folder: Path) -> int:
     """Add the files that are missing, and a line for each to SHA256SUMS; return how many."""
+    return add_files(folder, vectors())
+
+
+def add_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> int:
+    """Add files (path, content) that are missing, and a line for each to SHA256SUMS."""
     added = []
-    for path, data in vectors():
+    for path, data in files:
         target = folder / path
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)

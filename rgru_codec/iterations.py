@@ -10,7 +10,7 @@ states, the picture so far and the codes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,16 @@ from numpy.typing import NDArray
 
 from rgru_codec.models import Model
 from rgru_codec.runtime.litert import Array, borrow
-from rgru_codec.runtime.windows import Rect, Sink, Source, border_of, fields, is_large, sweep
+from rgru_codec.runtime.windows import Rect, Sink, Source, border_of, crop, fields, is_large, sweep
 
 LEVELS = 0.9 / 127.5
 """A level of 8 bits, as the networks see it."""
 
 Pixels = NDArray[np.uint8]
 Codes = NDArray[np.int8]
+
+Paint = Callable[[Rect, Array], None]
+"""Takes the head's picture (1, h, w, 3) for a window; the array is valid during the call only."""
 
 _STEPS = 64
 """Parts of a level in which large pictures are kept: 16 bits then reach to ±512 levels."""
@@ -125,41 +128,28 @@ class Painter:
         self._painted = self._region.aligned(model.stride)
         self._decoder = borrow(self, model, "decoder", threads)
         self._head = borrow(self, model, "head", threads)
-        step = model.steps["decoder"]
-        self._features, *self._states = fields([step.outputs[0], *step.inputs[1:]], self._frame)
+        self._states = fields(model.steps["decoder"].kept, self._frame)
         self.canvas = Canvas(self._frame)
-        self._unpainted: Codes | Array | None = None
 
-    def add_layer(self, codes: Codes | Array) -> None:
-        """Run D on the codes of the next layer, (rows, columns, C_t) of the whole picture."""
-        codes = codes[self._crop]
+    def add_layer(self, codes: Codes | Array, *, shown: bool = True) -> None:
+        """Run D on the codes of the next layer, (rows, columns, C_t) of the whole picture.
+
+        ``shown``: False if another layer follows before anything is; one-shot heads then rest.
+        """
         self.layers += 1
-        later = max(self._most - self.layers, 0)
-        needed = self._painted.grown(_reach(self.model, later), self._frame)
-        self._run_decoder(codes, needed)
+        area = self._painted.grown(_reach(self.model, self._most - self.layers), self._frame)
         if self.model.reconstruction == "additive":
             factor = 1.0 / self.model.gains[self.layers - 1]
-            self._run_head(codes, lambda window, x: self.canvas.add(window, x, factor))
+            self._run(codes, area, lambda window, x: self.canvas.add(window, x, factor))
         else:
-            self._unpainted = codes
-
-    def settle(self) -> None:
-        """Bring the canvas up to date (one-shot: the head runs for what is shown, only)."""
-        if self._unpainted is not None:
-            self._run_head(self._unpainted, self.canvas.replace)
-            self._unpainted = None
+            self._run(codes, area, self.canvas.replace if shown else None)
 
     def show(self) -> Pixels:
         """The picture so far, (H, W, 3) uint8: the region that was asked for."""
-        self.settle()
         return self.canvas.pixels(self._region)
 
     def preview(self, codes: Codes | Array) -> Pixels:
         """The pixels that codes (or their expectation) would give; nothing is kept of them."""
-        self.settle()  # the features are overwritten
-        codes = codes[self._crop]
-        area = self._painted.grown(_reach(self.model, 0), self._frame)
-        self._run_decoder(codes, area, keep=False)
         additive = self.model.reconstruction == "additive"
         factor = 1.0 / self.model.gains[self.layers] if additive else 1.0
         result = np.empty((self._frame.height, self._frame.width, 3), np.uint8)
@@ -168,18 +158,30 @@ class Painter:
             values = self.canvas.sum(window, x, factor) if additive else self.canvas.scaled(x, 1.0)
             result[window.slices()] = self.canvas.levels(values)
 
-        self._run_head(codes, paint)
+        self._run(codes, self._painted, paint, keep=False)
         return result[self._region.slices()]
 
-    def _run_decoder(self, codes: Codes | Array, area: Rect, *, keep: bool = True) -> None:
-        inputs = [CodesInput(codes, self.model.stride)]
-        features = self._features.store
-        sweep(self._decoder, inputs, self._states, features, area, self._frame, keep=keep)
+    @property
+    def known(self) -> list[Source]:
+        """The decoder's states, for an encoder that looks at the first of them."""
+        return [state.load for state in self._states]
 
-    def _run_head(self, codes: Codes | Array, sink: Sink) -> None:
-        inputs: list[Source] = [self._features.load, CodesInput(codes, self.model.stride)]
-        inputs = inputs[: len(self._head.shape.inputs)]
-        sweep(self._head, inputs, [], sink, self._painted, self._frame)
+    def _run(
+        self, codes: Codes | Array, area: Rect, paint: Paint | None, *, keep: bool = True
+    ) -> None:
+        """The decoder over an area, and window by window the head on what it gives."""
+
+        def run_head(inside: Rect, outside: Rect, outputs: Sequence[Array]) -> None:
+            wanted = inside.common(self._painted)
+            if paint is not None and wanted is not None:
+                with self._head.step([_Copy(x) for x in outputs], outside) as results:
+                    paint(wanted, crop(results[0], wanted, outside))
+
+        inputs = [CodesInput(codes[self._crop], self.model.stride)]
+        reach = _reach(self.model, 1)
+        sweep(
+            self._decoder, inputs, self._states, run_head, area, self._frame, reach=reach, keep=keep
+        )
 
 
 def frame_for(model: Model, height: int, width: int, area: Rect, layers: int | None = None) -> Rect:
@@ -190,10 +192,29 @@ def frame_for(model: Model, height: int, width: int, area: Rect, layers: int | N
     return area.aligned(model.stride).grown(_reach(model, steps), whole)
 
 
+def reach_of(model: Model, name: str) -> int:
+    """How far windows of a network read around what they compute."""
+    if name == "encoder":
+        return border_of(model.steps[name].reach, model.stride)
+    return _reach(model, 1)  # the head works in the decoder's windows
+
+
 def _reach(model: Model, steps: int) -> int:
-    """How far a painted pixel depends on features (0 steps) and on codes and states before."""
-    head, decoder = (border_of(model.steps[n].reach, model.stride) for n in ("head", "decoder"))
-    return head + steps * decoder
+    """How far a painted pixel depends on the states before the last so many steps."""
+    if steps <= 0:
+        return 0
+    reach = model.steps["head"].reach + steps * model.steps["decoder"].reach
+    return border_of(reach, model.stride)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Copy:
+    """What one network gives, as another reads it."""
+
+    values: Array
+
+    def __call__(self, window: Rect, out: Array) -> None:
+        out[...] = self.values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,21 +271,25 @@ def encode(
     frame = Rect(0, rows * model.stride, 0, columns * model.stride)
     painter = Painter(model, height, width, threads)
     encoder = borrow(painter, model, "encoder", threads)
-    states = fields(encoder.shape.inputs[1:], frame)
-    for gain, count in zip(model.gains, model.codes, strict=True):
-        painter.settle()
+    states = fields(encoder.shape.kept, frame)
+    known = painter.known[: len(encoder.shape.inputs) - 1 - len(states)]
+
+    def step(gain: float, count: int) -> Codes:
         codes = np.empty((rows, columns, count), np.int8)
-        residual = ResidualInput(pixels, painter.canvas, gain)
-        sweep(encoder, [residual], states, _binarized(codes, model.stride), frame, frame)
+        inputs: list[Source] = [ResidualInput(pixels, painter.canvas, gain), *known]
+        sweep(encoder, inputs, states, _binarized(codes, model.stride), frame, frame)
         painter.add_layer(codes)
-        yield codes, painter
+        return codes
+
+    for gain, count in zip(model.gains, model.codes, strict=True):
+        yield step(gain, count), painter  # no name here keeps the codes: they are large
 
 
 def _binarized(codes: Codes, stride: int) -> Sink:
     """Takes the encoder's output as codes: zero counts as +1."""
 
-    def store(window: Rect, output: Array) -> None:
-        negative = output[0, :, :, : codes.shape[2]] < 0
-        codes[window.slices(stride)] = np.where(negative, np.int8(-1), np.int8(1))
+    def store(inside: Rect, outside: Rect, outputs: Sequence[Array]) -> None:
+        negative = crop(outputs[0], inside, outside, stride)[0, :, :, : codes.shape[2]] < 0
+        codes[inside.slices(stride)] = np.where(negative, np.int8(-1), np.int8(1))
 
     return store

@@ -7,13 +7,12 @@ against the peak of a real process.
 
 from __future__ import annotations
 
-from rgru_codec.iterations import frame_for
+from rgru_codec.iterations import frame_for, reach_of
 from rgru_codec.models import Model
-from rgru_codec.runtime import windows
-from rgru_codec.runtime.windows import Rect, is_large
+from rgru_codec.runtime.windows import Rect, grid, is_large
 
 _ENGINE = 3.0
-"""Activations inside a network, as a multiple of its inputs and outputs (measured: 2 to 3)."""
+"""Activations inside a network, as a multiple of its inputs and outputs (measured: 2.5 to 3.5)."""
 
 
 def decoding_bytes(model: Model, height: int, width: int, area: Rect | None = None) -> int:
@@ -42,23 +41,23 @@ def encoding_bytes(model: Model, height: int, width: int) -> int:
     pixels = frame.height * frame.width
     context = model.context()
     kept = _painting(model, frame) + _stepping(model, "encoder", frame)
-    kept += context.kept_bytes(rows, columns) + max(model.codes) * rows * columns
+    kept += context.kept_bytes(rows, columns)
+    coding = context.working_bytes(rows, columns) - context.kept_bytes(rows, columns)
     return int(
         kept
         + pixels * 3  # the picture
         + max(
-            context.working_bytes(rows, columns) - context.kept_bytes(rows, columns),
-            pixels * (3 + 2.5),  # what is shown; MS-SSIM: half-size planes of both in float32
+            coding + max(model.codes) * rows * columns,
+            pixels * (3 + 1.3),  # what is shown; MS-SSIM: smaller planes of both in 16 bits
             pixels * 4,  # at the start: Pillow's picture
         )
     )
 
 
 def _painting(model: Model, frame: Rect) -> float:
-    """Canvas, features, states, and both networks of the decoder's side."""
+    """Canvas, states, and both networks of the decoder's side."""
     value = 2 if is_large(frame) else 4
-    (spacing, channels), *_ = model.steps["decoder"].outputs
-    kept = value * (3 + channels / spacing**2) * frame.height * frame.width
+    kept = value * 3 * frame.height * frame.width
     return kept + _stepping(model, "decoder", frame) + _stepping(model, "head", frame)
 
 
@@ -66,9 +65,11 @@ def _stepping(model: Model, name: str, frame: Rect) -> float:
     """A network's states, those that wait to replace them, and the engine's working memory."""
     step = model.steps[name]
     pixels = frame.height * frame.width
-    window = min(pixels, windows.WINDOW**2)
-    states = sum(c / s**2 for s, c in step.outputs[1:])
+    plan = grid(frame, frame, reach_of(model, name), model.stride)
+    _, read = plan.windows[0]
+    window = read.height * read.width
+    states = sum(c / s**2 for s, c in step.kept)
     values = sum(c / s**2 for s, c in (*step.inputs, *step.outputs))
-    waiting = min(pixels, windows.WINDOW * (frame.width + windows.WINDOW))
+    waiting = min(pixels, (plan.lag + 1) * window)
     state_bytes = (2 if is_large(frame) else 4) * states * (pixels + waiting)
     return state_bytes + 4 * _ENGINE * values * window

@@ -32,11 +32,23 @@ class StepShape:
     """What one step of a network needs to know about its inputs and outputs."""
 
     inputs: tuple[tuple[int, int], ...]
-    """(pixels a position, channels) of each input; the states come after the first."""
+    """(pixels a position, channels) of each input; the step's own states come last."""
     outputs: tuple[tuple[int, int], ...]
-    """The same of each output."""
+    """The same of each output; the new states come last."""
+    states: int
+    """How many states there are."""
     reach: int
     """How far, in pixels, an output depends on inputs around it."""
+
+    @property
+    def results(self) -> tuple[tuple[int, int], ...]:
+        """The outputs that are not states."""
+        return self.outputs[: len(self.outputs) - self.states]
+
+    @property
+    def kept(self) -> tuple[tuple[int, int], ...]:
+        """The states."""
+        return self.outputs[len(self.outputs) - self.states :]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +98,7 @@ class Model:
             name: StepShape(
                 tuple((int(s), int(c)) for s, c in step["inputs"]),
                 tuple((int(s), int(c)) for s, c in step["outputs"]),
+                int(step["states"]),
                 int(step["reach"]),
             )
             for name, step in table["steps"].items()

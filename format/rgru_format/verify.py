@@ -209,7 +209,10 @@ def run_vectors(folder: Path = VECTORS, find_model: FindModel | None = None) -> 
         InvalidInput: there are no vectors.
     """
     if not (folder / "valid").is_dir():
-        raise InvalidInput(f"{folder} holds no conformance vectors; they are part of a checkout")
+        raise InvalidInput(
+            f"{folder} holds no conformance vectors; they are part of a checkout: "
+            "rgru verify --vectors CHECKOUT/format/vectors"
+        )
     models = _models(folder, find_model)
     results = []
     for path in sorted(folder.glob("valid/*.rgru")):

@@ -25,7 +25,8 @@ def add_command(commands: Any) -> None:
         nargs="?",
         const="",
         metavar="DIR",
-        help="check this decoder against the conformance files (format/vectors) in DIR",
+        help="check this decoder against conformance files; DIR is format/vectors of a checkout "
+        "(needed where rgru is installed elsewhere)",
     )
     options.add_limits(parser)
     options.add_reporting(parser)
@@ -111,10 +112,12 @@ def fault_in(data: bytes) -> str:
 
 def _vectors(args: argparse.Namespace) -> int:
     from rgru_codec.models import find_model
+    from rgru_codec.vectors import check_pixels
     from rgru_format.verify import VECTORS, run_vectors
 
     folder = Path(args.vectors) if args.vectors else VECTORS
     results = run_vectors(folder, lambda model_id: find_model(model_id).context())
+    results += check_pixels(folder)
     for result in results:
         if result.problem is not None or args.verbose:
             print(f"{result.name}: {result.problem or 'as it should be'}")

@@ -33,6 +33,11 @@ class GRU(keras.layers.Layer):
         self.U_gates = _conv(2 * spec.depth, spec.hidden)
         self.U = _conv(spec.depth, spec.hidden)
 
+    @property
+    def gates(self) -> list[tuple[keras.Variable, int]]:
+        """Kernels that hold several gates side by side, and how many."""
+        return [(self.W.kernel, 3), (self.U_gates.kernel, 2)]
+
     def call(self, x: tf.Tensor, states: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Run one step: (output, new states)."""
         h, _ = self.step(x, states[0])
@@ -73,6 +78,11 @@ class LSTM(keras.layers.Layer):
         self.depth = spec.depth
         self.W = _conv(4 * spec.depth, spec.kernel, spec.stride, spec.bias)
         self.U = _conv(4 * spec.depth, spec.hidden)
+
+    @property
+    def gates(self) -> list[tuple[keras.Variable, int]]:
+        """Kernels that hold several gates side by side, and how many."""
+        return [(self.W.kernel, 4), (self.U.kernel, 4)]
 
     def call(self, x: tf.Tensor, states: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Run one step: (output, new states)."""

@@ -123,6 +123,8 @@ class NetworkConfig:
             raise InvalidInput(f"unknown reconstruction {self.reconstruction!r}; known: {known}")
         if self.linear is not None and self.reconstruction != "additive":
             raise InvalidInput("[network.linear] needs additive reconstruction")
+        if self.linear is not None and self.decoder[0].kind != "rnn":
+            raise InvalidInput("[network.linear] needs a recurrent layer at the decoder's start")
         for name in ("gains", "groups"):
             values = getattr(self, name)
             if values and len(values) != len(self.codes):

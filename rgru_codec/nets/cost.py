@@ -21,7 +21,7 @@ class Cost:
     encoder: float
     """E, B and the analysis of the linear path."""
     decoder: float
-    """D without its head."""
+    """D without its head, and the coefficients of the linear path."""
     head: float
     """The head and the synthesis of the linear path."""
     context: float
@@ -49,13 +49,13 @@ def cost_of(config: NetworkConfig) -> Cost:
     scale = math.prod(spec.scale for spec in config.encoder)
     codes = max(config.codes)
     features = depth_after(config.encoder, 3)
-    analysis, synthesis = _linear(config)
+    analysis, coefficients, synthesis = _linear(config)
     binarizer = features * codes / scale**2
     head_scale = scale * math.prod(spec.scale for spec in config.decoder)
     head = _stack(config.head, config.cell, depth_after(config.decoder, codes), head_scale)
     return Cost(
         encoder=_stack(config.encoder, config.cell, 3, 1.0) + binarizer + analysis,
-        decoder=_stack(config.decoder, config.cell, codes, scale),
+        decoder=_stack(config.decoder, config.cell, codes, scale) + coefficients,
         head=head + synthesis,
         context=_context(config, 0.5) / scale**2,
         context_twin=_context(config, 1.0) / scale**2,
@@ -98,14 +98,16 @@ def _layer(spec: LayerSpec, cell: str, depth: int) -> int:
     return macs + (own + depth) * own if cell == "residual_gru" else macs
 
 
-def _linear(config: NetworkConfig) -> tuple[float, float]:
-    """Multiply-adds a pixel of the linear path's analysis and synthesis."""
+def _linear(config: NetworkConfig) -> tuple[float, float, float]:
+    """Multiply-adds a pixel of the linear path: analysis, coefficients, synthesis."""
     if config.linear is None:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     size, codes = config.linear.size, max(config.codes)
-    pairs, digits = codes // 2, config.linear.mean_digits
-    coefficients = pairs - sum(map(len, digits)) + len(digits)
-    return 3.0 * coefficients + pairs * 2.0 * pairs / size**2, 3.0 * codes
+    pairs, digits, state = codes // 2, config.linear.mean_digits, config.decoder[0].depth
+    functions = pairs - sum(map(len, digits)) + len(digits)
+    interleave = pairs * codes
+    analysis = 3.0 * functions + (interleave + (pairs + codes) * state) / size**2
+    return analysis, (interleave + pairs * state) / size**2, 3.0 * pairs
 
 
 def _context(config: NetworkConfig, share: float) -> float:

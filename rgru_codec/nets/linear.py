@@ -5,6 +5,10 @@ minus, nothing or plus one step by a pair of codes. Decoder side: the functions 
 name, added to what the recurrent decoder paints. With the gains of the iterations this is an
 embedded transform coder before any training; every weight is then trained with the rest, and the
 recurrent networks learn what it lacks.
+
+What the decoder knows of a place, its first recurrent state, sets the step of each function there:
+textures hide errors, smooth regions do not, and what was told before narrows what is left. It is
+residual scaling (paper, section 2) by position and function instead of by block.
 """
 
 from __future__ import annotations
@@ -56,31 +60,36 @@ class LinearPath(keras.layers.Layer):
         self.config = config
         digits = [list(weights) for weights in config.mean_digits]
         self._digits = digits
-        pairs = codes // 2
-        self._coefficients = pairs - sum(map(len, digits)) + len(digits)
+        self.pairs = codes // 2
+        self._coefficients = self.pairs - sum(map(len, digits)) + len(digits)
         functions_ = basis(config.size, self._coefficients)
         self.analysis = self._kernel(functions_ / (LEVELS * config.step), "analysis")
         worth = [(i, weight) for i, weights in enumerate(digits) for weight in weights]
         worth += [(i, 1.0) for i in range(len(digits), self._coefficients)]
-        flat = functions_.reshape(-1, self._coefficients) * (LEVELS * config.step / 2.0)
-        columns = [sign * weight * flat[:, i] for i, weight in worth for sign in (1.0, -1.0)]
-        columns += [np.zeros(len(flat))] * (codes - len(columns))
-        self.synthesis = self._kernel(np.stack(columns), "synthesis")
+        flat = functions_.reshape(-1, self._coefficients) * (LEVELS * config.step)
+        self.synthesis = self._kernel(np.stack([w * flat[:, i] for i, w in worth]), "synthesis")
+        self.fineness = _from_state(self.pairs, "fineness")
+        self.thresholds = _from_state(codes, "thresholds")
+        self.steps = _from_state(self.pairs, "steps")
 
     def _kernel(self, start: NDArray[np.float64], name: str) -> keras.Variable:
         """A weight in units of ``_UNIT``."""
         return self.add_weight(shape=start.shape, initializer=_Constant(start / _UNIT), name=name)
 
-    def analyse(self, residual: tf.Tensor) -> tf.Tensor:
-        """(B, H, W, 3) to pre-activations (B, H/16, W/16, pairs·2): plus and minus detectors."""
+    def analyse(self, residual: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
+        """Pre-activations of codes, (B, H/16, W/16, pairs·2): plus and minus detectors.
+
+        Args:
+            residual: (B, H, W, 3).
+            state: the decoder's first state before this iteration, (B, H/16, W/16, C).
+        """
         y = tf.nn.conv2d(residual, _UNIT * self.analysis, self.config.size, "VALID")
         means = len(self._digits)
         told = [*self._mean_digits(y[..., :means]), y[..., means:]]
-        z = tf.concat(told, axis=-1)
-        count = z.shape[-1]
+        z = tf.concat(told, axis=-1) * _factor(self.fineness(state))
         # One matrix product is the cheapest way to interleave z and -z in every runtime.
-        interleave = np.kron(np.eye(count), [1.0, -1.0]).astype(np.float32)
-        return tf.matmul(z, interleave) - self.config.threshold
+        interleave = np.kron(np.eye(self.pairs), [1.0, -1.0]).astype(np.float32)
+        return tf.matmul(z, interleave) + self.thresholds(state) - self.config.threshold
 
     def _mean_digits(self, means: tf.Tensor) -> list[tf.Tensor]:
         """Successive digits: each is told of what the ones before it left over."""
@@ -94,10 +103,28 @@ class LinearPath(keras.layers.Layer):
                 left = left - weight * tf.stop_gradient(digit)
         return told
 
-    def synthesise(self, codes: tf.Tensor) -> tf.Tensor:
-        """(B, H/16, W/16, C) codes to their picture (B, H, W, 3)."""
-        picture = tf.matmul(codes, _UNIT * self.synthesis)
+    def coefficients(self, codes: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
+        """(B, H/16, W/16, C) codes to (B, H/16, W/16, pairs): minus, no or plus one step each.
+
+        ``state`` as for :meth:`analyse`.
+        """
+        difference = np.kron(np.eye(self.pairs), [[0.5], [-0.5]]).astype(np.float32)
+        return tf.matmul(codes, difference) * _factor(self.steps(state))
+
+    def synthesise(self, coefficients: tf.Tensor) -> tf.Tensor:
+        """(B, H/16, W/16, pairs) coefficients to their picture (B, H, W, 3)."""
+        picture = tf.matmul(coefficients, _UNIT * self.synthesis)
         return tf.nn.depth_to_space(picture, self.config.size)
+
+
+def _from_state(depth: int, name: str) -> keras.layers.Conv2D:
+    """A function of the decoder's state at the same place; zero before training."""
+    return keras.layers.Conv2D(depth, 1, kernel_initializer="zeros", name=name)
+
+
+def _factor(x: tf.Tensor) -> tf.Tensor:
+    """A positive factor: 1 for 0, about e^x near it, never beyond e^±2."""
+    return tf.exp(2.0 * tf.tanh(x / 2.0))
 
 
 class _Constant(keras.initializers.Initializer):

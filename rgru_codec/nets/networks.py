@@ -279,7 +279,8 @@ class Codec(keras.Model):
         codes, pictures = [], []
         for t in range(iterations or self.config.iterations):
             scale = self.scaling(t, previous)
-            b, encoder_states = self.encode(t, residual * scale, encoder_states, training)
+            known = decoder_states[0]
+            b, encoder_states = self.encode(t, residual * scale, encoder_states, known, training)
             delta, decoder_states = self.decode(b, decoder_states)
             previous = self.reconstruct(t, delta, previous, scale)
             residual = picture - previous
@@ -295,30 +296,47 @@ class Codec(keras.Model):
         return gain
 
     def encode(
-        self, t: int, residual: tf.Tensor, states: States, training: bool = False
+        self,
+        t: int,
+        residual: tf.Tensor,
+        states: States,
+        known: tf.Tensor | None,
+        training: bool = False,
     ) -> tuple[tf.Tensor, States]:
-        """b_t = B(E(r_{t-1})), channels from C_t on set to zero, and E's new states."""
-        codes, states = self.all_codes(residual, states, training)
+        """b_t = B(E(r_{t-1})), channels from C_t on set to zero, and E's new states.
+
+        ``known``: the decoder's first state, which the linear path looks at.
+        """
+        codes, states = self.all_codes(residual, states, known, training)
         used = tf.cast(tf.range(max(self.config.codes)) < self.config.codes[t], tf.float32)
         return codes * used, states
 
     def all_codes(
-        self, residual: tf.Tensor, states: States, training: bool = False
+        self, residual: tf.Tensor, states: States, known: tf.Tensor | None, training: bool = False
     ) -> tuple[tf.Tensor, States]:
         """B(E(residual)) with as many channels as any iteration has, and E's new states."""
         features, states = self.encoder(residual, states)
-        linear = None if self.linear is None else self.linear.analyse(residual)
+        linear = None if self.linear is None else self.linear.analyse(residual, known)
         return self.binarizer(features, linear, training=training), states
 
     def decode(self, codes: tf.Tensor, states: States) -> tuple[tf.Tensor, States]:
-        """D(b_t): what the head paints, and D's new states."""
-        features, states = self.decoder(codes, states)
-        return self.paint(features, codes), states
+        """What the codes add to the picture (or the picture, one-shot), and D's new states."""
+        paints, states = self.paints(codes, states)
+        return self.paint(*paints), states
 
-    def paint(self, features: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
-        """The head's picture of D's features, plus the linear path's of the codes."""
+    def paints(self, codes: tf.Tensor, states: States) -> tuple[list[tf.Tensor], States]:
+        """All that the head paints from: D's features, the linear path's coefficients if any."""
+        features, updated = self.decoder(codes, states)
+        if self.linear is None:
+            return [features], updated
+        return [features, self.linear.coefficients(codes, states[0])], updated
+
+    def paint(self, features: tf.Tensor, coefficients: tf.Tensor | None = None) -> tf.Tensor:
+        """The head's picture of D's features, plus the linear path's."""
         delta, _ = self.head(features, [])
-        return delta if self.linear is None else delta + self.linear.synthesise(codes)
+        if self.linear is None or coefficients is None:
+            return delta
+        return delta + self.linear.synthesise(coefficients)
 
     def reconstruct(
         self, t: int, delta: tf.Tensor, previous: tf.Tensor, scale: tf.Tensor

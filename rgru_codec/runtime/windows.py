@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from rgru_codec.runtime.litert import Array, Network
 
-WINDOW = 1024
-"""Side of the largest square window in pixels, overlap included. Other shapes have its area."""
+WINDOW = 1536
+"""Side of a square window in pixels, overlap included; other shapes have its area at most."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +51,12 @@ class Rect:
             max(self.left - border, within.left),
             min(self.right + border, within.right),
         )
+
+    def common(self, other: Rect) -> Rect | None:
+        """What two rectangles share."""
+        top, bottom = max(self.top, other.top), min(self.bottom, other.bottom)
+        left, right = max(self.left, other.left), min(self.right, other.right)
+        return Rect(top, bottom, left, right) if top < bottom and left < right else None
 
     def aligned(self, unit: int) -> Rect:
         """Grown to multiples of ``unit``."""
@@ -109,10 +115,10 @@ class Grid:
 
 
 def grid(area: Rect, frame: Rect, border: int, unit: int, window: int | None = None) -> Grid:
-    """Cut an area into windows.
+    """Cut an area into windows, so that the least is computed twice.
 
-    All windows of a side have the same length, edge or not, since a network that has been prepared
-    for a size need not be prepared again.
+    All windows have the same size, edge or not, since a network that has been prepared for a size
+    need not be prepared again.
 
     Args:
         area: what is to be computed.
@@ -121,31 +127,41 @@ def grid(area: Rect, frame: Rect, border: int, unit: int, window: int | None = N
         unit: windows begin and end at multiples of it.
         window: side of the largest square window; ``WINDOW`` by default.
     """
-    side = max(window or WINDOW, 2 * border + unit)
+    most = max(window or WINDOW, 2 * border + unit) ** 2
     extent = area.grown(border, frame)
-    height = min(extent.height, side)
-    width = min(extent.width, max(side, side * side // height))
-    if extent.width < side:
-        height = min(extent.height, side * side // extent.width)
+    least = 2 * border + unit
+    choices = []
+    for longest in range(min(extent.height, least), extent.height + 1, unit):
+        rows, height = _covering(extent.height, longest, border, unit)
+        widest = most // height // unit * unit
+        if widest >= min(extent.width, least):
+            columns, width = _covering(extent.width, widest, border, unit)
+            choices.append((rows * height * columns * width, height, width))
+    _, height, width = min(choices)
     return Grid(
-        _spans(area.top, area.bottom, extent.top, extent.bottom, border, unit, height),
-        _spans(area.left, area.right, extent.left, extent.right, border, unit, width),
+        _spans(area.top, area.bottom, extent.top, extent.bottom, border, height),
+        _spans(area.left, area.right, extent.left, extent.right, border, width),
     )
 
 
-def _spans(
-    begin: int, end: int, first: int, last: int, border: int, unit: int, longest: int
-) -> tuple[Span, ...]:
-    """Windows of equal length over ``first`` to ``last`` that compute ``begin`` to ``end``."""
-    length = last - first
-    longest = longest // unit * unit
+def _covering(length: int, longest: int, border: int, unit: int) -> tuple[int, int]:
+    """Number and length of equal windows, none above ``longest``, that cover a side."""
     if length <= longest:
-        return (Span(begin, end, first, last),)
+        return 1, length
     overlap = 2 * border
     count = -(-(length - overlap) // (longest - overlap))
     size = -(-(length + (count - 1) * overlap) // count)
     size = -(-size // unit) * unit
-    starts = [first + i * (size - overlap) for i in range(count - 1)] + [last - size]
+    return -(-(length - overlap) // (size - overlap)), size
+
+
+def _spans(begin: int, end: int, first: int, last: int, border: int, size: int) -> tuple[Span, ...]:
+    """Windows of a length over ``first`` to ``last`` that compute ``begin`` to ``end``."""
+    if last - first <= size:
+        return (Span(begin, end, first, last),)
+    step = size - 2 * border
+    count = -(-(last - first - 2 * border) // step)
+    starts = [first + i * step for i in range(count - 1)] + [last - size]
     edges = [begin, *(start + border for start in starts[1:]), end]
     return tuple(
         Span(edges[i], edges[i + 1], start, start + size) for i, start in enumerate(starts)
@@ -183,8 +199,9 @@ class Field:
 
 Source = Callable[[Rect, Array], None]
 """Fills an input of a network, (1, h, w, C), for a window."""
-Sink = Callable[[Rect, Array], None]
-"""Takes the output of a network for a window; the array is valid during the call only."""
+Sink = Callable[[Rect, Rect, Sequence[Array]], None]
+"""Takes what a network gives besides states: (window computed, window read, outputs over what was
+read). The arrays are valid during the call only; see :func:`crop`."""
 
 
 def is_large(frame: Rect) -> bool:
@@ -201,42 +218,51 @@ def sweep(
     network: Network,
     inputs: Sequence[Source],
     states: Sequence[Field],
-    output: Sink,
+    sink: Sink,
     area: Rect,
     frame: Rect,
     *,
+    reach: int | None = None,
     keep: bool = True,
 ) -> None:
     """One step of a network over an area of a picture.
 
     Args:
-        network: reads ``inputs`` and ``states``, gives one output and new states.
+        network: reads ``inputs`` and ``states``, gives outputs and new states.
         inputs: where its first inputs come from.
         states: are replaced by the new states, in place.
-        output: where its first output goes.
+        sink: where its first outputs go.
         area: where outputs and states are wanted.
         frame: the whole picture.
+        reach: how far a window reads around what it computes, if further than the network's own.
         keep: False leaves ``states`` as they are.
     """
-    plan = grid(area, frame, border_of(network.shape.reach, network.unit), network.unit)
+    border = border_of(network.shape.reach if reach is None else reach, network.unit)
+    plan = grid(area, frame, border, network.unit)
     sources = [*inputs, *(state.load for state in states)]
     kept = states if keep else ()
     queue: collections.deque[tuple[Rect, list[NDArray[Any]]]] = collections.deque()
     for inside, outside in plan.windows:
         with network.step(sources, outside) as results:
-            parts = [
-                result[(slice(None), *_within(inside, outside).slices(spacing))]
-                for result, (spacing, _) in zip(results, network.shape.outputs, strict=True)
+            count = len(results) - len(states)
+            sink(inside, outside, results[:count])
+            new = [
+                np.array(crop(result, inside, outside, state.spacing), state.values.dtype)
+                for result, state in zip(results[count:], kept, strict=keep)
             ]
-            output(inside, parts[0])
-            new = [np.array(p, s.values.dtype) for p, s in zip(parts[1:], kept, strict=False)]
-            del parts, results
+            del results
         # Windows still to come read the old states of this one: the new ones wait their turn.
         queue.append((inside, new))
         if len(queue) > plan.lag:
             _store(kept, *queue.popleft())
     for window, values in queue:
         _store(kept, window, values)
+
+
+def crop(values: Array, inside: Rect, outside: Rect, spacing: int = 1) -> Array:
+    """The part for ``inside`` of values over ``outside``, (1, h, w, C), that are so far apart."""
+    part = inside.moved(-outside.top, -outside.left)
+    return values[(slice(None), *part.slices(spacing))]
 
 
 def _store(states: Sequence[Field], window: Rect, values: Sequence[NDArray[Any]]) -> None:
@@ -247,7 +273,3 @@ def _store(states: Sequence[Field], window: Rect, values: Sequence[NDArray[Any]]
 def border_of(reach: int, unit: int) -> int:
     """A reach in pixels, rounded up to whole positions of the codes."""
     return -(-reach // unit) * unit
-
-
-def _within(inside: Rect, outside: Rect) -> Rect:
-    return inside.moved(-outside.top, -outside.left)

@@ -30,11 +30,14 @@ def test_paper_networks_cost_what_was_computed_by_hand(
 def test_tiny_network_costs_its_kernels() -> None:
     cost = cost_of(tiny().network)
     first, residual, rnn = 64 * 3 * 8 / 64, 2 * 9 * 8 * 8 / 64, 8 * (9 * 8 + 8) * 3 / 256
-    extra, binarizer, linear = (8 + 8) * 8 / 256, 8 * 20 / 256, 3 * 6 + 10 * 20 / 256
-    assert math.isclose(cost.encoder, first + residual + rnn + extra + binarizer + linear)
+    extra, binarizer = (8 + 8) * 8 / 256, 8 * 20 / 256
+    # 10 pairs tell 6 functions; the state (16 channels) sets 10 factors and 20 thresholds
+    analysis = 3 * 6 + (10 * 20 + 16 * (10 + 20)) / 256
+    assert math.isclose(cost.encoder, first + residual + rnn + extra + binarizer + analysis)
     cell = 16 * (20 + 9 * 16) * 3 + (16 + 20) * 16
-    assert math.isclose(cost.decoder, cell / 256)
-    assert math.isclose(cost.head, 9 * 4 * 192 / 64 + 3 * 20)
+    coefficients = 20 * 10 + 16 * 10
+    assert math.isclose(cost.decoder, (cell + coefficients) / 256)
+    assert math.isclose(cost.head, 9 * 4 * 192 / 64 + 3 * 10)
 
 
 def test_context_model_runs_each_pass_at_half_of_the_positions() -> None:

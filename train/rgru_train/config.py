@@ -19,6 +19,7 @@ else:
     import tomli as tomllib
 
 DISTORTIONS = ("l1", "ms_ssim")
+OPTIMIZERS = ("adam", "muon")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +32,10 @@ class TrainingConfig:
     """Crops a step (over all workers)."""
     steps: int = 100_000
     """Length of the run, which the schedule of the learning rate follows."""
+    optimizer: str = "adam"
+    """``adam``, or ``muon``: Muon for the networks' kernels, Adam for all else."""
     learning_rate: float = 1e-3
-    """Adam's, after the warm-up."""
+    """After the warm-up."""
     warmup: int = 200
     """Steps of linear rise."""
     decay: float = 0.3
@@ -73,6 +76,8 @@ class TrainingConfig:
         """Refuse unknown names."""
         if self.distortion not in DISTORTIONS:
             raise InvalidInput(f"unknown distortion {self.distortion!r}; known: {DISTORTIONS}")
+        if self.optimizer not in OPTIMIZERS:
+            raise InvalidInput(f"unknown optimizer {self.optimizer!r}; known: {OPTIMIZERS}")
 
     @property
     def whole_pictures(self) -> bool:

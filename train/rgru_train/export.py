@@ -25,9 +25,14 @@ from rgru_train.loop import LEVELS, Model
 
 Shapes = list[tuple[int, int]]
 
+_BITS = 6
+"""Significant bits of a weight in a package; float16 would have room for 11."""
+
 
 def export(model: Model, name: str, folder: Path) -> Path:
     """Write the package of a model under ``folder``; returns the package's own folder.
+
+    The model's kernels are rounded to what the package holds of them.
 
     Raises:
         InvalidInput: residual scaling (its gain network has no place in a package yet), or a
@@ -39,6 +44,7 @@ def export(model: Model, name: str, folder: Path) -> Path:
     writing = folder / "writing"
     shutil.rmtree(writing, ignore_errors=True)
     writing.mkdir(parents=True)
+    _round_kernels(codec)
     shapes = step_shapes(codec)
     for step, function in _functions(codec).items():
         (writing / f"{step}.tflite").write_bytes(_convert(function, shapes[step]["inputs"]))
@@ -51,6 +57,15 @@ def export(model: Model, name: str, folder: Path) -> Path:
     writing.replace(final)
     check(codec, Package.load(final))
     return final
+
+
+def _round_kernels(codec: Codec) -> None:
+    """Leave ``_BITS`` significant bits of each weight of a kernel: packages deflate better."""
+    for variable in codec.trainable_variables:
+        if len(variable.shape) > 1:
+            mantissa, exponent = np.frexp(variable.numpy())
+            rounded = np.ldexp(np.round(mantissa * 2.0**_BITS) / 2.0**_BITS, exponent)
+            variable.assign(rounded.astype(np.float32))
 
 
 def _description(model: Model, name: str, shapes: dict[str, Any]) -> dict[str, Any]:
@@ -78,26 +93,33 @@ def weight_places(model: Model, folder: Path) -> list[str] | None:
 
 
 def step_shapes(codec: Codec) -> dict[str, Any]:
-    """Inputs, outputs and reach of the three networks, as ``model.json`` holds them."""
+    """Inputs, outputs, states and reach of the networks, as ``model.json`` holds them."""
     encoder = _integral(codec.encoder.state_shapes())
     decoder = _integral(codec.decoder.state_shapes(codec.encoder.scale))
     codes = (codec.stride, max(codec.config.codes))
     scale = codec.encoder.scale * codec.decoder.scale
-    features = (round(scale), depth_after(codec.config.decoder, codes[1]))
+    paints = [(round(scale), depth_after(codec.config.decoder, codes[1]))]
+    known = []
+    if codec.linear is not None:
+        paints.append((codec.stride, codec.linear.pairs))
+        known.append(decoder[0])
     return {
         "encoder": {
-            "inputs": [(1, 3), *encoder],
+            "inputs": [(1, 3), *known, *encoder],
             "outputs": [codes, *encoder],
+            "states": len(encoder),
             "reach": codec.encoder.reach(),
         },
         "decoder": {
             "inputs": [codes, *decoder],
-            "outputs": [features, *decoder],
+            "outputs": [*paints, *decoder],
+            "states": len(decoder),
             "reach": codec.decoder.reach(codec.encoder.scale),
         },
         "head": {
-            "inputs": [features] if codec.linear is None else [features, codes],
+            "inputs": paints,
             "outputs": [(1, 3)],
+            "states": 0,
             "reach": codec.head.reach(scale),
         },
     }
@@ -108,22 +130,25 @@ def _integral(shapes: list[tuple[float, int]]) -> Shapes:
 
 
 def _functions(codec: Codec) -> dict[str, Callable[..., Any]]:
-    def encoder(a_input: tf.Tensor, *states: tf.Tensor) -> Any:
-        codes, updated = codec.all_codes(a_input, list(states))
+    known = 0 if codec.linear is None else 1
+
+    def encoder(a_input: tf.Tensor, *others: tf.Tensor) -> Any:
+        states = list(others[known:])
+        codes, updated = codec.all_codes(a_input, states, others[0] if known else None)
         return codes, *updated
 
     def decoder(a_input: tf.Tensor, *states: tf.Tensor) -> Any:
-        features, updated = codec.decoder(a_input, list(states))
-        return tf.identity(features), *updated
+        paints, updated = codec.paints(a_input, list(states))
+        return *map(tf.identity, paints), *updated
 
-    def head(a_input: tf.Tensor, *codes: tf.Tensor) -> Any:
-        return (codec.paint(a_input, codes[0] if codes else None),)
+    def head(a_input: tf.Tensor, *coefficients: tf.Tensor) -> Any:
+        return (codec.paint(a_input, *coefficients),)
 
     return {"encoder": encoder, "decoder": decoder, "head": head}
 
 
 def _convert(function: Callable[..., Any], inputs: Sequence[tuple[int, int]]) -> bytes:
-    """LiteRT with dynamic height and width; weights in float16, arithmetic in float32."""
+    """LiteRT with dynamic height and width; weights kept in float16, arithmetic in float32."""
     specs = [tf.TensorSpec((1, None, None, depth), tf.float32) for _, depth in inputs]
     holder = tf.Module()
     holder.function = tf.function(function, input_signature=specs, autograph=False)

@@ -19,11 +19,14 @@ from rgru_codec.nets.networks import Codec
 from rgru_format import InvalidInput
 from rgru_train import checkpoint
 from rgru_train.config import RunConfig
-from rgru_train.losses import colour_error, ms_ssim
+from rgru_train.losses import colour_error, ms_ssim, offset_error
+from rgru_train.optimizer import make_optimizer
 from rgru_train.workers import Workers, mean_of_replicas, one_process
 
 LEVELS = 0.9 / 127.5
 """Pictures enter the network as (level - 127.5)·LEVELS (arXiv 1511.06085)."""
+_OFFSET_WEIGHT = 0.3
+"""Of the error of a crop's mean colour in the loss."""
 _CONTROL = 0.005
 """How fast a layer's rate multiplier follows its relative miss, a step."""
 
@@ -104,7 +107,9 @@ class Trainer:
         keras.utils.set_random_seed(config.training.seed)
         with self.workers.strategy.scope():
             self.model = Model(config)
-            self.optimizer = keras.optimizers.Adam(config.training.learning_rate, epsilon=1e-7)
+            self.optimizer = make_optimizer(
+                config.training.optimizer, self.model.codec, config.training.learning_rate
+            )
             self.optimizer.build(self.model.trainable)
             self.averages = [tf.Variable(v.numpy()) for v in self.model.trainable]
         self.control = RateControl(config.training.targets) if config.training.targets else None
@@ -127,10 +132,13 @@ class Trainer:
             return tf.reduce_sum(distortion), distortion, rate
         structure = tf.reduce_mean(1.0 - ms_ssim(painted, target), axis=1)
         colours = tf.reduce_mean(colour_error(painted, target), axis=1)
+        offsets = tf.reduce_mean(offset_error(painted, target), axis=1)
         # Of the whole batch, before the logarithm: a worker's share alone has another mean.
-        distortion, colours = tf.unstack(mean_of_replicas(tf.stack([structure, colours])))
+        means = mean_of_replicas(tf.stack([structure, colours, offsets]))
+        distortion, colours, offsets = tf.unstack(means)
         # Logarithms: each iteration counts for its relative gain, so that none is drowned.
         loss = tf.reduce_sum(tf.math.log(distortion + 1e-4) + colour * tf.math.log(colours + 0.1))
+        loss += _OFFSET_WEIGHT * tf.reduce_sum(tf.math.log(offsets + 0.5))
         loss += tf.reduce_sum(multipliers[:iterations] * rate)
         return loss + tf.reduce_sum(tf.reduce_mean(of_model, axis=1)), distortion, rate
 
@@ -179,7 +187,7 @@ class Trainer:
         return *report, norm
 
     def _update(self, gradients: list[tf.Tensor]) -> None:
-        """One step of Adam on every device, and of the running means of the weights."""
+        """One step of the optimizer on every device, and of the running means of the weights."""
         strategy, rate = self.workers.strategy, self.optimizer.learning_rate
         variables = [v.value for v in self.model.trainable]
         # Near the start, the mean of the steps so far.

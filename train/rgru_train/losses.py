@@ -84,3 +84,12 @@ def colour_error(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """
     difference = tf.einsum("dc,tbchw->tbdhw", tf.constant(_COLOURS), pictures - target)
     return tf.reduce_mean(tf.abs(difference), axis=[2, 3, 4])
+
+
+def offset_error(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """How far the mean of each channel is off, mean of the channels, in levels.
+
+    MS-SSIM hardly sees a wrong mean; a network left to itself tints early layers by some levels.
+    Args and returns as :func:`ms_ssim`: (T, B).
+    """
+    return tf.reduce_mean(tf.abs(tf.reduce_mean(pictures - target, axis=[-2, -1])), axis=-1)

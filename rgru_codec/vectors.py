@@ -1,0 +1,70 @@
+"""Conformance vectors with pixels: files of an installed model, and the picture they show.
+
+``format/vectors/pixels`` holds NAME.rgru, NAME.json and NAME.png (SPEC section 12). The description
+is that of the other vectors, with ``model`` and ``tolerance`` (section 11) instead of ``context``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from rgru_codec.api import decompress
+from rgru_codec.models import find_model
+from rgru_format import ContextModel, RgruError, read_file
+from rgru_format.verify import VectorResult, decode_vector
+
+TOLERANCE = {"rms": 0.5, "largest": 2}
+"""Levels by which a decoder may differ from the reference picture."""
+
+
+def describe(data: bytes) -> dict[str, Any]:
+    """What a decoder has to find in a file, in the form of its json file.
+
+    Raises:
+        RgruError: the file is not valid, or its model is not installed.
+    """
+    model = read_file(data).header.model_id.hex()
+    return {"model": model} | decode_vector(data, _context) | {"tolerance": TOLERANCE}
+
+
+def check_pixels(folder: Path) -> list[VectorResult]:
+    """Decode the vectors with pixels in a folder that is laid out as format/vectors."""
+    paths = sorted(folder.glob("pixels/*.rgru"))
+    return [VectorResult(f"pixels/{path.stem}", _problem(path)) for path in paths]
+
+
+def _context(model_id: bytes) -> ContextModel:
+    return find_model(model_id).context()
+
+
+def _problem(path: Path) -> str | None:
+    expected = json.loads(path.with_suffix(".json").read_text("utf-8"))
+    data = path.read_bytes()
+    try:
+        found = {**describe(data), "tolerance": expected["tolerance"]}
+        picture = decompress(data)
+    except RgruError as error:
+        return f"{type(error).__name__}: {error}"
+    wrong = [key for key, value in expected.items() if found[key] != value]
+    if wrong:
+        return f"{wrong[0]} is {found[wrong[0]]}, expected {expected[wrong[0]]}"
+    with Image.open(path.with_suffix(".png")) as reference:
+        return _distance(picture, reference, expected["tolerance"])
+
+
+def _distance(
+    picture: Image.Image, reference: Image.Image, tolerance: dict[str, float]
+) -> str | None:
+    """What is wrong with the pixels; alpha has to be exact, which its digest shows."""
+    if (picture.mode, picture.size) != (reference.mode, reference.size):
+        return f"shows {picture.mode} {picture.size}, expected {reference.mode} {reference.size}"
+    difference = np.asarray(picture).astype(float) - np.asarray(reference)
+    rms, largest = np.sqrt(np.mean(difference**2)), np.abs(difference).max()
+    if rms > tolerance["rms"] or largest > tolerance["largest"]:
+        return f"pixels differ by {rms:.3f} levels (RMS), {largest:.0f} at most"
+    return None
