@@ -7,6 +7,7 @@ Run it on a machine that does nothing else. Every number is the median over ``--
 Efficiency is the arithmetic of the networks and of the context model (multiply-adds of their
 kernels, computed from the model package) over time, against the rate of large float32 matrix
 products measured in the same run. Work that windows do twice does not count as arithmetic.
+The entropy stage is what turns a file into codes: context model and range decoder.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "format")]
 
 KODAK = (512, 768)
 SIZES = (1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8)
+LAYERS = 4
+"""Where sizes or numbers of processes are compared: about what .95 takes."""
 
 MATRIX_RATE = """
 import sys, time, numpy as np
@@ -165,8 +168,11 @@ class Bench:
         work = pixels * layers * sum(self.macs[step] for step in (*steps, "context"))
         return work / seconds / self.rate
 
-    def both_ways(self, height: int, width: int) -> dict[str, Any]:
-        """Encode and decode one size, as processes and in this process."""
+    def both_ways(self, height: int, width: int, layers: int | None = None) -> dict[str, Any]:
+        """Encode and decode one size, as processes and in this process.
+
+        With so many layers, or (None) those that the quality takes.
+        """
         import numpy as np
         from PIL import Image
 
@@ -176,7 +182,9 @@ class Bench:
         packed, back = source.with_suffix(".rgru"), source.with_suffix(".out.png")
         options = ("-f", "--max-pixels", height * width)
         encode: tuple[object, ...]
-        encode = ("compress", source, "-o", packed, "--msssim", self.quality, *options)
+        encode = ("compress", source, "-o", packed, "--layers", layers, *options)
+        if layers is None:
+            encode = ("compress", source, "-o", packed, "--msssim", self.quality, *options)
         if not _reaches(lambda: self.program(*encode)):
             encode = ("compress", source, "-o", packed, *options)
         limits = rgru_codec.Limits(max_pixels=height * width)
@@ -185,15 +193,19 @@ class Bench:
         times["decode"] = self.median(lambda: self.program(*decode))
         data, layers = packed.read_bytes(), len(rgru_codec.info(packed, limits=limits).layers)
         pixels = np.asarray(Image.open(source))
+        rgru_codec.decompress(data, limits=limits).load()  # starts the networks
         times["decode_in_process"] = self.median(
             lambda: rgru_codec.decompress(data, limits=limits).load()
         )
         times["encode_in_process"] = self.median(
             lambda: rgru_codec.compress(pixels, layers=layers, limits=limits)
         )
+        entropy = self.median(lambda: decode_codes(self.model, data, limits))
         return {
             "pixels": height * width,
             "layers": layers,
+            "entropy_stage_s": round(entropy, 3),
+            "entropy_stage_of_decode": round(entropy / times["decode_in_process"], 4),
             "bpp": round(8 * len(data) / (height * width), 4),
             **{
                 name: {
@@ -231,7 +243,7 @@ class Bench:
         folder.mkdir(exist_ok=True)
         for number in range(count):
             shutil.copy(self.picture(*KODAK), folder / f"{number}.png")
-        options = ("-o", f"{folder}/out/", "-f", "-l", 4, "--threads", 1)
+        options = ("-o", f"{folder}/out/", "-f", "-l", LAYERS, "--threads", 1)
         seconds = {
             jobs: self.median(lambda: self.program("compress", folder, *options, "-j", jobs))  # noqa: B023 (called at once)
             for jobs in (1, 2)
@@ -241,6 +253,16 @@ class Bench:
             "two_processes_per_minute": round(60 * count / seconds[2], 1),
             "ratio": round(seconds[1] / seconds[2], 3),
         }
+
+
+def decode_codes(model: Any, data: bytes, limits: Any) -> None:
+    """The entropy stage alone: context model and range decoder, without networks."""
+    from rgru_format import CodesDecoder, read_file
+
+    file = read_file(data, limits)
+    decoder = CodesDecoder(model.context(), *file.header.grid)
+    for group in file.groups:
+        decoder.decode(group)
 
 
 def _sample() -> Any:
@@ -266,8 +288,8 @@ def sides(pixels: float) -> tuple[int, int]:
 
 
 def scaling(bench: Bench, largest: float) -> dict[str, Any]:
-    """Seconds a megapixel over sizes."""
-    rows = [bench.both_ways(*sides(size)) for size in SIZES if size <= largest * 1.01]
+    """Seconds a megapixel over sizes; the same number of layers for each."""
+    rows = [bench.both_ways(*sides(size), LAYERS) for size in SIZES if size <= largest * 1.01]
     spread = {}
     for name in ("encode_in_process", "decode_in_process"):
         values = [row[name]["s_per_megapixel"] for row in rows]
@@ -311,6 +333,11 @@ def table(results: dict[str, Any]) -> str:
                 f"| {row['pixels'] / 1e6:.1f} Mpx | {row['layers']} | {name.replace('_', ' ')} | "
                 f"{cell['s']} | {cell['s_per_megapixel']} | {cell['of_matrix_rate']:.1%} |"
             )
+    shares = [
+        f"{row['entropy_stage_of_decode']:.1%} ({row['pixels'] / 1e6:.1f} Mpx)" for row in rows
+    ]
+    if shares:
+        lines += ["", f"Entropy stage, of decode in process: {', '.join(shares)}"]
     lines.append("")
     for key in ("start", "processes"):
         lines += [f"{name}: {value}" for name, value in results.get(key, {}).items()]

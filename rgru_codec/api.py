@@ -258,14 +258,16 @@ class _Encoding:
         reached = 0.0
         for codes, painter in encode(self.model, self.planes.pixels, threads):
             groups = self.coder.encode_layer(codes)
+            del codes  # the coder has a copy
             cut = self._add_layer(groups)
             if cut is not None:
                 return self._cut(cut, threads)
             if self.target.ms_ssim is not None:
-                reached = ms_ssim(self._shown(painter), self.planes.pixels)
+                reached = self._ms_ssim(painter, least=self.target.ms_ssim)
             if self.coder.layer >= self.most or reached >= (self.target.ms_ssim or 2.0):
                 break
         if self.target.exact and reached < (self.target.ms_ssim or 0.0):
+            reached = self._ms_ssim(painter)
             raise InvalidInput(
                 f"msssim {self.target.ms_ssim} cannot be reached: all {self.coder.layer} layers "
                 f"give {reached:.4f}; ask for less, or for layers={self.coder.layer}"
@@ -300,6 +302,9 @@ class _Encoding:
         decoder.feed(data)
         shown = np.asarray(decoder.picture().convert("RGB"))
         return Encoded(data, decoder.layers, decoder.groups, shown)
+
+    def _ms_ssim(self, painter: Painter, least: float = 0.0) -> float:
+        return ms_ssim(self._shown(painter), self.planes.pixels, least=least)
 
     def _shown(self, painter: Painter) -> NDArray[np.uint8]:
         """What a decoder would show now."""
@@ -415,6 +420,8 @@ class LayerInfo:
     """Whether all its groups are there; None if the model is not installed."""
     bytes: int
     """Size of its groups, framing included."""
+    framing: int
+    """Bytes of lengths and checksums among them."""
     end: int
     """The file up to here holds this layer and those before it."""
     offsets: tuple[int, ...]
@@ -481,6 +488,7 @@ def _layer_info(number: int, found: list[GroupRead], expected: tuple[int, ...] |
         len(found),
         complete,
         sum(group.end - group.offset for group in found),
+        sum(group.end - group.offset - len(group.payload) for group in found),
         found[-1].end,
         tuple(group.offset for group in found),
     )
@@ -514,6 +522,7 @@ def as_dict(found: Info) -> dict[str, Any]:
                 "groups": layer.groups,
                 "complete": layer.complete,
                 "bytes": layer.bytes,
+                "framing": layer.framing,
                 "end": layer.end,
                 "bpp": round(8 * layer.end / pixels, 5),
             }

@@ -1,13 +1,17 @@
 """MS-SSIM of two 8-bit pictures, in numpy.
 
-Defined as ``tf.image.ssim_multiscale``: 11-tap Gaussian of sigma 1.5, valid windows, K 0.01 and
-0.03, five scales, 2x2 means between them (odd sides repeat their last line), product per channel,
-mean of channels. Needs 161 pixels a side; a smaller picture gets the scales that fit with their
-weights renormalised, and one with a side below 11 is first extended to 11 by mirroring its edge.
+Defined (Wang, Simoncelli, Bovik 2003) as ``tf.image.ssim_multiscale``: 11-tap Gaussian of sigma
+1.5, valid windows, K 0.01 and 0.03, five scales, 2x2 means between them (odd sides repeat their
+last line), negative terms set to 0, product per channel, mean of channels.
+
+Small pictures. Five scales need 161 pixels a side. A smaller picture gets the scales that leave 11
+pixels at the coarsest one, with the first weights divided by their sum; one with a side below 11 is
+first extended to 11 by mirroring its edge. Values with different numbers of scales do not compare.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,46 +21,67 @@ WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _TAPS = 11
 _C1 = (0.01 * 255.0) ** 2
 _C2 = (0.03 * 255.0) ** 2
-_ROWS = 256
-"""Rows worked on at a time: bounds memory and stays in the cache."""
+_ROWS = 128
+_COLUMNS = 512
+"""Windows worked on at a time: bounds memory and stays in the cache."""
+_BAND = 16
+"""Windows along an axis that one matrix product gives; each then has so many more inputs."""
 
-Plane = NDArray[np.float32]
-_AnyPlane = Plane | NDArray[np.uint8]
+Plane = NDArray[np.uint8] | NDArray[np.uint16]
+"""Pixels, or sums of 4, 16, 64 or 256 of them: exact, and half of what float32 takes."""
+Part = NDArray[np.float32]
 
 
-def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """MS-SSIM in [0, 1].
+def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8], *, least: float = 0.0) -> float:
+    """MS-SSIM in [0, 1], in little memory: channel by channel, in tiles.
 
     Args:
         a: (H, W) or (H, W, C) uint8.
         b: of the same shape.
+        least: a value below it need not be exact: what is returned then lies between the two.
+            Saves most of the work, since the coarse scales alone often show it.
     """
+    return float(np.mean(ms_ssim_of_channels(a, b, least=least)))
+
+
+def ms_ssim_of_channels(
+    a: NDArray[np.uint8], b: NDArray[np.uint8], *, least: float = 0.0
+) -> list[float]:
+    """:func:`ms_ssim` of each channel on its own; ``least`` applies to the mean."""
     if a.shape != b.shape:
         raise ValueError(f"pictures differ in shape: {a.shape} and {b.shape}")
     channels = range(a.shape[2]) if a.ndim == 3 else [...]
-    return float(np.mean([_of_planes(a[..., c], b[..., c]) for c in channels]))
+    planes = [(_extended(a[..., c]), _extended(b[..., c])) for c in channels]
+    coarse = [_product(x, y, fine=False) for x, y in planes]
+    if np.mean(coarse) < least:  # no term is above 1: the finest scale cannot mend it
+        return coarse
+    fine = [_product(x, y, fine=True) for x, y in planes]
+    pairs = zip(coarse, fine, strict=True)
+    return [min(one * other, 1.0) for one, other in pairs]  # rounding may exceed 1
 
 
-def _of_planes(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    x: _AnyPlane = _extended(a)
-    y: _AnyPlane = _extended(b)
-    scales = _scales(min(x.shape))
-    weights = np.array(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
-    product = 1.0
-    for scale in range(scales):
-        structure, whole = _means(x, y)
-        product *= max(whole if scale == scales - 1 else structure, 0.0) ** weights[scale]
-        x, y = _halved(x), _halved(y)
-    return product
-
-
-def _scales(side: int) -> int:
-    """Scales (1 to 5) whose windows fit; halving rounds odd sides up."""
-    scales = 1
+def count_scales(height: int, width: int) -> int:
+    """Scales (1 to 5) that a picture of this size allows; halving rounds odd sides up."""
+    side, scales = min(height, width), 1
     while scales < len(WEIGHTS) and -(-side // 2) >= _TAPS:
         side = -(-side // 2)
         scales += 1
     return scales
+
+
+def _product(x: Plane, y: Plane, *, fine: bool) -> float:
+    """Of the finest scale's term, or of all others."""
+    scales = count_scales(*x.shape)
+    weights = np.array(WEIGHTS[:scales])
+    if scales < len(WEIGHTS):
+        weights /= weights.sum()
+    product = 1.0
+    for scale in range(1) if fine else range(1, scales):
+        if scale:
+            x, y = _halved(x), _halved(y)
+        structure, whole = _means(x, y, 0.25**scale)
+        product *= max(whole if scale == scales - 1 else structure, 0.0) ** weights[scale]
+    return float(product)
 
 
 def _extended(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -64,54 +89,85 @@ def _extended(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.pad(x, [(0, m) for m in missing], mode="symmetric") if any(missing) else x
 
 
-def _halved(x: _AnyPlane) -> Plane:
+def _halved(x: Plane) -> NDArray[np.uint16]:
+    """Sums of 2x2 values."""
     height, width = x.shape
-    result = np.empty((-(-height // 2), -(-width // 2)), np.float32)
+    result = np.empty((-(-height // 2), -(-width // 2)), np.uint16)
     for top in range(0, height, 2 * _ROWS):
-        rows = x[top : top + 2 * _ROWS].astype(np.float32)
+        rows = x[top : top + 2 * _ROWS].astype(np.uint16)
         rows = np.pad(rows, [(0, side % 2) for side in rows.shape], mode="symmetric")
-        part = rows[::2, ::2] + rows[1::2, ::2] + rows[::2, 1::2] + rows[1::2, 1::2]
-        np.multiply(part, np.float32(0.25), out=result[top // 2 : top // 2 + _ROWS])
+        pairs = rows[::2] + rows[1::2]
+        np.add(pairs[:, ::2], pairs[:, 1::2], out=result[top // 2 : top // 2 + _ROWS])
     return result
 
 
-def _gaussian() -> NDArray[np.float32]:
+@functools.cache
+def _band(count: int) -> Part:
+    """(count, count + 10): the matrix that gives Gaussian means of so many windows in a row."""
     offsets = np.arange(_TAPS) - _TAPS // 2
     taps = np.exp(-(offsets**2) / (2.0 * 1.5**2))
-    return np.asarray(taps / taps.sum(), np.float32)
+    band = np.zeros((count, count + _TAPS - 1), np.float32)
+    for i in range(count):
+        band[i, i : i + _TAPS] = taps / taps.sum()
+    return band
 
 
-def _blurred(x: Plane) -> Plane:
-    """Gaussian along both axes, valid windows."""
-    return _blurred_rows(_blurred_rows(x).T).T
-
-
-def _blurred_rows(x: Plane) -> Plane:
-    taps = _gaussian()
-    height = x.shape[0] - _TAPS + 1
-    result: Plane = taps[0] * x[:height]
-    for i in range(1, _TAPS):
-        result += taps[i] * x[i : i + height]
+def _blurred(x: Part) -> Part:
+    """(n, height, width): Gaussian means along both axes, of whole windows only."""
+    count, height, width = x.shape
+    rows, columns = height - _TAPS + 1, width - _TAPS + 1
+    down = np.empty((count, rows, width), np.float32)
+    for part in _parts(rows, _BAND):
+        band = _band(part.stop - part.start)
+        np.matmul(band, x[:, _reaching(part)], out=down[:, part])
+    result = np.empty((count, rows, columns), np.float32)
+    for part in _parts(columns, _BAND):
+        band = _band(part.stop - part.start).T
+        np.matmul(down[..., _reaching(part)], band, out=result[..., part])
     return result
 
 
-def _means(x: _AnyPlane, y: _AnyPlane) -> tuple[float, float]:
-    """Mean contrast-structure term, and mean of it times the luminance term, over all windows."""
-    structures, wholes, count = 0.0, 0.0, 0
-    for part_x, part_y in _strips(x, y):
-        mu_x, mu_y = _blurred(part_x), _blurred(part_y)
-        var_x = _blurred(part_x * part_x) - mu_x * mu_x
-        var_y = _blurred(part_y * part_y) - mu_y * mu_y
-        covariance = _blurred(part_x * part_y) - mu_x * mu_y
-        structure = (2.0 * covariance + _C2) / (var_x + var_y + _C2)
-        luminance = (2.0 * mu_x * mu_y + _C1) / (mu_x * mu_x + mu_y * mu_y + _C1)
-        structures += float(structure.sum(dtype=np.float64))
-        wholes += float((structure * luminance).sum(dtype=np.float64))
-        count += structure.size
-    return structures / count, wholes / count
+def _parts(length: int, size: int) -> Iterator[slice]:
+    for first in range(0, length, size):
+        yield slice(first, min(first + size, length))
 
 
-def _strips(x: _AnyPlane, y: _AnyPlane) -> Iterator[tuple[Plane, Plane]]:
-    for top in range(0, x.shape[0] - _TAPS + 1, _ROWS):
-        rows = slice(top, top + _ROWS + _TAPS - 1)
-        yield x[rows].astype(np.float32), y[rows].astype(np.float32)
+def _means(x: Plane, y: Plane, unit: float) -> tuple[float, float]:
+    """Mean contrast-structure term, and mean of it times the luminance term, over all windows.
+
+    ``unit`` is what a value of the planes is worth.
+    """
+    height, width = (side - _TAPS + 1 for side in x.shape)
+
+    structures, wholes = 0.0, 0.0
+    for rows in _parts(height, _ROWS):
+        for columns in _parts(width, _COLUMNS):
+            tile = (_reaching(rows), _reaching(columns))
+            structure, whole = _sums(x[tile], y[tile], unit)
+            structures, wholes = structures + structure, wholes + whole
+    return structures / (height * width), wholes / (height * width)
+
+
+def _reaching(windows: slice) -> slice:
+    """The values that some windows read."""
+    return slice(windows.start, windows.stop + _TAPS - 1)
+
+
+def _sums(x: Plane, y: Plane, unit: float) -> tuple[float, float]:
+    """The two terms of :func:`_means`, summed over the windows of a tile."""
+    stack = np.empty((4, *x.shape), np.float32)
+    np.multiply(x, np.float32(unit), out=stack[0])
+    np.multiply(y, np.float32(unit), out=stack[1])
+    np.multiply(stack[0], stack[1], out=stack[2])
+    stack[3] = stack[0] * stack[0]
+    stack[3] += stack[1] * stack[1]
+    mu_x, mu_y, products, squares = _blurred(stack)
+    mean_product = mu_x * mu_y
+    mean_squares = mu_x * mu_x
+    mean_squares += mu_y * mu_y
+    structure = 2.0 * (products - mean_product) + _C2
+    structure /= squares - mean_squares + _C2
+    luminance = 2.0 * mean_product + _C1
+    luminance /= mean_squares + _C1
+    luminance *= structure
+    return float(structure.sum(dtype=np.float64)), float(luminance.sum(dtype=np.float64))

@@ -82,6 +82,7 @@ def describe(found: Info, *, verbose: bool) -> list[str]:
     if found.unfinished:
         lines.append(f"cut short: the last {number(found.unfinished)} bytes are unfinished")
     if verbose:
+        lines.append(f"overhead: {_overhead(found)}")
         lines.append(f"verdict: {_verdict(found)}")
     return lines
 
@@ -133,6 +134,18 @@ def _metadata(found: Info) -> str:
     words = [f"{names[t]} {number(sizes[t])} B" if t in sizes else f"{names[t]} -" for t in names]
     words += [f"{t.decode('latin-1')} {number(n)} B" for t, n in sizes.items() if t not in names]
     return ", ".join(words)
+
+
+def _overhead(found: Info) -> str:
+    """Bytes that are not codes; the boxes are listed above."""
+    from rgru_format import HEADER_SIZE
+
+    framing = sum(layer.framing for layer in found.layers)
+    share = (HEADER_SIZE + framing) / max(found.size, 1)
+    return (
+        f"header {HEADER_SIZE} B, lengths and checksums of layers {number(framing)} B "
+        f"({100 * share:.2f} % of the file)"
+    )
 
 
 def _verdict(found: Info) -> str:
