@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rgru_eval import __version__
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 # Copies of the defaults in registry.py and metrics.py: --help loads none of the libraries.
 DEFAULT_CODECS = "rgru,jpeg,webp,avif,jxl,jpeg2000"
@@ -46,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_report(commands)
     _add_demo(commands)
     _add_small(commands)
+    _add_tables(commands)
     return parser
 
 
@@ -92,6 +97,12 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     p.add_argument("--report", type=Path, metavar="HTML", help="make the report as well")
     p.add_argument("--png", type=Path, metavar="DIR", help="with --report: PNG plots, too")
     p.add_argument("--restart", action="store_true", help="begin anew, overwriting RESULTS")
+    p.add_argument(
+        "--beam",
+        default="",
+        metavar="OPTIONS",
+        help="work in an Apache Beam pipeline: its options, as --beam='--runner=FlinkRunner ...'",
+    )
     p.add_argument("--limit", type=_count, default=0, metavar="N", help="only the first N pictures")
     _define(p)
 
@@ -149,17 +160,42 @@ def _add_small(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     p = commands.add_parser("summary", help="print the tables of results")
     p.add_argument("results", type=Path, nargs="+", metavar="RESULTS")
     p.add_argument("--json", action="store_true", help="the same as one JSON object")
+    p.add_argument("--markdown", action="store_true", help="bpp at equal MS-SSIM, for a page")
+    p = commands.add_parser("plot", help="draw the plots of results as PNG files")
+    p.add_argument("results", type=Path, nargs="+", metavar="RESULTS")
+    p.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     p = commands.add_parser("export", help="write results in the shape of other tools")
     p.add_argument("results", type=Path, nargs="+", metavar="RESULTS")
     p.add_argument("--to", choices=("compressai", "codec-compare"), required=True)
     p.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    p = commands.add_parser("entropy", help="what the entropy stage of rgru saves, layer by layer")
-    p.add_argument("--images", nargs="+", required=True, metavar="DIR")
     p = commands.add_parser("codecs", help="list codecs, their parameters and what is missing")
     _define(p)
 
 
+def _add_tables(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The measurements of rgru alone; each prints a Markdown table."""
+    _add_table(commands, "entropy", "what the entropy stage of rgru saves, layer by layer")
+    _add_table(commands, "grey", "what grey photos cost rgru beside colour ones")
+    p = _add_table(
+        commands, "cuts", "quality of rgru files cut short; fails if a group makes one worse"
+    )
+    p.add_argument(
+        "--cuts", type=_count, default=200, metavar="N", help="places in a file (%(default)s)"
+    )
+    p.add_argument("--csv", type=Path, metavar="FILE", help="the value at each cut")
+    p.add_argument("--png", type=Path, metavar="FILE", help="a plot of them")
+
+
+def _add_table(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str
+) -> argparse.ArgumentParser:
+    p = commands.add_parser(name, help=about, description=f"Measure {about}.")
+    p.add_argument("--images", nargs="+", required=True, metavar="DIR")
+    return p
+
+
 def _run(args: argparse.Namespace) -> None:
+    import shlex
     import signal
 
     from rgru_eval.metrics import parse_metrics
@@ -176,6 +212,7 @@ def _run(args: argparse.Namespace) -> None:
         prefixes=not args.no_prefix,
         restart=args.restart,
         limit=args.limit,
+        beam=tuple(shlex.split(args.beam)),
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     results = run(order)
@@ -230,32 +267,78 @@ def _demo(args: argparse.Namespace) -> None:
 def _summary(args: argparse.Namespace) -> None:
     import json
 
-    from rgru_eval.results import load_results, merge
-    from rgru_eval.summary import summarise, text_table
+    from rgru_eval.results import load_all
+    from rgru_eval.summary import rates_table, summarise, text_table
 
-    results = merge([load_results(path) for path in args.results])
+    results = load_all(args.results)
     if args.json:
         print(json.dumps({name: summarise(results, name) for name in results.sets}, indent=1))
         return
     for name in results.sets:
-        print(text_table(results, name), end="\n\n")
+        if args.markdown:
+            print(rates_table(results, name))
+        else:
+            print(text_table(results, name), end="\n\n")
+
+
+def _plot(args: argparse.Namespace) -> None:
+    from rgru_eval.plots import write_plots
+    from rgru_eval.results import load_all
+
+    for path in write_plots(load_all(args.results), args.output):
+        print(path)
 
 
 def _export(args: argparse.Namespace) -> None:
     from rgru_eval.export import export
-    from rgru_eval.results import load_results, merge
+    from rgru_eval.results import load_all
 
-    results = merge([load_results(path) for path in args.results])
-    for path in export(results, args.to, args.output):
+    for path in export(load_all(args.results), args.to, args.output):
         print(path)
+
+
+def _pictures(args: argparse.Namespace) -> Iterator[tuple[str, Image]]:
+    """Names and pictures of ``--images``, read one at a time."""
+    from rgru_eval.pictures import find_pictures, read_picture
+
+    for source in find_pictures(args.images):
+        yield source.name, read_picture(source.path).image
+
+
+def _print_table(args: argparse.Namespace, text: str) -> None:
+    """Print a table and what it was measured with."""
+    from rgru_codec import default_model
+    from rgru_eval.pictures import find_pictures
+
+    count = len(find_pictures(args.images))
+    pictures = f"{count} picture{'s' * (count != 1)}"
+    print(f"{text}\n\nModel {default_model().id.hex()}, {pictures}.")
 
 
 def _entropy(args: argparse.Namespace) -> None:
     from rgru_eval.entropy import measure, table
-    from rgru_eval.pictures import find_pictures, read_picture
 
-    sources = find_pictures(args.images)
-    print(table(*measure(read_picture(source.path).image for source in sources)))
+    _print_table(args, table(*measure(image for _, image in _pictures(args))))
+
+
+def _grey(args: argparse.Namespace) -> None:
+    from rgru_eval.grey import measure, table
+
+    _print_table(args, table(*measure(image for _, image in _pictures(args))))
+
+
+def _cuts(args: argparse.Namespace) -> None:
+    from rgru_eval.cuts import failures, measure, plot, table, write_csv
+    from rgru_eval.pictures import EvalError
+
+    curves = [measure(name, image, args.cuts) for name, image in _pictures(args)]
+    _print_table(args, table(curves))
+    if args.csv:
+        write_csv(curves, args.csv)
+    if args.png:
+        plot(curves, args.png)
+    if failed := failures(curves):
+        raise EvalError("; ".join(failed))
 
 
 def _codecs(args: argparse.Namespace) -> None:
@@ -283,8 +366,11 @@ COMMANDS = {
     "report": _report,
     "demo": _demo,
     "summary": _summary,
+    "plot": _plot,
     "export": _export,
     "entropy": _entropy,
+    "grey": _grey,
+    "cuts": _cuts,
     "codecs": _codecs,
 }
 
@@ -300,8 +386,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"rgru-eval: {error}", file=sys.stderr)
         return 130 if type(error).__name__ == "InterruptedRunError" else 1
     except ModuleNotFoundError as error:
+        extra = "beam" if error.name == "apache_beam" else "eval"
         print(
-            f"rgru-eval: the module '{error.name}' is missing: pip install 'rgru-codec[eval]'",
+            f"rgru-eval: the module '{error.name}' is missing: pip install 'rgru-codec[{extra}]'",
             file=sys.stderr,
         )
         return 1

@@ -19,7 +19,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from rgru_eval.codecs import Codec, Failure
+from rgru_eval.codecs import Codec, CuttableCodec, Failure
 from rgru_eval.metrics import Judge
 from rgru_eval.pictures import EvalError, Picture, Source, read_picture
 from rgru_eval.registry import make_codec
@@ -99,7 +99,7 @@ def run_task(task: Task) -> Outcome:
         codec = ready_codec(task.codec, task.definitions)
         picture, judge = _source_of(task)
         _measure_files(codec, picture, judge, outcome)
-        if task.prefixes:
+        if task.prefixes and isinstance(codec, CuttableCodec):
             _measure_prefixes(codec, picture, judge, outcome)
     except Exception as error:
         outcome.problems.append(f"{type(error).__name__}: {error}")
@@ -139,7 +139,9 @@ def cuts_of(size: int, pixels: int) -> list[int]:
     return sorted({cut for cut in inside if 0 < cut < size} | {size})
 
 
-def _measure_prefixes(codec: Codec, picture: Picture, judge: Judge, outcome: Outcome) -> None:
+def _measure_prefixes(
+    codec: CuttableCodec, picture: Picture, judge: Judge, outcome: Outcome
+) -> None:
     """Add a row for each cut of each file worth cutting; no values where nothing shows yet."""
     for setting, data in codec.cut_files(picture.image):
         cuts = cuts_of(len(data), picture.pixels)
@@ -150,7 +152,7 @@ def _measure_prefixes(codec: Codec, picture: Picture, judge: Judge, outcome: Out
 
 
 @contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
+def environment(values: Mapping[str, str]) -> Iterator[None]:
     """Set environment variables for the processes that are started meanwhile."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
@@ -186,7 +188,7 @@ def run_parallel(
     left = list(tasks)
     try:
         pool = _pooled(function, tuple(tasks), jobs)
-        with _environment(WORKER_ENVIRONMENT), closing(pool) as finished:
+        with environment(WORKER_ENVIRONMENT), closing(pool) as finished:
             for task, result in finished:
                 left.remove(task)
                 yield task, result

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rgru_eval.codecs import Codec, UnavailableError, Value
+from rgru_eval.codecs import Codec, CuttableCodec, UnavailableError, Value
 from rgru_eval.pictures import EvalError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class _PillowCodec(Codec):
         return {"quality": round(setting)}
 
 
-class Jpeg(_PillowCodec):
+class Jpeg(_PillowCodec, CuttableCodec):
     """JPEG (libjpeg-turbo). ``optimize``: Huffman tables made for the picture.
 
     Progressive files always have such tables. Qualities 50 and 85 are cut short.
@@ -204,7 +204,7 @@ class JpegXl(_PillowCodec):
         }
 
 
-class Jpeg2000(_PillowCodec):
+class Jpeg2000(_PillowCodec, CuttableCodec):
     """JPEG 2000 (OpenJPEG): irreversible wavelet and colour transform.
 
     Settings are the wanted bits per pixel. The file that is cut has a quality layer for every

@@ -13,8 +13,9 @@ More codecs come from files named with ``--define``:
               "settings": [15, 8, 4, 2, 1], "suffix": ".jxl", "version": "cjxl --version"}}
 
 ``mine.py``, subclasses of ``Codec`` in a dictionary ``CODECS = {"mine": MyCodec}``. Such a class
-needs ``encode`` and ``decode``; a codec that makes all its rates in one go overrides ``steps``,
-one whose files can be cut anywhere overrides ``cut_files`` and ``decode_prefix``.
+needs ``encode`` and ``decode``; a codec that makes all its rates in one go overrides ``steps``.
+One whose files can be cut is a subclass of ``CuttableCodec`` and has ``cut_files`` and
+``decode_prefix``, too.
 """
 
 from __future__ import annotations
@@ -126,13 +127,17 @@ class Codec(ABC):
             else:
                 yield Step(setting, data, picture, middle - start, end - middle)
 
-    def cut_files(self, image: Image) -> Iterator[tuple[float, bytes]]:
-        """Return (setting, file) pairs worth cutting short; none for codecs without prefixes."""
-        return iter(())
 
+class CuttableCodec(Codec):
+    """A codec some of whose files show a picture when only their first bytes are there."""
+
+    @abstractmethod
+    def cut_files(self, image: Image) -> Iterator[tuple[float, bytes]]:
+        """Return (setting, file) pairs worth cutting short."""
+
+    @abstractmethod
     def decode_prefix(self, data: bytes) -> Image | None:
         """Return the picture that the first bytes of a file give, None if there is none yet."""
-        raise NotImplementedError
 
     def decode_prefixes(self, data: bytes, cuts: Sequence[int]) -> Iterator[Image | None]:
         """Decode the file cut at each of ``cuts`` (ascending numbers of bytes)."""

@@ -8,6 +8,7 @@ and adaptive counts (one Krichevsky-Trofimov estimator a channel, ideal length).
 from __future__ import annotations
 
 import dataclasses
+import functools
 import lzma
 import time
 import zlib
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+from rgru_eval.markdown import markdown_table
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -152,16 +155,20 @@ def _paint(layers: Sequence[Codes], height: int, width: int) -> float:
 
 
 def table(rows: Sequence[LayerRow], stages: Stages) -> str:
-    """The rows as text, sizes in percent of the nominal bits."""
-    head = "layer   nominal bits   file   ideal   counts   zlib   lzma   over ideal"
-    lines = [head]
-    for row in rows:
-        percent = [100.0 * size / row.nominal for size in (row.coded, row.ideal, row.counts)]
-        known = [100.0 * size / row.nominal for size in (row.zlib, row.lzma)]
-        over = (row.payload - row.ideal) / row.streams
-        lines.append(
-            f"{row.layer:5} {row.nominal:14,} {percent[0]:5.1f}% {percent[1]:6.1f}% "
-            f"{percent[2]:7.1f}% {known[0]:5.1f}% {known[1]:5.1f}%   {over:5.1f} bits a stream"
-        )
-    lines.append(f"entropy stage: {100 * stages.share:.0f} % of the time of a decode")
-    return "\n".join(lines)
+    """The rows and their sum as Markdown, sizes in percent of the nominal bits."""
+    heads = ("layer", "nominal bits", "file", "ideal", "counts", "zlib", "lzma", "over the ideal")
+    total = functools.reduce(_sum, rows)
+    cells = [_cells(str(row.layer), row) for row in rows] + [_cells("all", total)]
+    share = f"Decoding spends {100 * stages.share:.0f} % of its time on the entropy stage."
+    return f"{markdown_table(heads, cells)}\n\n{share}"
+
+
+def _cells(name: str, row: LayerRow) -> tuple[str, ...]:
+    sizes = (row.coded, row.ideal, row.counts, row.zlib, row.lzma)
+    over = (row.payload - row.ideal) / row.streams
+    return (
+        name,
+        f"{row.nominal:,}",
+        *(f"{100 * size / row.nominal:.1f} %" for size in sizes),
+        f"{over:+.1f} bits a stream, {100 * (row.payload / row.ideal - 1):+.3f} %",
+    )

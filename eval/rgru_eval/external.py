@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rgru_eval.codecs import Codec, UnavailableError
+from rgru_eval.codecs import Codec, CuttableCodec, UnavailableError
 from rgru_eval.pictures import EvalError
 
 if TYPE_CHECKING:
@@ -127,12 +127,15 @@ class CommandCodec(Codec):
             tail = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
             raise EvalError(f"'{words[0]}' ended with {done.returncode}: {' '.join(tail)}")
 
+
+class CuttableCommandCodec(CommandCodec, CuttableCodec):
+    """A definition with a decoder for files cut short."""
+
     def cut_files(self, image: Image) -> Iterator[tuple[float, bytes]]:
-        """Return files for the settings in ``cut`` if the definition can decode prefixes."""
-        if "decode_prefix" in self.definition:
-            key = "encode_prefix" if "encode_prefix" in self.definition else "encode"
-            for setting in self.definition.get("cut", ()):
-                yield float(setting), self._encode(key, image, float(setting))
+        """Return files for the settings in ``cut``."""
+        key = "encode_prefix" if "encode_prefix" in self.definition else "encode"
+        for setting in self.definition.get("cut", ()):
+            yield float(setting), self._encode(key, image, float(setting))
 
     def decode_prefix(self, data: bytes) -> Image | None:
         """Run the tolerant decoder; None when it makes no picture."""
@@ -170,7 +173,8 @@ def command_factory(
     definition: Mapping[str, Any],
 ) -> Callable[[str, Mapping[str, str]], CommandCodec]:
     """Return what makes codecs of one definition."""
-    return lambda name, given: CommandCodec(definition, name, given)
+    kind = CuttableCommandCodec if "decode_prefix" in definition else CommandCodec
+    return lambda name, given: kind(definition, name, given)
 
 
 def read_definitions(path: Path) -> dict[str, dict[str, Any]]:

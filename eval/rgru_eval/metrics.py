@@ -1,14 +1,7 @@
 """How close a decoded picture is to its source. All metrics see 8-bit rounded pictures.
 
-MS-SSIM (Wang, Simoncelli, Bovik 2003) with the constants of ``tf.image.ssim_multiscale``:
-11-tap Gaussian of sigma 1.5, valid windows only, K1 = 0.01, K2 = 0.03, five scales with the
-weights below, 2x2 means between scales (an odd side repeats its last row), negative terms set
-to 0, product over scales for each channel, then the mean over channels.
-
-Small pictures. Five scales need a shorter side of at least 161 pixels. A smaller picture uses
-as many scales as leave 11 pixels at the coarsest one, with the first weights divided by their
-sum; a side shorter than 11 is first extended to 11 by reflection. Results say how many scales
-were used, because values with different numbers of scales do not compare.
+MS-SSIM is that of ``rgru_codec.msssim``, where its rule for small pictures stands. Results say how
+many scales were used, because values with different numbers of scales do not compare.
 """
 
 from __future__ import annotations
@@ -23,18 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from rgru_codec.msssim import count_scales, ms_ssim
 from rgru_eval.pictures import EvalError, pixels_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-Planes = npt.NDArray[np.float32]
-
-WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-WINDOW = 11
-SIGMA = 1.5
-C1 = (0.01 * 255) ** 2
-C2 = (0.03 * 255) ** 2
 
 DEFINITIONS = {
     "msssim_rgb": "MS-SSIM, mean of R, G and B; constants of tf.image.ssim_multiscale",
@@ -49,109 +35,8 @@ GROUPS = {
     "ssim": ("ssim",),
     "ssimulacra2": ("ssimulacra2",),
 }
-SMALLEST = {"ssim": WINDOW, "ssimulacra2": 8}  # shorter sides have no value
+SMALLEST = {"ssim": 11, "ssimulacra2": 8}  # shorter sides have no value
 DEFAULT_METRICS = ("msssim", "psnr", "ssim")
-
-
-def _gaussian() -> npt.NDArray[np.float32]:
-    """Return the 11 taps, sum 1."""
-    offsets = np.arange(WINDOW) - WINDOW // 2
-    taps = np.exp(-0.5 * (offsets / SIGMA) ** 2)
-    return np.asarray(taps / taps.sum(), dtype=np.float32)
-
-
-_TAPS = _gaussian()
-
-
-def _part(planes: Planes, axis: int, start: int, span: int) -> Planes:
-    """A view of ``span`` rows or columns from ``start`` on."""
-    index = [slice(None)] * planes.ndim
-    index[axis] = slice(start, start + span)
-    return planes[tuple(index)]
-
-
-def _blur(planes: Planes) -> Planes:
-    """Gaussian mean over valid windows: (c, h, w) -> (c, h - 10, w - 10)."""
-    middle = WINDOW // 2
-    for axis in (2, 1):
-        span = planes.shape[axis] - WINDOW + 1
-        total = _TAPS[middle] * _part(planes, axis, middle, span)
-        for i in range(middle):  # the taps are symmetric: half the products
-            mirrored = _part(planes, axis, WINDOW - 1 - i, span)
-            total += _TAPS[i] * (_part(planes, axis, i, span) + mirrored)
-        planes = total
-    return planes
-
-
-def _halve(planes: Planes) -> Planes:
-    """2x2 means: (c, h, w) -> (c, ceil(h / 2), ceil(w / 2))."""
-    _, h, w = planes.shape
-    if h % 2 or w % 2:
-        planes = np.pad(planes, ((0, 0), (0, h % 2), (0, w % 2)), mode="edge")
-    total = planes[:, 0::2, 0::2] + planes[:, 0::2, 1::2]
-    total += planes[:, 1::2, 0::2]
-    total += planes[:, 1::2, 1::2]
-    return total * np.float32(0.25)
-
-
-def scales_for(height: int, width: int) -> int:
-    """Return how many scales (1..5) a picture of this size allows; see the rule above."""
-    side, scales = max(min(height, width), WINDOW), 0
-    while side >= WINDOW and scales < len(WEIGHTS):
-        side, scales = math.ceil(side / 2), scales + 1
-    return scales
-
-
-def _planes(samples: npt.NDArray[np.uint8]) -> Planes:
-    """(h, w, c) uint8 -> (c, h, w) float32, sides below 11 extended by reflection."""
-    planes = np.moveaxis(samples, 2, 0).astype(np.float32)
-    grow = [max(0, WINDOW - n) for n in planes.shape[1:]]
-    if any(grow):
-        planes = np.pad(planes, ((0, 0), (0, grow[0]), (0, grow[1])), mode="symmetric")
-    return np.ascontiguousarray(planes)
-
-
-class MultiScaleSSIM:
-    """MS-SSIM against one source picture, whose statistics are computed once.
-
-    ``samples``: uint8, shape (h, w, c). Calling it with decoded samples of the same shape gives
-    the values of the channels, shape (c,), each 0..1.
-    """
-
-    def __init__(self, samples: npt.NDArray[np.uint8]) -> None:
-        self.shape = samples.shape
-        self.scales = scales_for(*samples.shape[:2])
-        used = np.array(WEIGHTS[: self.scales])
-        self.weights = used / used.sum() if self.scales < len(WEIGHTS) else used
-        self._levels: list[tuple[Planes, Planes]] = []
-        planes = _planes(samples)
-        for scale in range(self.scales):
-            planes = _halve(planes) if scale else planes
-            self._levels.append((planes, _blur(planes)))
-
-    def __call__(self, decoded: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        """Return one value a channel; raises ValueError when the shapes differ."""
-        if decoded.shape != self.shape:
-            raise ValueError(f"shape {decoded.shape} compared with {self.shape}")
-        planes = _planes(decoded)
-        product = np.ones(self.shape[2])
-        for scale, (source, source_mean) in enumerate(self._levels):
-            planes = _halve(planes) if scale else planes
-            last = scale == self.scales - 1
-            term = _term(source, source_mean, planes, with_luminance=last)
-            product *= np.maximum(term, 0) ** self.weights[scale]
-        return product
-
-
-def _term(x: Planes, mean_x: Planes, y: Planes, *, with_luminance: bool) -> npt.NDArray[np.float64]:
-    """Mean contrast-structure term of each channel, times luminance at the coarsest scale."""
-    mean_y = _blur(y)
-    cross = mean_x * mean_y
-    squares = mean_x * mean_x + mean_y * mean_y
-    structure = (2 * (_blur(x * y) - cross) + C2) / (_blur(x * x + y * y) - squares + C2)
-    if with_luminance:
-        structure *= (2 * cross + C1) / (squares + C1)
-    return np.asarray(structure.mean(axis=(1, 2), dtype=np.float64))
 
 
 def luma(image: Image) -> npt.NDArray[np.uint8]:
@@ -175,14 +60,13 @@ class Judge:
         self.source = source
         self.samples = pixels_of(source)
         self.grey = source.mode == "L"
-        self._rgb = MultiScaleSSIM(self.samples)
-        self._luma = self._rgb if self.grey else MultiScaleSSIM(luma(source))
+        self._luma = self.samples if self.grey else luma(source)
         self.wanted = tuple(wanted)
 
     @property
     def scales(self) -> int:
         """How many scales MS-SSIM uses for this picture (5 unless it is small)."""
-        return self._rgb.scales
+        return count_scales(*self.samples.shape[:2])
 
     def __call__(self, decoded: Image, wanted: Sequence[str] | None = None) -> dict[str, float]:
         """Return metric name -> value for a decoded picture of the same size and mode.
@@ -202,11 +86,11 @@ class Judge:
 
     def msssim(self, decoded: Image) -> float:
         """MS-SSIM over RGB (or grey) alone: what searches need, quickly."""
-        return float(self._rgb(pixels_of(decoded.convert(self.source.mode))).mean())
+        return ms_ssim(self.samples, pixels_of(decoded.convert(self.source.mode)))
 
     def _both_msssim(self, decoded: Image) -> dict[str, float]:
-        rgb = float(self._rgb(pixels_of(decoded)).mean())
-        grey = rgb if self.grey else float(self._luma(luma(decoded)).mean())
+        rgb = ms_ssim(self.samples, pixels_of(decoded))
+        grey = rgb if self.grey else ms_ssim(self._luma, luma(decoded))
         return {"msssim_rgb": rgb, "msssim_luma": grey}
 
     def _psnr(self, decoded: Image) -> dict[str, float]:
@@ -228,7 +112,7 @@ class Judge:
             channel_axis=2,
             data_range=255,
             gaussian_weights=True,
-            sigma=SIGMA,
+            sigma=1.5,
             use_sample_covariance=False,
         )
         return {"ssim": float(value)}

@@ -18,6 +18,7 @@ from rgru_eval.tables import received_curve
 
 SIZE_INCHES = (9, 5.6)
 DPI = 130
+COLOURS = 192  # of a file: many faint lines take several times the bytes otherwise
 
 
 def write_plots(results: Results, folder: Path) -> list[Path]:
@@ -28,22 +29,30 @@ def write_plots(results: Results, folder: Path) -> list[Path]:
     for set_name in results.sets:
         for name, draw in plots.items():
             path = folder / f"{set_name}-{name}.png"
-            if _figure(path, partial(draw, results=results, set_name=set_name)):
+            if draw_figure(path, partial(draw, results=results, set_name=set_name)):
                 written.append(path)
     return written
 
 
-def _figure(path: Path, draw: Callable[[Any], bool]) -> bool:
-    """Make one figure without touching a display; nothing is written if there is no data."""
+def draw_figure(path: Path, draw: Callable[[Any], bool]) -> bool:
+    """Make one figure without touching a display.
+
+    Args:
+        path: the PNG file.
+        draw: draws into axes and tells whether there was anything; if not, no file is written.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from PIL import Image
 
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     if not draw(axes):
         return False
-    figure.savefig(path)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
     return True
 
 

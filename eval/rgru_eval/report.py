@@ -18,7 +18,7 @@ from rgru_eval.machine import available_cores
 from rgru_eval.pictures import EvalError, Source, find_pictures, read_picture
 from rgru_eval.published import PUBLISHED, TODERICI_2017
 from rgru_eval.registry import make_codec
-from rgru_eval.results import METRICS, Results, curve_rows, load_results, merge
+from rgru_eval.results import METRICS, Results, curve_rows, load_all
 from rgru_eval.run import load_paths, picture_notes
 from rgru_eval.style import PUBLISHED as PUBLISHED_COLOUR
 from rgru_eval.style import styles
@@ -51,7 +51,7 @@ class ReportOrder:
 
 def write_report(order: ReportOrder) -> None:
     """Write the page, and the PNG plots if asked for; raises EvalError on unusable input."""
-    results = merge([load_results(path) for path in order.results])
+    results = load_all(order.results)
     if not results.rows:
         raise EvalError(f"{order.results[0]}: holds no rows; nothing to report")
     if not order.output.resolve().parent.is_dir():
@@ -205,6 +205,7 @@ def _times_note(results: Results) -> str:
         f"{machine.get('processor', 'unknown processor')}; one thread for each codec,"
         f" {results.metadata.get('jobs', '?')} pictures at a time on {machine.get('cores', '?')}"
         " cores. Median over all files of one run each; MP/s = millions of pixels a second."
+        " Bars are logarithmic."
         " Programs (cjxl, cwebp ...) include starting them and PNG between. rgru makes all its"
         " layers in one go: its times are those of the whole ladder."
         " Memory: peak of a fresh process that encodes and decodes the first picture."

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rgru_eval.codecs import Codec, Failure, Step, UnavailableError, Value
+from rgru_eval.codecs import CuttableCodec, Failure, Step, UnavailableError, Value
 from rgru_eval.pictures import EvalError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MODELS_VARIABLE = "RGRU_EVAL_MODELS"  # folder of a model given by its path, for
 HEADER_BYTES = 21
 
 
-class Rgru(Codec):
+class Rgru(CuttableCodec):
     """rgru; settings are numbers of layers, an empty ladder means every layer of the model.
 
     ``model``: id of an installed model package, or the path of one; empty: the default.

@@ -6,12 +6,13 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rgru_codec.msssim import count_scales
 from rgru_eval.bench import (
     Outcome,
     Progress,
@@ -24,7 +25,7 @@ from rgru_eval.bench import (
 )
 from rgru_eval.codecs import BASELINE, Codec, UnavailableError
 from rgru_eval.machine import available_cores, describe_machine, describe_software
-from rgru_eval.metrics import DEFINITIONS, check_metrics, metric_names, scales_for
+from rgru_eval.metrics import DEFINITIONS, check_metrics, metric_names
 from rgru_eval.pictures import EvalError, Source, find_pictures, read_picture
 from rgru_eval.registry import make_codecs
 from rgru_eval.results import Results, load_results
@@ -43,6 +44,8 @@ class Order:
     prefixes: bool = True
     restart: bool = False
     limit: int = 0
+    beam: tuple[str, ...] = ()
+    """Options of an Apache Beam pipeline to work in, instead of processes of this machine."""
 
 
 class InterruptedRunError(EvalError):
@@ -71,8 +74,13 @@ def run(order: Order) -> Results:
             f" the same command goes on from there"
         ) from None
     finally:
+        results.metadata["updated"] = _now()
         results.save(order.out)
     return results
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _opened(order: Order) -> Results:
@@ -105,7 +113,7 @@ def _register_pictures(results: Results, order: Order, progress: Progress) -> li
             "width": width,
             "height": height,
             "mode": picture.image.mode,
-            "msssim_scales": scales_for(height, width),
+            "msssim_scales": count_scales(height, width),
             "sha256": picture.digest(),
             "notes": list(picture.notes),
         }
@@ -189,9 +197,7 @@ def _register_codecs(results: Results, order: Order, progress: Progress) -> list
 def _describe(results: Results, order: Order) -> None:
     """Note machine, versions and the command; folders by their last name only."""
     about = results.metadata
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    about.setdefault("created", now)
-    about["updated"] = now
+    about.setdefault("created", _now())
     about["machine"] = describe_machine()
     about["software"] = describe_software()
     about["metrics"] = DEFINITIONS
@@ -252,13 +258,24 @@ def _measure(results: Results, order: Order, tasks: Sequence[Task]) -> None:
     throttle = Throttle()
     jobs = min(order.jobs or available_cores(), len(tasks))
     try:
-        with closing(run_parallel(run_task, tasks, jobs)) as finished:
+        with closing(_finished(order, tasks, jobs)) as finished:
             for task, outcome in finished:
                 _keep(results, task, outcome, progress)
                 throttle(lambda: results.save(order.out))
                 progress.step(f"{task.source.name} {task.codec}")
     finally:
         progress.close()
+
+
+def _finished(
+    order: Order, tasks: Sequence[Task], jobs: int
+) -> Generator[tuple[Any, Any], None, None]:
+    """Run the tasks where the order says, and yield them with what they gave."""
+    if not order.beam:
+        return run_parallel(run_task, tasks, jobs)
+    from rgru_eval.beam import run_beam
+
+    return run_beam(tasks, str(order.out.resolve()) + ".beam", order.beam)
 
 
 def _keep(results: Results, task: Task, outcome: Any, progress: Progress) -> None:

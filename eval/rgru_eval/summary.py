@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rgru_eval.markdown import markdown_table
 from rgru_eval.results import Results, curve_rows
 
 Floats = npt.NDArray[np.float64]
@@ -183,7 +184,7 @@ def _common(table: Table, anchor: Table) -> tuple[Table, Table]:
 def _at_target(table: Table, anchor: Table | None, target: float) -> dict[str, Any]:
     """Return rate, change against the anchor with interval, and wins at one quality."""
     crossing = rate_at(*table.mean(), target)
-    entry: dict[str, Any] = {"bpp": round(crossing.bpp, 4), "bound": crossing.bound}
+    entry: dict[str, Any] = {"bpp": round(crossing.bpp, 6), "bound": crossing.bound}
     if anchor is None:
         return entry
     ours, theirs = _common(table, anchor)
@@ -308,6 +309,42 @@ def text_table(results: Results, set_name: str | None = None) -> str:
         speeds = (e["encode_mps"] or "n/a", e["decode_mps"] or "n/a")
         lines.append(f"{e['label']:<{width}}{speeds[0]:>14}{speeds[1]:>14}{memory:>10}")
     return "\n".join(lines)
+
+
+def rates_table(results: Results, set_name: str | None = None) -> str:
+    """Return bpp at equal RGB MS-SSIM, and the change against the baseline, as Markdown.
+
+    At the end learned codecs and the baseline once more, at equal MS-SSIM of luma.
+    """
+    heads = ["bits per pixel at RGB MS-SSIM", *(f"{target:.2f}" for target in TARGETS)]
+    baseline = results.metadata.get("baseline")
+    entries = summarise(results, set_name)
+    rows = [_rates_row(results, e, "msssim_rgb", baseline) for e in entries if "msssim_rgb" in e]
+    for entry in entries:
+        if "msssim_luma" in entry and (entry["codec"] == baseline or _model(results, entry)):
+            name, *rates = _rates_row(results, entry, "msssim_luma", baseline)
+            rows.append([f"at luma MS-SSIM: {name}", *rates])
+    return markdown_table(heads, rows)
+
+
+def _rates_row(
+    results: Results, entry: dict[str, Any], metric: str, baseline: str | None
+) -> list[str]:
+    model = _model(results, entry)
+    name = f"**{entry['label']}**, model {model}" if model else entry["label"]
+    rates = entry[metric]["rates"].values()
+    return [name, *(_rate_and_change(rate, entry["codec"] != baseline) for rate in rates)]
+
+
+def _model(results: Results, entry: dict[str, Any]) -> str | None:
+    """Return the id of a learned codec's model."""
+    model: str | None = results.metadata["codecs"][entry["codec"]]["versions"].get("model")
+    return model
+
+
+def _rate_and_change(rate: dict[str, Any], anchored: bool) -> str:
+    change = rate.get("change") if anchored else None
+    return format_rate(rate) + ("" if change is None else f" ({100 * change:+.0f} %)")
 
 
 def _heading(results: Results, set_name: str | None) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rgru_eval.bench import Progress, ready_codec, run_parallel
 from rgru_eval.builtin import Avif, Jpeg, Webp
-from rgru_eval.codecs import Codec
+from rgru_eval.codecs import Codec, CuttableCodec
 from rgru_eval.match import Matcher, Shot, Target, first_with_steps
 from rgru_eval.metrics import Judge
 from rgru_eval.pictures import Source, read_picture
@@ -53,7 +53,9 @@ def take_shots(task: ViewTask) -> dict[str, Any]:
     matcher = Matcher(codec, image, judge)
     shots = [matcher.find(target) for target in task.targets]
     views = [_view(codec, shot, image) for shot in shots]
-    received = _received(codec, image, judge) if task.received else []
+    received: list[dict[str, Any]] = []
+    if task.received and isinstance(codec, CuttableCodec):
+        received = _received(codec, image, judge)
     return {"views": views, "received": received}
 
 
@@ -69,7 +71,7 @@ def _view(codec: Codec, shot: Shot, image: Image) -> dict[str, Any]:
     }
 
 
-def _received(codec: Codec, image: Image, judge: Judge) -> list[dict[str, Any]]:
+def _received(codec: CuttableCodec, image: Image, judge: Judge) -> list[dict[str, Any]]:
     """Return what the last (largest) cut file shows after some numbers of bytes."""
     files = list(codec.cut_files(image))
     if not files:

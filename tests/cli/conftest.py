@@ -70,11 +70,11 @@ def process(
     )
 
 
-def picture(width: int = 40, height: int = 24, seed: int = 0) -> Image.Image:
+def picture(width: int = 40, height: int = 24, seed: int = 0, noise: float = 8.0) -> Image.Image:
     """A smooth picture with some noise."""
     generator = np.random.default_rng(seed)
     x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
-    pixels = np.stack([x, y, 255 - x], axis=2) + generator.normal(0, 8, (height, width, 3))
+    pixels = np.stack([x, y, 255 - x], axis=2) + generator.normal(0, noise, (height, width, 3))
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 

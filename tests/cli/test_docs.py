@@ -48,10 +48,14 @@ def run_shell(example: object) -> None:
 def test_examples(page: str, workshop: Path) -> None:
     if page == "cli.md":
         Path("photo.rgru").unlink()  # the first example makes it
+    evaluate(ROOT / "docs" / page)
+
+
+def evaluate(path: Path) -> None:
+    """Run the examples of a page in the working folder."""
     shell = CodeBlockParser("sh", run_shell)
-    pages = sybil.Sybil(parsers=[PythonCodeBlockParser(), shell], path=str(ROOT / "docs"))
-    document = pages.parse(ROOT / "docs" / page)
-    examples = list(document.examples())
+    pages = sybil.Sybil(parsers=[PythonCodeBlockParser(), shell], path=str(path.parent))
+    examples = list(pages.parse(path).examples())
     assert examples
     if shutil.which("bash") is None:
         examples = [e for e in examples if e.region.evaluator is not run_shell]
@@ -59,8 +63,27 @@ def test_examples(page: str, workshop: Path) -> None:
         example.evaluate()
 
 
+def test_examples_of_the_readme(workshop: Path) -> None:
+    Path("photo.rgru").unlink()  # the first example makes it
+    picture(96, 64, noise=0).save("photo.png")  # the quality of the example is reached on a photo
+    evaluate(ROOT / "README.md")
+    assert list(Path().glob("layers*.png"))
+
+
+@pytest.mark.parametrize("page", ["cli.md", "measured.md"])
+def test_samples_are_of_the_shipped_model(page: str) -> None:
+    """docs/refresh.py writes them anew."""
+    import re
+
+    from rgru_codec import default_model
+
+    found = re.findall(r"[Mm]odel ([0-9a-f]{8})", (ROOT / "docs" / page).read_text("utf-8"))
+    assert found
+    assert set(found) == {default_model().id.hex()}
+
+
 def test_the_slow_stream_draws_and_saves(workshop: Path) -> None:
-    command = [sys.executable, "docs/slow_stream.py", "photo.rgru", "--seconds", "1", "--draw"]
+    command = [sys.executable, "docs/slow_stream.py", "photo.rgru", "--seconds", "3", "--draw"]
     result = subprocess.run(command, capture_output=True, env=environment(), check=True)
     stages = sorted(Path("stages").glob("*.png"))
     assert len(stages) > 2

@@ -33,6 +33,7 @@ def test_info(rgru: Rgru, folder: Path, data: bytes) -> None:
 def test_info_verbose(rgru: Rgru, folder: Path) -> None:
     result = rgru("info", "-v", "whole.rgru")
     assert "at 21" in result.out
+    assert "overhead: header 21 B, lengths and checksums of layers " in result.out
     assert result.out.endswith("verdict: sound: every checksum matches\n")
     result = rgru("info", "-v", "cut.rgru")
     assert result.code == 0
@@ -46,7 +47,10 @@ def test_info_json(rgru: Rgru, folder: Path, data: bytes) -> None:
     assert (table["version"], table["size"], table["unfinished"]) == (1, len(data), 0)
     assert table["model"] == rgru_codec.default_model().id.hex()
     assert table["layers"][-1]["end"] == len(data)
-    assert set(table["layers"][0]) == {"layer", "groups", "complete", "bytes", "end", "bpp"}
+    assert set(table["layers"][0]) == {
+        *("layer", "groups", "complete", "bytes", "framing", "end", "bpp")
+    }
+    assert 3 <= table["layers"][0]["framing"] < table["layers"][0]["bytes"]
     assert (table["metadata"], table["damage"]) == ({}, None)
     assert table["bpp"] == pytest.approx(8 * len(data) / 960, abs=1e-5)
 

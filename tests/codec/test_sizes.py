@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import rgru_codec
+from rgru_format import HEADER_SIZE
 
 from .conftest import photo
 
@@ -47,3 +48,11 @@ def test_other_arrays_are_refused(array: np.ndarray, words: str) -> None:
 def test_the_same_picture_gives_the_same_bytes() -> None:
     image = photo(40, 60)
     assert rgru_codec.compress(image, layers=3) == rgru_codec.compress(image, layers=3)
+
+
+def test_overhead_of_a_photo_at_a_low_rate() -> None:
+    """Header, lengths and checksums: about 30 bytes of 768x512 pixels at 0.12 bpp, 0.5 %."""
+    image = Image.fromarray(photo(256, 384)).resize((768, 512))
+    found = rgru_codec.info(rgru_codec.compress(image, bpp=0.12, strip=True))
+    overhead = HEADER_SIZE + sum(layer.framing for layer in found.layers)
+    assert overhead <= 33  # three groups at most: each has a length of two bytes and a checksum

@@ -64,6 +64,28 @@ def test_run_summary_export(folder, tmp_path, capsys):
     assert len(list(folder.iterdir())) == 3
 
 
+def test_tables_and_plots_for_a_page(folder, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    words = [
+        "--images",
+        folder,
+        "--codecs",
+        "jpeg:optimize,q=5+20+60",
+        "--out",
+        tmp_path / "r.json",
+    ]
+    assert cli.main(["run", *map(str, words), "--metrics", "msssim", "-j", "1"]) == 0
+    capsys.readouterr()
+    assert cli.main(["summary", str(tmp_path / "r.json"), "--markdown"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "| bits per pixel at RGB MS-SSIM | 0.90 | 0.95 | 0.98 |"
+    assert lines[2].startswith("| JPEG 4:2:0 optimised | ")
+    assert len(lines) == 3  # at luma MS-SSIM only learned codecs and the baseline with its ladder
+    assert cli.main(["plot", str(tmp_path / "r.json"), "-o", str(tmp_path / "png")]) == 0
+    names = sorted(path.name for path in (tmp_path / "png").iterdir())
+    assert names == ["photos-curves.png", "photos-rates.png"]  # nothing was cut short
+
+
 def test_one_command_measures_and_reports(folder, tmp_path):
     out, page = tmp_path / "r.json", tmp_path / "r.html"
     words = ["run", "--images", str(folder), "--codecs", "jpeg:optimize,q=5+60", "--limit", "1"]

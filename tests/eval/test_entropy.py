@@ -48,6 +48,6 @@ def test_table_shows_percent_of_nominal_bits() -> None:
         counts=400,
     )
     text = table([row], Stages(entropy=1.0, networks=3.0))
-    assert "30.0%" in text
-    assert "5.0 bits a stream" in text
-    assert "25 %" in text
+    assert "| 30.0 % | 25.0 % | 40.0 % | 50.0 % | 60.0 % | +5.0 bits a stream, +4.000 % |" in text
+    assert text.count("30.0 %") == 2  # the layer and the sum of all
+    assert text.endswith("25 % of its time on the entropy stage.")

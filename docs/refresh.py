@@ -1,0 +1,138 @@
+"""Measure anew what the pages say of the installed model: python docs/refresh.py --kodak DIR.
+
+Runs each command that a page names and puts its output between the marks of its name, ``begin`` and
+``end``; draws the pictures. README's table and plots come from eval/results/kodak*.json, which
+``rgru-eval run`` writes. All of it takes about 15 minutes on two idle cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+PHOTO = "kodim23"
+"""The Kodak picture that is shown."""
+
+
+def run(*words: object, folder: Path = ROOT) -> str:
+    """Run a program of this checkout and return what it prints; a failure ends this one."""
+    modules = {"rgru": ["-m", "rgru_codec.cli"], "rgru-eval": ["-m", "rgru_eval"]}
+    first = modules.get(str(words[0]), [str(words[0])])
+    command = [sys.executable, *first, *map(str, words[1:])]
+    path = os.pathsep.join(str(ROOT / room) for room in (".", "format", "eval"))
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}")
+    return done.stdout.strip("\n")
+
+
+def put(page: Path, name: str, text: str) -> None:
+    """Replace what stands between the marks of a name."""
+    marks = (f"<!-- begin {name} -->\n", f"\n<!-- end {name} -->")
+    before = page.read_text("utf-8")
+    pattern = re.compile(re.escape(marks[0]) + ".*?" + re.escape(marks[1]), re.DOTALL)
+    after, count = pattern.subn(lambda _: text.join(marks), before)
+    if count != 1:
+        raise SystemExit(f"{page}: has {count} places for '{name}'")
+    page.write_text(after, "utf-8")
+    print(f"{page.relative_to(ROOT)}: {name}", flush=True)
+
+
+def indented(text: str) -> str:
+    """As a block of code; the marks around it stand in lines of their own."""
+    return "\n" + "\n".join(f"    {line}".rstrip() for line in text.splitlines()) + "\n"
+
+
+def rates(kodak: Path) -> None:
+    """README's table and the plots, from the committed results."""
+    results = sorted(ROOT.glob("eval/results/kodak*.json"))
+    table = run("rgru-eval", "summary", *results, "--markdown")
+    put(ROOT / "README.md", "rates", f"\n{table}\n")
+    print(run("rgru-eval", "plot", *results, "-o", DOCS))
+
+
+def samples(kodak: Path) -> None:
+    """What the command line prints, in cli.md."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        photo = folder / "photo.png"
+        photo.write_bytes((kodak / f"{PHOTO}.png").read_bytes())
+        put(
+            DOCS / "cli.md",
+            "compress",
+            indented(run("rgru", "compress", photo.name, folder=folder)),
+        )
+        put(
+            DOCS / "cli.md",
+            "info",
+            indented(run("rgru", "info", "-v", "photo.rgru", folder=folder)),
+        )
+
+
+def animation(kodak: Path) -> None:
+    """The picture that builds up, for README."""
+    with tempfile.TemporaryDirectory() as folder:
+        packed = Path(folder) / "photo.rgru"
+        run("rgru", "compress", kodak / f"{PHOTO}.png", "-o", packed)
+        print(run("rgru", "decompress", packed, "--animate", DOCS / f"{PHOTO}.webp"))
+
+
+def demo(kodak: Path) -> None:
+    """The picture of ``make demo``, for README."""
+    print(run("demo/demo.py"))
+    with Image.open(ROOT / "demo" / "out" / "steps.png") as picture:
+        picture.save(DOCS / "steps.webp", quality=95, method=6)
+
+
+def grey(kodak: Path) -> None:
+    """What grey saves, in cli.md."""
+    put(DOCS / "cli.md", "grey", f"\n{run('rgru-eval', 'grey', '--images', kodak)}\n")
+
+
+def entropy(kodak: Path) -> None:
+    """What the entropy stage saves, in measured.md."""
+    put(DOCS / "measured.md", "entropy", f"\n{run('rgru-eval', 'entropy', '--images', kodak)}\n")
+
+
+def cuts(kodak: Path) -> None:
+    """Files cut short, in measured.md: one picture in full, and the losses of all."""
+    files = ("--csv", DOCS / "cuts.csv", "--png", DOCS / "cuts.png")
+    run("rgru-eval", "cuts", "--images", kodak / f"{PHOTO}.png", *files)
+    put(DOCS / "measured.md", "cuts", f"\n{run('rgru-eval', 'cuts', '--images', kodak)}\n")
+
+
+STEPS: dict[str, Callable[[Path], None]] = {
+    step.__name__: step for step in (rates, samples, animation, demo, grey, entropy, cuts)
+}
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kodak", type=Path, required=True, help="folder of the 24 pictures")
+    parser.add_argument("--only", nargs="+", choices=STEPS, default=list(STEPS))
+    args = parser.parse_args()
+    for name in args.only:
+        STEPS[name](args.kodak.resolve())
+
+
+if __name__ == "__main__":
+    main()
