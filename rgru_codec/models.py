@@ -41,11 +41,6 @@ class StepShape:
     """How far, in pixels, an output depends on inputs around it."""
 
     @property
-    def results(self) -> tuple[tuple[int, int], ...]:
-        """The outputs that are not states."""
-        return self.outputs[: len(self.outputs) - self.states]
-
-    @property
     def kept(self) -> tuple[tuple[int, int], ...]:
         """The states."""
         return self.outputs[len(self.outputs) - self.states :]
