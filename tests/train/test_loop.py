@@ -160,8 +160,8 @@ def test_an_empty_folder_is_named(tmp_path: Path) -> None:
 def test_rate_control_raises_the_price_of_a_layer_that_takes_too_much() -> None:
     control = RateControl((0.1, 0.3))
     before = control.multipliers()
-    for _ in range(50):
-        control.observe(np.array([0.2, 0.1], np.float32))
+    for steps in range(50):
+        control.observe(np.array([0.2, 0.1], np.float32), steps)
     after = control.multipliers()
     assert after[0] > before[0]
     assert after[1] < before[1]

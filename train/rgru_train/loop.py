@@ -27,8 +27,8 @@ LEVELS = 0.9 / 127.5
 """Pictures enter the network as (level - 127.5)·LEVELS (arXiv 1511.06085)."""
 _OFFSET_WEIGHT = 0.3
 """Of the error of a crop's mean colour in the loss."""
-_CONTROL = 0.005
-"""How fast a layer's rate multiplier follows its relative miss, a step."""
+_CONTROL = (0.05, 0.005)
+"""How fast a layer's rate multiplier follows its relative miss, a step: at first, and at least."""
 
 
 class DivergenceError(RuntimeError):
@@ -77,19 +77,27 @@ class RateControl:
 
     def __init__(self, targets: tuple[float, ...]) -> None:
         self.wanted = np.diff(np.array([0.0, *targets]))
-        self.log_multipliers = np.log(0.1 / self.wanted)
+        # The logarithm of a distortion falls about as that of the rate so far, and the bits of a
+        # layer serve all iterations from its own on; half of that sum is a good start.
+        slopes = 1.0 / np.array(targets)
+        self.log_multipliers = np.log(0.5 * np.cumsum(slopes[::-1])[::-1])
         self.mean_rates = self.wanted.copy()
 
     def multipliers(self) -> NDArray[np.float32]:
         """Weight of each layer's rate in the loss."""
         return np.exp(self.log_multipliers).astype(np.float32)
 
-    def observe(self, rates: NDArray[np.float32]) -> None:
-        """Take in the rates of one step (bits per pixel, of the layers that ran)."""
+    def observe(self, rates: NDArray[np.float32], steps: int) -> None:
+        """Take in the rates of one step (bits per pixel, of the layers that ran).
+
+        ``steps``: how many were taken in before. The multipliers start as a guess and settle within
+        some hundred steps.
+        """
         n = len(rates)
         self.mean_rates[:n] += 0.05 * (rates - self.mean_rates[:n])
         miss = np.clip(self.mean_rates[:n] / self.wanted[:n] - 1.0, -1.0, 1.0)
-        self.log_multipliers[:n] = np.clip(self.log_multipliers[:n] + _CONTROL * miss, -7.0, 7.0)
+        follow = max(_CONTROL[0] / (1.0 + _CONTROL[0] * steps), _CONTROL[1])
+        self.log_multipliers[:n] = np.clip(self.log_multipliers[:n] + follow * miss, -7.0, 7.0)
 
 
 class Trainer:
@@ -229,7 +237,7 @@ class Trainer:
                 f"loss is {float(loss)} at step {self.step}; resume from {self.folder}"
             )
         if self.control and self.step >= training.rate_steps:
-            self.control.observe(rate.numpy())
+            self.control.observe(rate.numpy(), self.step - training.rate_steps)
         self.stopping = float(stopping) > 0.0
         self.step += 1
         return {
