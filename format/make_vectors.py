@@ -39,6 +39,13 @@ CONTEXTS: dict[str, Callable[[], ContextModel]] = {
     "extreme": lambda: random_model(
         2, codes=(4, 3), groups=(2, 1), states=3, hidden=4, extreme=True
     ),
+    # Codes that look at their own channel and its partner; groups end inside a pair.
+    "pairs": lambda: random_model(
+        6, codes=(5, 7, 4, 9), groups=(1, 2, 2, 4), states=4, hidden=5, pairs=True
+    ),
+    "pairs_extreme": lambda: random_model(
+        7, codes=(4, 5), groups=(2, 2), states=3, hidden=4, extreme=True, pairs=True
+    ),
 }
 
 
@@ -111,6 +118,23 @@ def valid() -> Iterator[tuple[str, bytes]]:
     model = CONTEXTS["tiny"]()
     for seed in range(8):
         yield f"random_{seed}", random_file(seed, model, model.digest()[:4])
+    yield from _valid_pairs()
+
+
+def _valid_pairs() -> Iterator[tuple[str, bytes]]:
+    """Yield files of models whose codes look at their own channel and its partner."""
+    for width, height in [(1, 1), (17, 17), (33, 1), (97, 33)]:
+        yield f"pairs_{width}x{height}", plain(width, height, 4, context="pairs")
+    for name, fill in [("minus", -1), ("plus", 1)]:
+        yield f"pairs_all_{name}", plain(60, 50, 4, context="pairs", fill=fill)
+    yield "pairs_extreme_sums", plain(70, 50, 2, context="pairs_extreme")
+    yield "pairs_extreme_all_plus", plain(33, 17, 2, context="pairs_extreme", fill=1)
+    whole = plain(60, 50, 4, context="pairs")
+    for group in (1, 5, 6, 7):  # one of two, and one to three of four
+        yield f"pairs_cut_after_group_{group}", whole[: read_file(whole).groups[group].end]
+    model = CONTEXTS["pairs"]()
+    for seed in range(4):
+        yield f"pairs_random_{seed}", random_file(seed, model, model.digest()[:4])
 
 
 def with_header(change: Callable[[bytearray], None]) -> bytes:
@@ -308,8 +332,9 @@ def add_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> int:
 def write_random(folder: Path, count: int, seed: int) -> None:
     """Write random valid files and their descriptions, as in vectors/valid."""
     folder.mkdir(parents=True, exist_ok=True)
-    model = CONTEXTS["tiny"]()
+    models = [CONTEXTS[name]() for name in ("tiny", "pairs")]
     for number in range(seed, seed + count):
+        model = models[number % len(models)]
         data = random_file(number, model, model.digest()[:4])
         (folder / f"random_{number}.rgru").write_bytes(data)
         (folder / f"random_{number}.json").write_bytes(_json(describe(data)))

@@ -24,6 +24,7 @@ from rgru_format.container import pack_box as pack_box
 from rgru_format.container import pack_group as pack_group
 from rgru_format.contextnet import ContextModel as ContextModel
 from rgru_format.contextnet import LayerWeights as LayerWeights
+from rgru_format.contextnet import OwnWeights as OwnWeights
 from rgru_format.contextnet import PassWeights as PassWeights
 from rgru_format.contextnet import sigmoid_table as sigmoid_table
 from rgru_format.errors import Damaged as Damaged

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rgru_format.coder import PROBABILITY_BITS, BitDecoder, BitEncoder
-from rgru_format.contextnet import TABLE_SIZE, ContextModel
+from rgru_format.contextnet import TABLE_SIZE, ContextModel, LayerWeights
 from rgru_format.errors import Damaged, InvalidInput
-from rgru_format.evaluate import Codes, Evaluator, FastEvaluator
+from rgru_format.evaluate import Codes, Evaluator, FastEvaluator, Indices, with_partners
 from rgru_format.limits import largest_payload
 from rgru_format.phases import phase_positions
 from rgru_format.reader import GroupRead
@@ -76,17 +76,18 @@ class CodesEncoder:
         return payloads
 
     def _encode_group(self, codes: Codes, group: int) -> bytes:
-        start, stop = self.model.layers[self.layer].bounds[group]
         flat = codes.reshape(-1, codes.shape[2])
         coder = BitEncoder()
         ideal = 0.0
+        layer = self.model.layers[self.layer]
         for phase in (0, 1):
-            index = self._evaluator.indices(codes, group, phase).reshape(-1, stop - start)
-            for part in _parts(len(index), stop - start):
-                positions = self._positions[phase][part]
-                bits = (flat[positions, start:stop].ravel() > 0).astype(np.int32)
-                coder.encode(bits, self.model.table[index[part].ravel()])
-                ideal += _ideal_bits(self.model.table, index[part].ravel(), bits)
+            index = self._evaluator.indices(codes, group, phase)
+            for positions, channels, part in _batches(
+                layer, group, index, self._positions[phase], codes
+            ):
+                bits = (flat[positions, channels].ravel() > 0).astype(np.int32)
+                coder.encode(bits, self.model.table[part])
+                ideal += _ideal_bits(self.model.table, part, bits)
         self.group_bits.append(ideal)
         return coder.finish()
 
@@ -172,7 +173,7 @@ class CodesDecoder:
         if codes is None:
             codes = np.zeros((*self.grid, weights.codes), np.int8)
         try:
-            self._decode_passes(payload, codes, start, stop)
+            self._decode_passes(payload, codes)
         except Damaged as error:
             codes[..., start:stop] = 0
             raise Damaged(error.message, layer=layer, offset=offset) from None
@@ -207,9 +208,10 @@ class CodesDecoder:
         # k / 32768 - 1 has at most 16 significant bits: exact in float32.
         levels = self.model.table.astype(np.float32) * (2 / _ONE) - 1
         for group in range(self.group, len(weights.passes)):
-            start, stop = weights.bounds[group]
             index = self._evaluator.indices(codes, group, 0, everywhere=True)
-            result[..., start:stop] = levels[index].reshape(*self.grid, stop - start)
+            every = np.arange(len(index))
+            for _, channels, part in _batches(weights, group, index, every, codes, len(index)):
+                result[..., channels] = levels[part].reshape(*self.grid, -1)
         return result
 
     def _start_layer(self) -> None:
@@ -218,15 +220,17 @@ class CodesDecoder:
             self._evaluator.start_layer(self.last)
             self._started += 1
 
-    def _decode_passes(self, payload: bytes, codes: Codes, start: int, stop: int) -> None:
+    def _decode_passes(self, payload: bytes, codes: Codes) -> None:
         flat = codes.reshape(-1, codes.shape[2])
         coder = BitDecoder(payload)
+        layer = self.model.layers[self.layer]
         for phase in (0, 1):
             index = self._evaluator.indices(codes, self.group, phase)
-            for part in _parts(len(index), stop - start):
-                bits = coder.decode(self.model.table[index[part].ravel()])
-                signs = (2 * bits - 1).reshape(-1, stop - start)
-                flat[self._positions[phase][part], start:stop] = signs
+            for positions, channels, part in _batches(
+                layer, self.group, index, self._positions[phase], codes
+            ):
+                bits = coder.decode(self.model.table[part])
+                flat[positions, channels] = (2 * bits - 1).reshape(len(positions), -1)
 
     def _misplaced(self, event: GroupRead) -> Damaged:
         if event.layer == self.layer + 2:
@@ -243,11 +247,47 @@ def codes_digest(codes: Codes) -> str:
     return hashlib.sha256(np.ascontiguousarray(codes).tobytes()).hexdigest()
 
 
-def _parts(positions: int, codes: int) -> Iterator[slice]:
-    """Cut the positions of a pass into parts of bounded size: the stream is the same."""
-    size = max(1, _PART // codes)
-    for first in range(0, positions, size):
-        yield slice(first, first + size)
+def _batches(
+    layer: LayerWeights,
+    group: int,
+    index: Indices,
+    positions: npt.NDArray[np.int64],
+    codes: Codes,
+    size: int | None = None,
+) -> Iterator[tuple[npt.NDArray[np.int64], slice, npt.NDArray[np.int16]]]:
+    """Yield the codes of a pass in the order of the stream (SPEC section 7.3).
+
+    Args:
+        layer: weights of the layer.
+        group: of the layer.
+        index: (positions, channels of the group), of the evaluator.
+        positions: where, as indices of the flattened grid.
+        codes: (rows, columns, C) of the layer. The codes of a batch must be in there before the
+            next one is asked for: odd channels look at their partners.
+        size: positions of a batch; by default so many that memory is bounded.
+
+    Yields:
+        Positions, channels, and the table entries of these codes in order, flat.
+    """
+    start, stop = layer.bounds[group]
+    flat = codes.reshape(-1, codes.shape[2])
+    own = layer.own
+    # Without partners all channels at once; with them the even channels first.
+    turns = [slice(start, stop)] if own is None else [_every_other(start, stop, i) for i in (0, 1)]
+    for odd, channels in enumerate(turns):
+        inside = slice(channels.start - start, stop - start, channels.step)
+        count = max(size or _PART // (stop - start), 1)
+        for first in range(0, len(positions) if channels.start < stop else 0, count):
+            part, where = index[first : first + count, inside], positions[first : first + count]
+            if own is not None and odd:
+                partners = flat[where, slice(channels.start - 1, stop - 1, 2)]
+                part = with_partners(part, partners, own.q[channels])
+            yield where, channels, part.ravel()
+
+
+def _every_other(start: int, stop: int, odd: int) -> slice:
+    """Return the even or the odd channels from start to stop."""
+    return slice(start + (start + odd) % 2, stop, 2)
 
 
 def _check_grid(height: int, width: int) -> None:

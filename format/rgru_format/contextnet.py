@@ -2,8 +2,9 @@
 
 `ContextModel` holds the integers and reads and writes `context.bin`; `rgru_format.evaluate` runs
 it. The letters are those of SPEC: s is the state that earlier layers leave behind, U and V make
-hidden values from state and known codes, W mixes them, R reads the logits out, A and B carry the
-state on. Kernels are (rows, columns, inputs, outputs) or (inputs, outputs).
+hidden values from state and known codes, W mixes them, R reads the logits out, Q and q add what a
+code's own channel and its partner's say, A and B carry the state on. Kernels are (rows, columns,
+inputs, outputs) or (inputs, outputs).
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ Int16 = npt.NDArray[np.int16]
 Int32 = npt.NDArray[np.int32]
 
 MAGIC = b"\x89RGRUCM\n"
-MODEL_VERSION = 1
+_PLAIN, _WITH_OWN = 1, 2
+"""Layouts of the file: without and with Q and q."""
 MAX_LAYERS = 255
 MAX_WIDTH = 1024
 """Most channels of the state and of the hidden values."""
@@ -40,6 +42,8 @@ ACCUMULATOR_MAX = 2**24 - 1
 
 LOGIT_RANGE = 176
 """The table has an entry for each logit from -176 to 176 sixteenths."""
+NEIGHBOURS = 4
+"""Of a position, those of the other phase that share an edge with it."""
 TABLE_SIZE = 2 * LOGIT_RANGE + 1
 
 _PREFIX = struct.Struct("<8sBBHHH")
@@ -65,6 +69,17 @@ class PassWeights:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class OwnWeights:
+    """What the own channel of a code and its partner's say of it; 2i and 2i + 1 are partners."""
+
+    Q: Int16
+    """(4, C): on the own code of the layer before, the partner's there, and in phase 1 on the sum
+    of the four neighbours of the own channel and of the partner's."""
+    q: Int32
+    """(C,): added to the logits of odd channels, in sixteenths, where the partner is +1."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class LayerWeights:
     """One layer."""
 
@@ -78,6 +93,8 @@ class LayerWeights:
     """(K, K): state to the next state."""
     a: Int32
     """(K,)"""
+    own: OwnWeights | None = None
+    """In all layers of a model, or in none."""
 
     @property
     def codes(self) -> int:
@@ -109,8 +126,13 @@ class ContextModel:
             raise InvalidInput(f"a model has 1..{MAX_LAYERS} layers, got {len(self.layers)}")
         _check_table(self.table)
         for t, layer in enumerate(self.layers, start=1):
-            _check_layer(t, layer, self.states, self.hidden)
+            _check_layer(t, layer, self.states, self.hidden, self.pairs)
         self.check_bounds()
+
+    @property
+    def pairs(self) -> bool:
+        """Whether there are Q and q; even channels are then coded before odd ones."""
+        return self.layers[0].own is not None
 
     @property
     def states(self) -> int:
@@ -164,7 +186,7 @@ class ContextModel:
     def to_bytes(self) -> bytes:
         """Return the content of `context.bin` (SPEC section 7.6)."""
         sizes = (len(self.layers), self.states, self.hidden, TABLE_SIZE)
-        parts = [_PREFIX.pack(MAGIC, MODEL_VERSION, *sizes)]
+        parts = [_PREFIX.pack(MAGIC, _WITH_OWN if self.pairs else _PLAIN, *sizes)]
         parts += [_LAYER.pack(layer.codes, len(layer.passes)) for layer in self.layers]
         parts.append(self.table.astype("<u2").tobytes())
         for layer in self.layers:
@@ -207,6 +229,8 @@ def _arrays(layer: LayerWeights) -> Iterator[Int16 | Int32]:
         for one in group:
             yield from (one.V, one.v, one.W, one.w, one.R, one.r)
     yield from (layer.A, layer.B, layer.a)
+    if layer.own is not None:
+        yield from (layer.own.Q, layer.own.q)
 
 
 def _check_table(table: npt.NDArray[np.uint16]) -> None:
@@ -219,7 +243,7 @@ def _check_table(table: npt.NDArray[np.uint16]) -> None:
 
 
 def _expected_shapes(
-    codes: int, groups: int, states: int, hidden: int
+    codes: int, groups: int, states: int, hidden: int, own: bool
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield name and shape of each array of a layer in the order of the file."""
     yield "U", (3, 3, states, hidden)
@@ -234,12 +258,17 @@ def _expected_shapes(
     yield "A", (3, 3, codes, states)
     yield "B", (states, states)
     yield "a", (states,)
+    if own:
+        yield "Q", (4, codes)
+        yield "q", (codes,)
 
 
-def _check_layer(t: int, layer: LayerWeights, states: int, hidden: int) -> None:
+def _check_layer(t: int, layer: LayerWeights, states: int, hidden: int, own: bool) -> None:
     groups = len(layer.passes)
     _check_sizes(t, layer.codes, groups, states, hidden)
-    expected = _expected_shapes(layer.codes, groups, states, hidden)
+    if (layer.own is not None) != own:
+        raise InvalidInput(f"layer {t}: Q and q belong to all layers or to none")
+    expected = _expected_shapes(layer.codes, groups, states, hidden, own)
     for (name, shape), array in zip(expected, _arrays(layer), strict=True):
         kind = np.int16 if name.isupper() else np.int32
         if array.shape != shape or array.dtype != kind:
@@ -247,6 +276,8 @@ def _check_layer(t: int, layer: LayerWeights, states: int, hidden: int) -> None:
                 f"layer {t}: {name} must be {np.dtype(kind)} {shape}, "
                 f"got {array.dtype} {array.shape}"
             )
+    if layer.own is not None and (np.abs(layer.own.q.astype(np.int64)) > 2 * LOGIT_RANGE).any():
+        raise InvalidInput(f"layer {t}: q holds a value beyond {2 * LOGIT_RANGE} sixteenths")
 
 
 def _check_sizes(t: int, codes: int, groups: int, states: int, hidden: int) -> None:
@@ -269,15 +300,26 @@ def _reach(weights: Int16, largest: int) -> npt.NDArray[np.int64]:
 def _reaches(layer: LayerWeights) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
     """Yield name and largest magnitude of every sum of a layer."""
     from_state = _reach(layer.U, ACTIVATION_MAX)
-    for g, group in enumerate(layer.passes):
+    own = _own_reach(layer)
+    for g, (group, (start, stop)) in enumerate(zip(layer.passes, layer.bounds, strict=True)):
         for f, one in enumerate(group):
             place = f"of group {g}, phase {f}"
             hidden = from_state + _reach(one.V, CODE_SCALE) + np.abs(one.v.astype(np.int64))
             yield f"U + V {place}", hidden
             yield f"W {place}", _reach(one.W, ACTIVATION_MAX) + np.abs(one.w.astype(np.int64))
-            yield f"R {place}", _reach(one.R, ACTIVATION_MAX) + np.abs(one.r.astype(np.int64))
+            logits = _reach(one.R, ACTIVATION_MAX) + np.abs(one.r.astype(np.int64))
+            yield f"R {place}", logits + own[start:stop]
     carried = _reach(layer.A, CODE_SCALE) + _reach(layer.B, ACTIVATION_MAX)
     yield "A + B", carried + np.abs(layer.a.astype(np.int64))
+
+
+def _own_reach(layer: LayerWeights) -> npt.NDArray[np.int64]:
+    """Return how far Q can move each logit."""
+    if layer.own is None:
+        return np.zeros(layer.codes, np.int64)
+    times = CODE_SCALE * np.array([1, 1, NEIGHBOURS, NEIGHBOURS])
+    reach: npt.NDArray[np.int64] = times @ np.abs(layer.own.Q.astype(np.int64))
+    return reach
 
 
 def _parse(data: bytes) -> tuple[tuple[LayerWeights, ...], npt.NDArray[np.uint16]]:
@@ -288,7 +330,7 @@ def _parse(data: bytes) -> tuple[tuple[LayerWeights, ...], npt.NDArray[np.uint16
     if zlib.crc32(body) != int.from_bytes(data[-4:], "little"):
         raise Damaged("context model: the checksum does not match")
     _, version, count, states, hidden, entries = _PREFIX.unpack_from(body)
-    if version != MODEL_VERSION:
+    if version not in (_PLAIN, _WITH_OWN):
         raise Damaged(f"context model: version {version} is unknown")
     if not count:
         raise Damaged("context model: no layers")
@@ -303,7 +345,8 @@ def _parse(data: bytes) -> tuple[tuple[LayerWeights, ...], npt.NDArray[np.uint16
     layers = []
     for t, (codes, groups) in enumerate(sizes, start=1):
         _check_sizes(t, codes, groups, states, hidden)
-        layers.append(_parse_layer(cursor, codes, groups, states, hidden))
+        own = version == _WITH_OWN
+        layers.append(_parse_layer(cursor, codes, groups, states, hidden, own))
     if cursor.at != len(body):
         raise Damaged("context model: bytes are left over behind the last array")
     return tuple(layers), table
@@ -335,7 +378,7 @@ class _Cursor:
 
 
 def _parse_layer(
-    cursor: _Cursor, codes: int, groups: int, states: int, hidden: int
+    cursor: _Cursor, codes: int, groups: int, states: int, hidden: int, own: bool
 ) -> LayerWeights:
     # Python evaluates arguments from left to right: this is the order of the file.
     def one_pass(known: int, channels: int) -> PassWeights:
@@ -357,4 +400,5 @@ def _parse_layer(
         cursor.int16(3, 3, codes, states),
         cursor.int16(states, states),
         cursor.int32(states),
+        OwnWeights(cursor.int16(4, codes), cursor.int32(codes)) if own else None,
     )

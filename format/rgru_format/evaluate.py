@@ -24,6 +24,7 @@ from rgru_format.contextnet import (
     LOGIT_RANGE,
     ContextModel,
     LayerWeights,
+    OwnWeights,
     PassWeights,
 )
 from rgru_format.phases import phase_positions
@@ -61,8 +62,22 @@ class Evaluator(Protocol):
             everywhere: evaluate the weights of the pass at all positions, not at its own only.
 
         Returns:
-            (positions in raster order, channels of the group).
+            (positions in raster order, channels of the group), before what the partner at the same
+            place adds (`with_partners`).
         """
+
+
+def with_partners(index: Indices, partners: Codes, q: npt.NDArray[np.int32]) -> Indices:
+    """Return the table entries of odd channels, given their partners (SPEC section 7.4).
+
+    Args:
+        index: (positions, channels) of odd channels.
+        partners: (positions, channels), 0 where unknown.
+        q: (channels,).
+    """
+    moved = index + np.where(partners > 0, q.astype(np.int16), np.int16(0))
+    entries: Indices = np.clip(moved, 0, 2 * LOGIT_RANGE)
+    return entries
 
 
 class ReferenceEvaluator:
@@ -73,9 +88,11 @@ class ReferenceEvaluator:
         self._grid = (rows, columns)
         self._layer = -1
         self._state = np.zeros((rows, columns, model.states), np.int64)
+        self._previous: Codes | None = None
 
     def start_layer(self, previous: Codes | None) -> None:
         """See `Evaluator`."""
+        self._previous = previous
         if previous is not None:
             weights = self._model.layers[self._layer]
             codes = CODE_SCALE * previous.astype(np.int64)
@@ -92,9 +109,31 @@ class ReferenceEvaluator:
         hidden = _requantise(total)
         hidden = _requantise(hidden @ weights.W.astype(np.int64) + weights.w)
         logits = hidden @ weights.R.astype(np.int64) + weights.r
+        if layer.own is not None:
+            start, stop = layer.bounds[group]
+            logits += self._own_sum(layer.own, known, phase)[..., start:stop]
         index = np.clip((logits + 512) >> 10, -LOGIT_RANGE, LOGIT_RANGE) + LOGIT_RANGE
         flat: Indices = index.astype(np.int16).reshape(-1, index.shape[-1])
         return flat if everywhere else flat[phase_positions(*self._grid, phase)]
+
+    def _own_sum(
+        self, own: OwnWeights, known: npt.NDArray[np.int64], phase: int
+    ) -> npt.NDArray[np.int64]:
+        """Return what Q adds to the logits of all channels."""
+        channels = own.q.size
+        Q = own.Q.astype(np.int64)
+        before = np.zeros((*self._grid, 0), np.int64)
+        if self._previous is not None:
+            before = CODE_SCALE * self._previous.astype(np.int64)
+        before = _with_channels(before, channels)
+        total: npt.NDArray[np.int64] = before * Q[0] + _swapped(before) * Q[1]
+        if phase == 1:
+            cross = np.zeros((3, 3, 1, 1), np.int64)
+            cross[[0, 1, 1, 2], [1, 0, 2, 1]] = 1
+            planes = np.moveaxis(_with_channels(known, channels), -1, 0)[..., None]
+            around = np.concatenate([_convolve(plane, cross) for plane in planes], axis=-1)
+            total += around * Q[2] + _swapped(around) * Q[3]
+        return total
 
     def _known(self, codes: Codes, bounds: tuple[int, int], phase: int) -> npt.NDArray[np.int64]:
         """Return the codes that the pass may see, zero elsewhere."""
@@ -107,8 +146,21 @@ class ReferenceEvaluator:
         return known
 
 
+def _with_channels(values: npt.NDArray[np.int64], channels: int) -> npt.NDArray[np.int64]:
+    """Return the first channels, with channels of 0 where there are fewer."""
+    missing = max(channels - values.shape[2], 0)
+    return np.pad(values[..., :channels], ((0, 0), (0, 0), (0, missing)))
+
+
+def _swapped(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the channels in the order of their partners, 0 for a channel that has none."""
+    channels = values.shape[2]
+    partners = np.arange(channels) ^ 1
+    return np.pad(values, ((0, 0), (0, 0), (0, 1)))[..., np.minimum(partners, channels)]
+
+
 def _convolve(
-    values: npt.NDArray[np.int64], kernel: npt.NDArray[np.int16]
+    values: npt.NDArray[np.int64], kernel: npt.NDArray[np.int16] | npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
     """Correlate (rows, columns, inputs) with (3, 3, inputs, outputs), zero outside the grid."""
     rows, columns = values.shape[:2]
@@ -144,6 +196,38 @@ class _FloatPass:
     w: Float
     R: Float
     r: Float
+    before: _Pairs | None
+    """Of Q for the layer before; None: the model has none."""
+    around: _Pairs | None
+    """Of Q for the sum of the neighbours; None in phase 0 too."""
+
+
+class _Pairs:
+    """Products of codes with weights of their own channels and of their partners'.
+
+    Args:
+        weights: (2, C), on the own code and on the partner's.
+        start, stop: the channels wanted.
+    """
+
+    def __init__(self, weights: npt.NDArray[np.int16], start: int, stop: int) -> None:
+        # Whole pairs: from the even channel at or before the first to the odd one behind the last.
+        self.first, self.last = start - start % 2, stop + stop % 2
+        self._inside = slice(start - self.first, stop - self.first)
+        own, partner = (np.zeros(self.last - self.first, np.float32) for _ in range(2))
+        own[self._inside], partner[self._inside] = weights[:, start:stop] * np.float32(CODE_SCALE)
+        self._own, self._partner = own, partner
+
+    def add_to(self, logits: Float, codes: Float) -> None:
+        """Add the products of (positions, channels from `first` on, as many as there are)."""
+        positions, channels = codes.shape
+        width = self.last - self.first
+        if channels < width:
+            codes = np.pad(codes, ((0, 0), (0, width - channels)))
+        total = codes * self._own
+        pairs = codes.reshape(positions, width // 2, 2)[..., ::-1]
+        total += (pairs * self._partner.reshape(-1, 2)).reshape(positions, width)
+        logits += total[:, self._inside]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -161,21 +245,32 @@ def _float(array: npt.NDArray[np.int16] | npt.NDArray[np.int32]) -> Float:
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def _float_pass(weights: PassWeights, start: int) -> _FloatPass:
+def _float_pass(
+    weights: PassWeights, start: int, stop: int, phase: int, own_term: OwnWeights | None
+) -> _FloatPass:
     V = weights.V.astype(np.float32) * CODE_SCALE
     hidden = V.shape[3]
     own = np.stack([V[dy, dx, start:] for dy, dx in _CROSS])
     return _FloatPass(
         np.ascontiguousarray(V[:, :, :start]).reshape(9 * start, hidden),
         own.reshape(-1, hidden),
-        *(_float(array) for array in (weights.v, weights.W, weights.w, weights.R, weights.r)),
+        _float(weights.v),
+        _float(weights.W),
+        _float(weights.w),
+        _float(weights.R),
+        _float(weights.r),
+        _Pairs(own_term.Q[:2], start, stop) if own_term else None,
+        _Pairs(own_term.Q[2:], start, stop) if own_term and phase == 1 else None,
     )
 
 
 def _float_layer(layer: LayerWeights) -> _FloatLayer:
     passes = [
-        (_float_pass(group[0], start), _float_pass(group[1], start))
-        for group, (start, _) in zip(layer.passes, layer.bounds, strict=True)
+        (
+            _float_pass(group[0], start, stop, 0, layer.own),
+            _float_pass(group[1], start, stop, 1, layer.own),
+        )
+        for group, (start, stop) in zip(layer.passes, layer.bounds, strict=True)
     ]
     U, A = _side_by_side(layer.U), _side_by_side(layer.A) * CODE_SCALE
     return _FloatLayer(U, A, _float(layer.B), _float(layer.a), passes)
@@ -211,9 +306,11 @@ class FastEvaluator:
         self._layer = -1
         self._state: npt.NDArray[np.uint8] | None = None  # None: all zero
         self._hidden: Float | None = None  # the sum U * state; None: all zero
+        self._previous: Codes | None = None
 
     def start_layer(self, previous: Codes | None) -> None:
         """See `Evaluator`."""
+        self._previous = previous
         if previous is not None:
             self._state = self._next_state(previous)
         self._layer += 1
@@ -239,6 +336,7 @@ class FastEvaluator:
             hidden = _requantise_float(hidden @ weights.W + weights.w)
             logits = hidden @ weights.R
             logits += weights.r
+            self._add_own(logits, codes, weights, tile, where, stop)
             y, x = where
             result[tile.y0 + y, tile.x0 + x] = _table_index(logits)
         flat = result.reshape(rows * columns, stop - start)
@@ -266,6 +364,27 @@ class FastEvaluator:
             # of their own group to look at, positions of phase 1 have these four.
             total += _gather(tile.slab(codes[..., start:stop]), y, x, _CROSS) @ weights.own
         return total
+
+    def _add_own(
+        self,
+        logits: Float,
+        codes: Codes,
+        weights: _FloatPass,
+        tile: _Tile,
+        where: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
+        stop: int,
+    ) -> None:
+        """Add what Q says of the positions `where` of a tile."""
+        y, x = where
+        before, around = weights.before, weights.around
+        if before is not None and self._previous is not None:
+            channels = min(before.last, self._model.layers[self._layer].codes)
+            codes_before = self._previous[tile.y0 + y, tile.x0 + x, before.first : channels]
+            before.add_to(logits, codes_before.astype(np.float32))
+        if around is not None:
+            slab = tile.slab(codes[..., around.first : stop])
+            up, left, right, down = (slab[dy + y, dx + x] for dy, dx in _CROSS)
+            around.add_to(logits, up + left + right + down)
 
     def _next_state(self, previous: Codes) -> npt.NDArray[np.uint8]:
         weights = _prepare(self._model.layers[self._layer])

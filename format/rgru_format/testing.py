@@ -5,6 +5,7 @@ Nothing here is trained: the models predict badly, but they are valid, exact and
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,8 +18,11 @@ from rgru_format.contextnet import (
     ACCUMULATOR_MAX,
     ACTIVATION_MAX,
     CODE_SCALE,
+    LOGIT_RANGE,
+    NEIGHBOURS,
     ContextModel,
     LayerWeights,
+    OwnWeights,
     PassWeights,
     sigmoid_table,
 )
@@ -37,6 +41,7 @@ def random_model(
     hidden: int = 5,
     *,
     extreme: bool = False,
+    pairs: bool = False,
 ) -> ContextModel:
     """Return a valid context model with random integers.
 
@@ -48,12 +53,15 @@ def random_model(
         hidden: hidden channels M.
         extreme: let every sum be able to reach the bound of SPEC section 7.5 exactly, with
             logits that reach both ends of the table.
+        pairs: give it Q and q: codes that look at their own channel and its partner.
     """
     make = _extreme_layer if extreme else _layer
     generator = np.random.default_rng(seed)
     sizes = zip(codes, groups, strict=True)
-    layers = tuple(make(generator, count, parts, states, hidden) for count, parts in sizes)
-    return ContextModel(layers, sigmoid_table())
+    layers = [make(generator, count, parts, states, hidden) for count, parts in sizes]
+    if pairs:  # drawn last: without them a seed gives the model that it always gave
+        layers = [_with_own(generator, layer, extreme) for layer in layers]
+    return ContextModel(tuple(layers), sigmoid_table())
 
 
 def random_codes(
@@ -131,6 +139,24 @@ def _layer(
         B=_normal(generator, (states, states), 150 / np.sqrt(states)),
         a=generator.integers(-8000, 24000, states, dtype=np.int32),
     )
+
+
+def _with_own(generator: np.random.Generator, layer: LayerWeights, extreme: bool) -> LayerWeights:
+    """Return the layer with Q and q; extreme ones take all of the bound from the biases of R."""
+    q = generator.integers(-2 * LOGIT_RANGE, 2 * LOGIT_RANGE + 1, layer.codes, dtype=np.int32)
+    if not extreme:
+        return dataclasses.replace(
+            layer, own=OwnWeights(_normal(generator, (4, layer.codes), 300), q)
+        )
+    Q = np.full((4, layer.codes), 2**24 // 1024 // CODE_SCALE, np.int16)
+    used = CODE_SCALE * (1 + 1 + NEIGHBOURS + NEIGHBOURS) * int(Q[0, 0])
+
+    def less(one: PassWeights) -> PassWeights:
+        sign = np.where(one.r < 0, -1, 1).astype(np.int32)
+        return dataclasses.replace(one, r=one.r - sign * np.int32(used))
+
+    passes = tuple((less(first), less(second)) for first, second in layer.passes)
+    return dataclasses.replace(layer, passes=passes, own=OwnWeights(Q, q))
 
 
 def _extreme_layer(

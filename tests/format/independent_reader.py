@@ -188,7 +188,9 @@ class Context:
         assert data[:8] == bytes.fromhex("895247525543 4D0A")
         assert zlib.crc32(data[:-4]) == u(data[-4:])
         version, T, self.K, self.M, entries = struct.unpack_from("<BBHHH", data, 8)
-        assert (version, entries) == (1, 353)
+        assert version in (1, 2)
+        assert entries == 353
+        self.own = version == 2
         self.data, self.at = data, 16
         sizes = [self.take("H", 2) for _ in range(T)]
         self.table = self.take("H", 353)
@@ -220,6 +222,8 @@ class Context:
                 one |= {"R": self.kernel(1, M, own), "r": self.take("i", own)}
                 layer["passes"].append(one)
         layer |= {"A": self.kernel(9, C, K), "B": self.kernel(1, K, K), "a": self.take("i", K)}
+        if self.own:
+            layer |= {"Q": [self.take("h", C) for _ in range(4)], "q": self.take("i", C)}
         return layer
 
 
@@ -291,6 +295,7 @@ class Picture:
         self.t, self.g = 0, 0  # whole layers; groups of the next one
         self.state = self.empty(context.K)
         self.codes: Grid = []
+        self.before: Grid = []  # codes of the last whole layer
         self.digests: list[str] = []
 
     def empty(self, channels: int) -> Grid:
@@ -311,17 +316,50 @@ class Picture:
                 # All of a pass is predicted before any of it is known.
                 places = [(y, x) for y in range(self.h) for x in range(self.w)]
                 places = [(y, x) for y, x in places if (y + x) % 2 == phase]
-                chances = [self.chances(self.g, phase, y, x) for y, x in places]
-                for (y, x), row in zip(places, chances, strict=True):
-                    self.codes[y][x][start:stop] = [2 * decoder.bit(k) - 1 for k in row]
+                logits = [self.logits(self.g, phase, y, x) for y, x in places]
+                for channels in self.turns(start, stop):
+                    for (y, x), row in zip(places, logits, strict=True):
+                        for j in channels:
+                            k = self.chance(row[j - start], y, x, j)
+                            self.codes[y][x][j] = 2 * decoder.bit(k) - 1
         except ValueError:
             raise Fault("Damaged", layer, offset) from None
         self.g += 1
         if self.g == len(weights["bounds"]):
             self.end_layer(weights)
 
-    def chances(self, g: int, phase: int, y: int, x: int) -> list[int]:
-        """Section 7.4, step 2: k of each channel of a group at a position."""
+    def turns(self, start: int, stop: int) -> list[list[int]]:
+        """Section 7.3: channels whose codes come first in a phase, and those that come behind."""
+        channels = list(range(start, stop))
+        if not self.context.own:
+            return [channels]
+        return [[j for j in channels if j % 2 == odd] for odd in (0, 1)]
+
+    def chance(self, i: int, y: int, x: int, j: int) -> int:
+        """Section 7.4, steps 2.6 and 2.7: k of a channel."""
+        if self.context.own and j % 2 and self.codes[y][x][j - 1] == 1:
+            i = clamp(i + self.context.layers[self.t]["q"][j], -176, 176)
+        return self.context.table[i + 176]
+
+    def own(self, known: Grid, phase: int, y: int, x: int, j: int) -> int:
+        """Section 7.4, step 2.4: the term of a channel."""
+        weights = self.context.layers[self.t]
+        C, Q = weights["C"], weights["Q"]
+
+        def at(grid: Grid, y: int, x: int, j: int) -> int:
+            inside = 0 <= y < len(grid) and 0 <= x < len(grid[0]) and j < min(C, len(grid[y][x]))
+            return grid[y][x][j] if inside else 0
+
+        total = 0
+        for row, channel in ((0, j), (1, j ^ 1)):
+            total += Q[row][j] * 64 * at(self.before, y, x, channel)
+            if phase == 1:
+                around = ((y - 1, x), (y, x - 1), (y, x + 1), (y + 1, x))
+                total += Q[row + 2][j] * sum(at(known, *place, channel) for place in around)
+        return total
+
+    def logits(self, g: int, phase: int, y: int, x: int) -> list[int]:
+        """Section 7.4, steps 2.1 to 2.5: i of each channel of a group at a position."""
         M = self.context.M
         weights = self.context.layers[self.t]
         one = weights["passes"][2 * g + phase]
@@ -330,7 +368,10 @@ class Picture:
         h = requant(add(u, conv(known, one["V"], y, x, M), one["v"]))
         h = requant(add(conv([[h]], one["W"], 0, 0, M), one["w"]))
         z = add(conv([[h]], one["R"], 0, 0, len(one["r"])), one["r"])
-        return [self.context.table[clamp((v + 512) // 1024, -176, 176) + 176] for v in z]
+        if self.context.own:
+            start, stop = weights["bounds"][g]
+            z = add(z, [self.own(known, phase, y, x, j) for j in range(start, stop)])
+        return [clamp((v + 512) // 1024, -176, 176) for v in z]
 
     def end_layer(self, weights: dict[str, Any]) -> None:
         """Section 7.4, step 3."""
@@ -344,6 +385,7 @@ class Picture:
                 total = add(total, conv([[self.state[y][x]]], weights["B"], 0, 0, K))
                 after[y][x] = requant(add(total, weights["a"]))
         self.state = after
+        self.before = self.codes
         self.t, self.g = self.t + 1, 0
 
     def digest(self) -> str:
@@ -361,7 +403,8 @@ class Picture:
             for x in range(self.w):
                 values += [32768 * code for code in self.codes[y][x][: bounds[self.g][0]]]
                 for g in range(self.g, len(bounds)):
-                    values += [k - 32768 for k in self.chances(g, 0, y, x)]
+                    row = enumerate(self.logits(g, 0, y, x), bounds[g][0])
+                    values += [self.chance(i, y, x, j) - 32768 for j, i in row]
         packed = struct.pack(f"<{len(values)}i", *values)
         return {
             "groups": self.g,

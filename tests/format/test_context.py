@@ -51,10 +51,13 @@ def assert_equal_results(model: ContextModel, layers: list[Codes]) -> None:
         previous = codes
 
 
+@pytest.mark.parametrize("pairs", [False, True])
 @pytest.mark.parametrize("extreme", [False, True])
 @pytest.mark.parametrize("grid", GRIDS)
-def test_fast_path_equals_reference(grid: tuple[int, int], extreme: bool) -> None:
-    model = random_model(5, (3, 4, 7), (1, 2, 3), states=4, hidden=6, extreme=extreme)
+def test_fast_path_equals_reference(grid: tuple[int, int], extreme: bool, pairs: bool) -> None:
+    model = random_model(
+        5, (3, 4, 7, 2, 9), (1, 2, 3, 1, 4), states=4, hidden=6, extreme=extreme, pairs=pairs
+    )
     assert_equal_results(model, random_codes(1, model, *grid))
     for sign in (-1, 1):
         shapes = [(*grid, count) for count in model.codes]
@@ -69,7 +72,8 @@ def test_fast_path_equals_reference_on_random_models(
     codes = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=3))
     groups = [data.draw(st.integers(1, count)) for count in codes]
     width = data.draw(st.integers(1, 20))
-    model = random_model(seed, codes, groups, states=width, hidden=21 - width, extreme=extreme)
+    kind = {"extreme": extreme, "pairs": data.draw(st.booleans())}
+    model = random_model(seed, codes, groups, states=width, hidden=21 - width, **kind)
     assert_equal_results(model, random_codes(seed, model, rows, columns))
 
 
@@ -84,7 +88,7 @@ def test_extreme_models_use_the_whole_range() -> None:
 
 def test_tiles_do_not_show() -> None:
     """A grid of several tiles in both directions, odd sizes."""
-    model = random_model(8, (2, 3), (1, 2), states=3, hidden=3, extreme=True)
+    model = random_model(8, (2, 3), (1, 2), states=3, hidden=3, extreme=True, pairs=True)
     assert_equal_results(model, random_codes(2, model, 67, 141))
 
 
@@ -176,7 +180,7 @@ def test_damaged_models_are_refused() -> None:
 @pytest.mark.parametrize(
     ("at", "value", "word"),
     [
-        (8, b"\x02", "version"),
+        (8, b"\x03", "version"),
         (9, b"\x00", "layers"),
         (9, b"\xff", "too early|codes|groups"),
         (10, b"\x00\x00", "state channels"),
@@ -222,6 +226,36 @@ def test_a_sum_that_could_leave_the_exact_range_is_refused(name: str) -> None:
         InvalidInput, match=rf"layer 1, sum .*group 1, phase 1.*{ACCUMULATOR_MAX + 1}"
     ):
         ContextModel((changed,), model.table)
+
+
+@pytest.mark.parametrize("row", range(4))
+def test_what_a_channel_adds_to_its_logit_is_bounded_too(row: int) -> None:
+    model = random_model(3, (4,), (2,), states=3, hidden=3, extreme=True, pairs=True)
+    layer = model.layers[0]
+    assert layer.own is not None
+    Q = layer.own.Q.copy()
+    Q[row, 1] += 1
+    own = dataclasses.replace(layer.own, Q=Q)
+    with pytest.raises(InvalidInput, match=r"sum R of group 0"):
+        ContextModel((dataclasses.replace(layer, own=own),), model.table)
+
+
+def test_own_terms_belong_to_all_layers() -> None:
+    model = random_model(3, (4, 4), (2, 2), states=3, hidden=3, pairs=True)
+    first, second = model.layers
+    with pytest.raises(InvalidInput, match="all layers or to none"):
+        ContextModel((first, dataclasses.replace(second, own=None)), model.table)
+
+
+def test_a_shift_beyond_the_table_is_refused() -> None:
+    model = random_model(3, (4,), (2,), states=3, hidden=3, pairs=True)
+    own = model.layers[0].own
+    assert own is not None
+    q = own.q.copy()
+    q[1] = 353
+    layer = dataclasses.replace(model.layers[0], own=dataclasses.replace(own, q=q))
+    with pytest.raises(InvalidInput, match="352 sixteenths"):
+        ContextModel((layer,), model.table)
 
 
 def test_the_sum_of_the_state_is_bounded_too() -> None:

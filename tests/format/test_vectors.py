@@ -11,9 +11,9 @@ import pytest
 from rgru_format import ContextModel, InvalidInput, ModelMissing
 from rgru_format.verify import VECTORS, run_vectors
 
-FROZEN = 172
+FROZEN = 206
 """So many lines of SHA256SUMS are fixed for ever; raise it, with the hash, when adding files."""
-FROZEN_HASH = "a4b722d75ccf44c3d09ef503cf88a50ed488211315dc433b8f4c98de4988ea66"
+FROZEN_HASH = "b8c874b8b0f8b6a5a4af9dd2d8fd0ed7d893f6d077072a02c877fa5241a567d9"
 
 
 def sums() -> list[str]:
