@@ -19,6 +19,10 @@ ACCUMULATOR_SCALE = WEIGHT_SCALE * ACTIVATION_SCALE
 ACTIVATION_MAX = 255.0 / ACTIVATION_SCALE
 WEIGHT_MAX = 127.0 / WEIGHT_SCALE
 LOGIT_MAX = 11.0
+OWN_MAX = 4.0
+PAIR_SCALE = 16.0
+OWN_UNIT, PAIR_UNIT = 5.0, 25.0
+"""Terms of single channels are stored as multiples of these: they should move fast."""
 
 
 def _rounded(x: tf.Tensor, scale: float) -> tf.Tensor:
@@ -98,6 +102,67 @@ class _Pass(keras.layers.Layer):
         return self.o(_requant(self.w(_requant(h))))
 
 
+class _Own(keras.layers.Layer):
+    """What the own channel of a code and its partner's add to its logit (SPEC section 7.4).
+
+    Channels 2i and 2i + 1 are partners. Looked at are both in the layer before at the same place,
+    both at the four neighbours of the other phase, and for odd channels the partner at this place.
+    """
+
+    def __init__(self, bounds: list[tuple[int, int]], pair: float, name: str) -> None:
+        super().__init__(name=name)
+        codes = bounds[-1][1]
+        self.kernel = self.add_weight(shape=(4, codes), initializer="zeros", name="own")
+        start = keras.initializers.Constant(pair / PAIR_UNIT)
+        self.pair = self.add_weight(shape=(codes // 2,), initializer=start, name="pair")
+        stops = np.concatenate([np.full(stop - start, stop) for start, stop in bounds])
+        partner = np.arange(codes) ^ 1
+        self._partner = np.minimum(partner, codes - 1)
+        self._exists = (partner < codes).astype(np.float32)
+        self._known = (partner < stops).astype(np.float32)  # in no later group
+
+    @property
+    def weights_of_codes(self) -> tf.Tensor:
+        """(4, C): of the own and the partner's code before, and of those of the neighbours."""
+        return _rounded(tf.clip_by_value(OWN_UNIT * self.kernel, -OWN_MAX, OWN_MAX), WEIGHT_SCALE)
+
+    @property
+    def shifts(self) -> tf.Tensor:
+        """(C,): what a partner of +1 at the same place adds to the logits of odd channels."""
+        pair = tf.clip_by_value(PAIR_UNIT * self.pair, -LOGIT_MAX, LOGIT_MAX)
+        pair = _rounded(pair, PAIR_SCALE)
+        shifts = tf.reshape(tf.stack([tf.zeros_like(pair), pair], axis=1), [-1])
+        return tf.pad(shifts, [[0, self._partner.size % 2]])
+
+    def call(self, codes: tf.Tensor, previous: tf.Tensor | None, there: tf.Tensor) -> tf.Tensor:
+        """(B, h, w, C) of this layer, of the one before, and 1 at positions of phase 1."""
+        own = self.weights_of_codes
+        around = _cross(codes) * there
+        z = own[2] * around + own[3] * self._known * self._swapped(around)
+        z += self.shifts * (self._swapped(codes) + 1.0) / 2.0
+        if previous is not None:
+            before = _with_channels(previous, codes.shape[-1])
+            z += own[0] * before + own[1] * self._exists * self._swapped(before)
+        return z
+
+    def _swapped(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.gather(x, self._partner, axis=-1)
+
+
+def _cross(x: tf.Tensor) -> tf.Tensor:
+    """Sum over the four neighbours, 0 outside the grid."""
+    height, width = x.shape[1:3]
+    padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+    taps = [(0, 1), (1, 0), (1, 2), (2, 1)]
+    return tf.add_n([padded[:, i : i + height, j : j + width] for i, j in taps])
+
+
+def _with_channels(x: tf.Tensor, channels: int) -> tf.Tensor:
+    """The first channels; 0 where x has fewer."""
+    missing = max(channels - x.shape[-1], 0)
+    return tf.pad(x[..., :channels], [[0, 0], [0, 0], [0, 0], [0, missing]])
+
+
 def group_bounds(codes: int, groups: int) -> list[tuple[int, int]]:
     """Channel ranges of the groups of a layer: even, the earlier ones larger by one if need be."""
     sizes = [codes // groups + (g < codes % groups) for g in range(groups)]
@@ -122,8 +187,12 @@ class _Layer(keras.layers.Layer):
         ]
         self.a = _Sum(codes, states, 3, f"a{t}")
         self.b = _Sum(states, states, 1, f"b{t}", bias=False)
+        # The linear path tells plus and minus of a function by a pair of codes: never both.
+        self.own = _Own(self.bounds, -6.0 if config.linear else 0.0, f"own{t}")
 
-    def call(self, state: tf.Tensor, codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(
+        self, state: tf.Tensor, codes: tf.Tensor, previous: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Logits (B, h, w, C_t) for P(+1), and the next state."""
         height, width = codes.shape[1:3]
         phase = (np.arange(height)[:, None] + np.arange(width)) % 2
@@ -136,7 +205,7 @@ class _Layer(keras.layers.Layer):
             there = second(u, partly)
             logits.append(even * here + (1.0 - even) * there)
         state = _requant(self.a(codes) + self.b(state))
-        return tf.concat(logits, axis=-1), state
+        return tf.concat(logits, axis=-1) + self.own(codes, previous, 1.0 - even), state
 
 
 class ContextModel(keras.Model):
@@ -158,9 +227,11 @@ class ContextModel(keras.Model):
         batch, height, width, _ = codes[0].shape
         state = tf.zeros((batch, height, width, self.config.context_states))
         of_model, of_codes = [], []
+        previous = None
         for layer, own in zip(self.layers_of_codes, codes, strict=False):
             known = tf.stop_gradient(own)
-            logits, state = layer(state, known)
+            logits, state = layer(state, known, previous)
+            previous = known
             logits = tf.clip_by_value(logits, -LOGIT_MAX, LOGIT_MAX)
             of_model.append(_code_length(logits, known))
             of_codes.append(_code_length(tf.stop_gradient(logits), own))

@@ -14,11 +14,24 @@ from numpy.typing import NDArray
 
 from rgru_codec.models import Model as Package
 from rgru_codec.models import package_id
-from rgru_codec.nets.context import ACCUMULATOR_SCALE, WEIGHT_MAX, WEIGHT_SCALE, ContextModel
+from rgru_codec.nets.context import (
+    ACCUMULATOR_SCALE,
+    PAIR_SCALE,
+    WEIGHT_MAX,
+    WEIGHT_SCALE,
+    ContextModel,
+)
 from rgru_codec.nets.cost import depth_after
 from rgru_codec.nets.networks import Codec
 from rgru_codec.runtime.litert import Network
-from rgru_format import CodesEncoder, InvalidInput, LayerWeights, PassWeights, sigmoid_table
+from rgru_format import (
+    CodesEncoder,
+    InvalidInput,
+    LayerWeights,
+    OwnWeights,
+    PassWeights,
+    sigmoid_table,
+)
 from rgru_format import ContextModel as IntegerContextModel
 from rgru_train import readback
 from rgru_train.loop import LEVELS, Model
@@ -173,6 +186,7 @@ def integers(context: ContextModel) -> IntegerContextModel:
             A=_weights(layer.a.kernel),
             B=_weights(layer.b.kernel)[0, 0],
             a=_biases(layer.a.bias),
+            own=_own(layer.own),
         )
         layers.append(weights)
     return IntegerContextModel(tuple(layers), sigmoid_table())
@@ -190,6 +204,14 @@ def _pass(one: Any, own: int | None = None) -> PassWeights:
         w=_biases(one.w.bias),
         R=_weights(one.o.kernel)[0, 0],
         r=_biases(one.o.bias),
+    )
+
+
+def _own(own: Any) -> OwnWeights:
+    """Values are multiples of 1/256 and of 1/16 already (see ``nets.context``)."""
+    return OwnWeights(
+        Q=np.rint(own.weights_of_codes.numpy() * WEIGHT_SCALE).astype(np.int16),
+        q=np.rint(own.shifts.numpy() * PAIR_SCALE).astype(np.int32),
     )
 
 
