@@ -73,8 +73,8 @@ class Stack(keras.layers.Layer):
         total = 0.0
         for spec in self.specs:
             if spec.kind in ("conv", "rnn"):
-                # With a stride, padding may be uneven: count the whole kernel.
-                total += scale * ((spec.kernel - 1) // 2 if spec.stride == 1 else spec.kernel - 1)
+                # What a kernel has beyond its stride is shared out on two sides, evenly or nearly.
+                total += scale * math.ceil(max(spec.kernel - spec.stride, 0) / 2)
             elif spec.kind == "residual":
                 total += scale * 2 * ((spec.kernel - 1) // 2)
             scale *= spec.scale

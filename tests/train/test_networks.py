@@ -177,3 +177,26 @@ def test_dct_start_paints_what_it_sees() -> None:
 def test_a_wrong_config_names_what_is_wrong(change: dict[str, object], words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         small(**change)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [{"kind": "conv", "depth": 3, "kernel": 8, "stride": 8}, {"kind": "residual", "depth": 3}],
+        [{"kind": "conv", "depth": 3, "stride": 2}, {"kind": "conv", "depth": 3, "stride": 4}],
+        [{"kind": "conv", "depth": 3, "kernel": 5, "stride": 2}],
+        [{"kind": "rnn", "depth": 3, "stride": 2, "hidden": 3}],
+    ],
+)
+def test_outputs_depend_on_inputs_within_reach(layers: list[dict[str, object]]) -> None:
+    """A kernel no larger than its stride reads nothing around its block."""
+    stack = Codec(small(encoder=layers)).encoder
+    stride, side, middle = round(stack.scale), 64, 32
+    picture = tf.Variable(np.random.default_rng(0).normal(size=(1, side, side, 3)), dtype="float32")
+    states = [tf.ones((1, side // stride, side // stride, 3)) for _ in stack.state_shapes()]
+    with tf.GradientTape() as tape:
+        features, _ = stack(picture, states)
+        here = tf.reduce_sum(features[0, middle // stride, middle // stride] ** 2)
+    rows = np.flatnonzero(tape.gradient(here, picture).numpy()[0].any(axis=(1, 2)))
+    measured = max(middle - rows.min(), rows.max() - (middle + stride - 1))
+    assert 0 <= stack.reach() - max(measured, 0) <= stride
