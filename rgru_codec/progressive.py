@@ -14,10 +14,12 @@ bytes is not an error: it is the event ``NeedMoreData``.
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +36,7 @@ from rgru_format import (
     BOX_EXIF,
     BOX_ICC,
     BOX_XMP,
+    HEADER_SIZE,
     Box,
     BoxRead,
     CodesDecoder,
@@ -45,6 +48,7 @@ from rgru_format import (
     HeaderRead,
     InvalidInput,
     Limits,
+    NeedMoreData,
     Reader,
     RgruError,
     decode_alpha,
@@ -307,33 +311,46 @@ class Stage:
     """Bytes received."""
 
 
+class AsyncReader(Protocol):
+    """What ``asyncio.StreamReader`` and the responses of HTTP libraries have."""
+
+    async def read(self, size: int, /) -> bytes:
+        """At most ``size`` bytes, as soon as there are some; none at the end."""
+        ...
+
+
 def iter_pictures(
-    source: BinaryIO | Iterable[bytes], *, limits: Limits | None = None, threads: int | None = None
+    source: Source | Iterable[bytes], *, limits: Limits | None = None, threads: int | None = None
 ) -> Iterator[Stage]:
     """Yield a picture whenever bytes have brought at least one more group of codes.
 
     Args:
-        source: an open file or response (``read``), or any iterable of packets.
+        source: an open file or response (``read``), a path or the bytes of a file: a picture for
+            each group; or any iterable of packets: at most one picture for each.
         limits: what the file may ask for.
         threads: of the inference engine; by default all cores.
 
     Raises:
         RgruError: as :meth:`Decoder.feed`; pictures before the fault have been yielded.
+        OSError: the source cannot be read.
     """
     stages = _Stages(Decoder(limits=limits, threads=threads))
-    for packet in _packets(source):
+    for packet in _packets(source, stages):
         yield from stages.take(packet)
     stages.decoder.close()
 
 
 async def aiter_pictures(
-    source: AsyncIterable[bytes], *, limits: Limits | None = None, threads: int | None = None
+    source: AsyncIterable[bytes] | AsyncReader,
+    *,
+    limits: Limits | None = None,
+    threads: int | None = None,
 ) -> AsyncIterator[Stage]:
     """:func:`iter_pictures` for asynchronous streams; decoding runs in a worker thread."""
     import asyncio
 
     stages = _Stages(Decoder(limits=limits, threads=threads))
-    async for packet in source:
+    async for packet in _async_packets(source, stages):
         for stage in await asyncio.to_thread(stages.taken, packet):
             yield stage
     stages.decoder.close()
@@ -343,6 +360,8 @@ class _Stages:
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
         self.received = 0
+        self.missing = HEADER_SIZE
+        """Bytes that it takes at least before there is more to say."""
 
     def taken(self, packet: bytes) -> list[Stage]:
         """:meth:`take`, done."""
@@ -351,15 +370,36 @@ class _Stages:
     def take(self, packet: bytes) -> Iterator[Stage]:
         self.received += len(packet)
         before = (self.decoder.layers, self.decoder.groups)
-        self.decoder.feed(packet)
+        for event in self.decoder.feed(packet):
+            if isinstance(event, NeedMoreData):
+                self.missing = event.at_least
         if (self.decoder.layers, self.decoder.groups) != before:
             yield Stage(self.decoder.picture(), self.decoder.layers, self.received)
 
 
-def _packets(source: BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
-    read = getattr(source, "read1", None) or getattr(source, "read", None)
+def _packets(source: Source | Iterable[bytes], stages: _Stages) -> Iterator[bytes]:
+    """Packets as they are; of a file, however much has arrived, the bytes of the next element."""
+    if isinstance(source, str | os.PathLike):
+        with Path(source).open("rb") as file:
+            yield from _packets(file, stages)
+        return
+    if isinstance(source, bytes | bytearray | memoryview):
+        source = io.BytesIO(source)
+    read = getattr(source, "read", None)
     if read is None:
         yield from source
         return
-    while packet := read(_PACKET):
+    while packet := read(min(stages.missing, _PACKET)):
+        yield packet
+
+
+async def _async_packets(
+    source: AsyncIterable[bytes] | AsyncReader, stages: _Stages
+) -> AsyncIterator[bytes]:
+    read = getattr(source, "read", None)
+    if read is None:
+        async for packet in cast("AsyncIterable[bytes]", source):
+            yield packet
+        return
+    while packet := await read(min(stages.missing, _PACKET)):
         yield packet

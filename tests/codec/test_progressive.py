@@ -249,6 +249,15 @@ def test_iter_pictures(data: bytes) -> None:
     assert all(s.bytes <= len(data) for s in stages)
 
 
+def test_a_file_gives_a_picture_for_each_group(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.rgru"
+    path.write_bytes(data)
+    expected = [group.end for group in read_file(data).groups]
+    with path.open("rb") as file:
+        for source in (file, io.BytesIO(data), path, str(path), data, bytearray(data)):
+            assert [stage.bytes for stage in rgru_codec.iter_pictures(source)] == expected
+
+
 def test_iter_pictures_of_a_damaged_stream(data: bytes) -> None:
     broken = bytearray(data)
     broken[ends(data)[1] + 9] ^= 1
@@ -282,6 +291,16 @@ def test_asynchronous_streams(data: bytes) -> None:
     for stages in asyncio.run(both()):
         assert [(s.layers, s.bytes) for s in stages] == expected
         assert stages[-1].picture.tobytes() == rgru_codec.decompress(data).tobytes()
+
+
+def test_asynchronous_readers(data: bytes) -> None:
+    async def collect() -> list[int]:
+        reader = asyncio.StreamReader()
+        reader.feed_data(data)
+        reader.feed_eof()
+        return [stage.bytes async for stage in rgru_codec.aiter_pictures(reader)]
+
+    assert asyncio.run(collect()) == [group.end for group in read_file(data).groups]
 
 
 def test_layers_below_zero() -> None:
