@@ -28,11 +28,15 @@ if TYPE_CHECKING:
     from rgru_codec.progressive import Stage as Stage
     from rgru_codec.progressive import aiter_pictures as aiter_pictures
     from rgru_codec.progressive import iter_pictures as iter_pictures
+    from rgru_format import BoxRead as BoxRead
     from rgru_format import Damaged as Damaged
+    from rgru_format import GroupRead as GroupRead
+    from rgru_format import HeaderRead as HeaderRead
     from rgru_format import InvalidInput as InvalidInput
     from rgru_format import LimitExceeded as LimitExceeded
     from rgru_format import Limits as Limits
     from rgru_format import ModelMissing as ModelMissing
+    from rgru_format import NeedMoreData as NeedMoreData
     from rgru_format import NotRgru as NotRgru
     from rgru_format import RgruError as RgruError
     from rgru_format import UnsupportedVersion as UnsupportedVersion
@@ -51,11 +55,15 @@ _HOMES = {
         "iter_pictures",
     ),
     "rgru_format": (
+        "BoxRead",
         "Damaged",
+        "GroupRead",
+        "HeaderRead",
         "InvalidInput",
         "LimitExceeded",
         "Limits",
         "ModelMissing",
+        "NeedMoreData",
         "NotRgru",
         "RgruError",
         "UnsupportedVersion",

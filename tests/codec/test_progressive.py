@@ -54,6 +54,13 @@ def test_events(alpha_data: bytes) -> None:
     assert set(decoder.info) == {"icc_profile", "xmp"}
 
 
+def test_events_have_their_names_in_the_package(alpha_data: bytes) -> None:
+    for event in rgru_codec.Decoder().feed(alpha_data):
+        name = type(event).__name__
+        assert name in rgru_codec.__all__
+        assert getattr(rgru_codec, name) is type(event)
+
+
 def test_need_more_data_tells_how_much(data: bytes) -> None:
     """Feeding exactly what is asked for reads the file with nothing to spare."""
     decoder, position, asked = rgru_codec.Decoder(layers=1), 0, 21
