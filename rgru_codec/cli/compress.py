@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rgru_codec.cli import batch, options
 from rgru_codec.cli.files import STREAM, Job, display_name, plan, read_bytes, write
 from rgru_codec.cli.pictures import count_frames, known_suffixes, load, parse_picture
-from rgru_codec.cli.status import DONE, USAGE, Failure, number, say
+from rgru_codec.cli.status import DONE, USAGE, Failure, layer_count, number, say
 
 if TYPE_CHECKING:
     from rgru_codec.api import Encoded
@@ -173,9 +173,7 @@ def encode(data: bytes, name: str, args: argparse.Namespace) -> tuple[Planes, En
 def _summary(name: str, before: int, planes: Planes, encoded: Encoded, seconds: float) -> str:
     height, width = planes.pixels.shape[:2]
     size = len(encoded.data)
-    layers = f"{encoded.layers} layer{'s' * (encoded.layers != 1)}"
-    if encoded.groups:
-        layers += f" and {encoded.groups} group{'s' * (encoded.groups != 1)} of the next"
+    layers = layer_count(encoded.layers, encoded.groups)
     return (
         f"{name}: {width}x{height}, {layers}, {number(before)} {_arrow()} {number(size)} bytes "
         f"({8 * size / (width * height):.3f} bpp), PSNR {_psnr(encoded, planes)}, {seconds:.1f} s"

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 from rgru_codec.cli import batch, options
 from rgru_codec.cli.files import STREAM, Job, check_target, display_name, plan, read_bytes, write
 from rgru_codec.cli.pictures import picture_format, save_picture
-from rgru_codec.cli.status import CUT, DONE, UNUSABLE, USAGE, Failure, number, say
+from rgru_codec.cli.status import CUT, DONE, UNUSABLE, USAGE, Failure, layer_count, number, say
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -114,10 +114,7 @@ def _outcome(found: Found, image: Image.Image, job: Job, args: argparse.Namespac
 
 
 def _layers(decoder: Decoder) -> str:
-    words = f"{decoder.layers} layer{'s' * (decoder.layers != 1)}"
-    if decoder.groups:
-        words += f" and {decoder.groups} group{'s' * (decoder.groups != 1)} of the next"
-    return words
+    return layer_count(decoder.layers, decoder.groups)
 
 
 def _new_decoder(args: argparse.Namespace) -> Decoder:

@@ -99,6 +99,14 @@ def _os_words(error: OSError, name: str) -> str:
     return f"{words}: {error.filename}" if other else words
 
 
+def layer_count(layers: int, groups: int = 0) -> str:
+    """``3 layers and 1 group of the next``."""
+    words = f"{layers} layer{'s' * (layers != 1)}"
+    if groups:
+        words += f" and {groups} group{'s' * (groups != 1)} of the next"
+    return words
+
+
 def number(value: int) -> str:
     """12345 as ``12 345``."""
     return f"{value:,}".replace(",", " ")

@@ -6,9 +6,9 @@ import argparse
 from typing import Any
 
 from rgru_codec.cli import batch, options
-from rgru_codec.cli.files import STREAM, Job, check_target, read_bytes, write
+from rgru_codec.cli.files import STREAM, Job, check_target, display_name, read_bytes, write
 from rgru_codec.cli.pictures import picture_format, save_picture
-from rgru_codec.cli.status import UNUSABLE, Failure
+from rgru_codec.cli.status import DONE, UNUSABLE, Failure, layer_count
 
 
 def add_command(commands: Any) -> None:
@@ -52,9 +52,10 @@ def work(job: Job, args: argparse.Namespace) -> batch.Outcome:
     check_target(job, force=True)
     data = read_bytes(job.source)
     if not data:
-        raise Failure(UNUSABLE, f"{job.source}: is empty")
+        raise Failure(UNUSABLE, f"{display_name(job.source, 'standard input')}: is empty")
     limits = Limits(max_pixels=args.max_pixels, max_memory=args.max_memory)
     image = thumbnail(data, args.size, limits=limits, threads=args.threads)
     write(job, lambda file: save_picture(image, file, kind))
-    layers = image.info.get("layers", 0)
-    return batch.Outcome(0, f"{job.target}: {image.width}x{image.height}, {layers} layers used")
+    name, layers = display_name(job.target, "standard output"), image.info["layers"]
+    words = f"{name}: {image.width}x{image.height}, {layer_count(layers)} used"
+    return batch.Outcome(DONE, words)

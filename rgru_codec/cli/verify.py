@@ -8,7 +8,17 @@ from typing import Any
 
 from rgru_codec.cli import options
 from rgru_codec.cli.files import STREAM, read_bytes
-from rgru_codec.cli.status import CUT, DONE, UNUSABLE, USAGE, Failure, explain, number, say
+from rgru_codec.cli.status import (
+    CUT,
+    DONE,
+    UNUSABLE,
+    USAGE,
+    Failure,
+    explain,
+    layer_count,
+    number,
+    say,
+)
 
 
 def add_command(commands: Any) -> None:
@@ -74,7 +84,7 @@ def check(data: bytes, max_pixels: int) -> tuple[int, str]:
         raise report.error
     assert report.header is not None
     assert report.ending is not None
-    layers = len(report.layers)
+    held = layer_count(len(report.layers))
     try:
         model = find_model(report.header.model_id).context()
     except ModelMissing:
@@ -83,8 +93,8 @@ def check(data: bytes, max_pixels: int) -> tuple[int, str]:
         decoder = CodesDecoder(model, *report.header.grid)
         for group in report.groups:
             decoder.decode(group)
-        words = "codes decode"
-    words = f"checksums match, {words}; {layers} layer{'s' * (layers != 1)}"
+        words, held = "codes decode", layer_count(decoder.layer, decoder.group)
+    words = f"checksums match, {words}; {held}"
     if report.cut:
         cut = f"{words}; cut short: {number(report.ending.missing)} bytes or more are missing"
         return CUT, cut + (f"; {report.suspicion}" if report.suspicion else "")

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 import rgru_codec
 from rgru_codec.api import psnr
 from rgru_codec.msssim import ms_ssim
+from rgru_format import read_file
 
 from .conftest import Rgru, picture, process
 
@@ -113,6 +114,15 @@ def test_verify(rgru: Rgru, folder: Path, name: str, code: int, words: str) -> N
     assert both.code == code
 
 
+def test_verify_counts_whole_layers(rgru: Rgru, folder: Path, data: bytes) -> None:
+    layers = rgru_codec.default_model().iterations
+    first = next(group for group in read_file(data).groups if group.layer == layers)
+    for end, mark in ((first.end, ","), (first.end + 2, "; cut short")):
+        (folder / "c.rgru").write_bytes(data[:end])
+        words = f"; {layers - 1} layers and 1 group of the next{mark}"
+        assert words in rgru("verify", "c.rgru").out
+
+
 def test_verify_without_the_model(rgru: Rgru, folder: Path) -> None:
     from rgru_format import Header
 
@@ -164,6 +174,12 @@ def test_thumbnail(rgru: Rgru, folder: Path) -> None:
     assert rgru("thumbnail", "cut.rgru", "no-suffix", "-Q").code == 0
     with Image.open("no-suffix") as image:
         assert (image.format, image.size) == ("PNG", (40, 24))
+
+
+def test_thumbnail_says_what_it_wrote(rgru: Rgru, folder: Path, data: bytes) -> None:
+    (folder / "one.rgru").write_bytes(rgru_codec.compress(picture(), layers=1))
+    assert rgru("thumbnail", "one.rgru", "t.png").err == "t.png: 40x24, 1 layer used\n"
+    assert b"standard output: 16x10, " in process("thumbnail", "whole.rgru", "-", "-s", 16).stderr
 
 
 def test_thumbnail_refuses(rgru: Rgru, folder: Path) -> None:
