@@ -10,13 +10,23 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 from rgru_codec.cli import batch, options
 from rgru_codec.cli.files import STREAM, Job, check_target, display_name, plan, read_bytes, write
 from rgru_codec.cli.pictures import picture_format, save_picture
-from rgru_codec.cli.status import CUT, DONE, UNUSABLE, USAGE, Failure, layer_count, number, say
+from rgru_codec.cli.status import (
+    CUT,
+    DONE,
+    UNUSABLE,
+    USAGE,
+    Failure,
+    concerning,
+    layer_count,
+    number,
+    say,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from rgru_codec.progressive import Decoder
-    from rgru_format import RgruError
+    from rgru_format import Damaged
 
 
 def add_command(commands: Any) -> None:
@@ -77,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
     if extras and len(jobs) > 1:
         raise Failure(USAGE, "--steps and --animate take one input")
     if extras:
-        return _with_stages(jobs[0], args)
+        with concerning(display_name(jobs[0].source, "standard input")):
+            return _with_stages(jobs[0], args)
     return batch.run(work, jobs, args, "decompressed")
 
 
@@ -164,7 +175,7 @@ def _fault(decoder: Decoder, size: int, args: argparse.Namespace) -> str:
         if args.partial:
             return f"{error}; decoded what is intact"
         if isinstance(error, Damaged):
-            raise Damaged(_damage_words(error, decoder)) from None
+            raise _damage(error, decoder.layers, decoder.groups) from None
         raise
     if enough:
         return ""
@@ -176,8 +187,27 @@ def _fault(decoder: Decoder, size: int, args: argparse.Namespace) -> str:
     return ""
 
 
-def _damage_words(error: RgruError, decoder: Decoder) -> str:
-    return f"{error}; {_layers(decoder)} are intact, use --partial to decode them"
+def _damage(error: Damaged, layers: int, groups: int) -> Damaged:
+    from rgru_format import Damaged
+
+    intact = layer_count(layers, groups)
+    return Damaged(f"{error}; {intact} are intact, use --partial to decode them")
+
+
+def _refuse_damage(data: bytes, args: argparse.Namespace) -> None:
+    """Find damage before a picture of what precedes it is written.
+
+    Raises:
+        Damaged: the file is, and that was not allowed for.
+    """
+    from rgru_codec.api import inspect
+    from rgru_format import Damaged, Limits
+
+    found, fault = inspect(data, limits=Limits(max_pixels=args.max_pixels))
+    layers = sum(layer.complete is True for layer in found.layers)
+    enough = args.layers is not None and layers >= args.layers
+    if isinstance(fault, Damaged) and not (args.partial or enough):
+        raise _damage(fault, layers, sum(layer.groups for layer in found.layers[layers:]))
 
 
 def _stripped(image: Image.Image, strip: frozenset[str]) -> Image.Image:
@@ -195,6 +225,7 @@ def _with_stages(job: Job, args: argparse.Namespace) -> int:
     stem = "stdin" if job.source == STREAM else Path(job.source).stem
     targets = _stage_jobs(job, args, stem)
     data = _read(job)
+    _refuse_damage(data, args)
     decoder = _new_decoder(args)
     stages = Stages(decoder, data)
     for image, label in stages:

@@ -134,9 +134,7 @@ def check_target(job: Job, force: bool) -> None:
     if target.is_dir():
         raise Failure(UNUSABLE, f"{job.target}: is a folder")
     if job.derived and not force and os.path.lexists(target):
-        raise Failure(
-            UNUSABLE, f"{job.target}: exists; overwrite it with --force, or name a file with -o"
-        )
+        raise Failure(UNUSABLE, f"{job.target}: exists; --force overwrites it")
     if job.source != STREAM and target.exists() and target.samefile(job.source):
         raise Failure(USAGE, f"{job.target}: is the input; name another file with -o")
     if not job.derived and not target.parent.is_dir():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
+from collections.abc import Iterator
 
 DONE = 0
 UNUSABLE = 1
@@ -73,6 +75,23 @@ def explain(error: BaseException, name: str = "") -> Failure:
         f"{place}unexpected {type(error).__name__}: {error}. This is a bug, please report it; "
         "RGRU_DEBUG=1 shows where it happened",
     )
+
+
+@contextlib.contextmanager
+def concerning(name: str) -> Iterator[None]:
+    """Name the file in errors.
+
+    Raises:
+        Failure: for every error.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if os.environ.get("RGRU_DEBUG"):
+            raise
+        raise explain(error, name) from None
 
 
 def _limit_words(error: object) -> str:

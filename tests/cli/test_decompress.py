@@ -160,6 +160,20 @@ def test_steps(rgru: Rgru, folder: Path, data: bytes) -> None:
     assert rgru("decompress", "whole.rgru", "--steps", "steps").code == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("text.txt", "text.txt: not a .rgru file"),
+        ("missing.rgru", "missing.rgru: no such file"),
+        ("empty.png", "empty.png: is empty"),
+    ],
+)
+def test_steps_name_the_file_that_has_none(rgru: Rgru, folder: Path, name: str, words: str) -> None:
+    result = rgru("decompress", name, "--steps", "steps")
+    assert (result.code, result.err.startswith(f"rgru: {words}")) == (1, True)
+    assert not (folder / "steps").exists()
+
+
 def test_steps_of_a_cut_file(rgru: Rgru, folder: Path) -> None:
     result = rgru("decompress", "cut.rgru", "--steps", "steps", "-o", "c.png")
     assert result.code == 3
@@ -170,7 +184,13 @@ def test_steps_of_a_cut_file(rgru: Rgru, folder: Path) -> None:
 
 
 def test_steps_of_a_damaged_file(rgru: Rgru, folder: Path) -> None:
-    assert rgru("decompress", "broken.rgru", "--steps", "steps").code == 1
+    result = rgru("decompress", "broken.rgru", "--steps", "steps", "--animate", "a.webp")
+    assert result.code == 1
+    assert result.err.startswith("rgru: broken.rgru: the checksum of a group of codes ")
+    assert "are intact, use --partial" in result.err
+    assert not (folder / "steps").exists()
+    assert not (folder / "a.webp").exists()
+    assert rgru("decompress", "broken.rgru", "--steps", "steps", "-l", 2).code == 0
     result = rgru("decompress", "broken.rgru", "--steps", "more", "--partial")
     assert (result.code, "decoded what is intact" in result.err) == (0, True)
     assert list((folder / "more").iterdir())
