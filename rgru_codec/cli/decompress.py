@@ -182,6 +182,8 @@ def _fault(decoder: Decoder, size: int, args: argparse.Namespace) -> str:
     if ending.unfinished:
         what = f"layer {ending.cut_layer}" if ending.cut_layer else "metadata"
         return f"cut short at byte {number(size)}, inside {what}"
+    if not (decoder.layers or decoder.groups):
+        return f"cut short at byte {number(size)}, before its first layer"
     if decoder.alpha_missing:
         return f"cut short at byte {number(size)}, before its alpha plane"
     return ""

@@ -54,6 +54,15 @@ def test_a_file_cut_at_a_layer_is_whole(rgru: Rgru, folder: Path, data: bytes) -
     assert rgru("decompress", "two.rgru").code == 0
 
 
+def test_a_file_without_layers_is_cut_short(rgru: Rgru, folder: Path, data: bytes) -> None:
+    (folder / "header.rgru").write_bytes(data[:21])
+    result = rgru("decompress", "header.rgru", "-o", "grey.png")
+    assert (result.code, "at byte 21, before its first layer" in result.err) == (3, True)
+    with Image.open("grey.png") as image:
+        assert image.getextrema() == ((128, 128),) * 3
+    assert rgru("decompress", "header.rgru", "-o", "grey.png", "--layers", 0).code == 0
+
+
 def test_alpha_that_was_cut_off(rgru: Rgru, folder: Path) -> None:
     rgba = picture().convert("RGBA")
     data = rgru_codec.compress(rgba, layers=2)
