@@ -50,8 +50,9 @@ def ms_ssim_of_channels(
     """:func:`ms_ssim` of each channel on its own; ``least`` applies to the mean."""
     if a.shape != b.shape:
         raise ValueError(f"pictures differ in shape: {a.shape} and {b.shape}")
-    channels = range(a.shape[2]) if a.ndim == 3 else [...]
-    planes = [(_extended(a[..., c]), _extended(b[..., c])) for c in channels]
+    if a.ndim == 2:
+        a, b = a[..., None], b[..., None]
+    planes = [(_extended(a[..., c]), _extended(b[..., c])) for c in range(a.shape[2])]
     coarse = [_product(x, y, fine=False) for x, y in planes]
     if np.mean(coarse) < least:  # no term is above 1: the finest scale cannot mend it
         return coarse

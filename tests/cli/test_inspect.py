@@ -158,6 +158,19 @@ def test_compare(rgru: Rgru, folder: Path, data: bytes) -> None:
     assert first["psnr"] < table["psnr"] or first["ms_ssim"] < table["ms_ssim"]
 
 
+def test_compare_grey_pictures(rgru: Rgru, folder: Path) -> None:
+    picture().convert("L").save("grey.png")
+    assert rgru("compress", "grey.png").code == 0
+    table = json.loads(rgru("compare", "grey.png", "grey.rgru", "--json").out)
+    original = np.asarray(Image.open("grey.png"))
+    decoded = np.asarray(rgru_codec.decompress("grey.rgru"))
+    assert decoded.ndim == 2
+    assert table["psnr"] == pytest.approx(psnr(decoded, original))
+    assert table["ms_ssim"] == ms_ssim(original, decoded)
+    in_colour = [np.dstack([grey] * 3) for grey in (original, decoded)]
+    assert table["ms_ssim"] == pytest.approx(ms_ssim(*in_colour))
+
+
 def test_compare_refuses(rgru: Rgru, folder: Path) -> None:
     picture(20, 20).save("small.png")
     result = rgru("compare", "a.png", "small.png")
