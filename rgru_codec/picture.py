@@ -283,9 +283,13 @@ def _through_profile(image: Image.Image, icc: bytes | None) -> Image.Image:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The picture as it is to be seen: turned as its metadata says."""
+    """The picture as it is to be seen: of 8 bits a channel, and turned as its metadata says.
+
+    Raises:
+        InvalidInput: it has values that no range explains.
+    """
     image.load()
-    return _turned(image, read_metadata(image).orientation)
+    return _turned(_eight_bits(image), read_metadata(image).orientation)
 
 
 def to_image(

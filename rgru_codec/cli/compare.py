@@ -79,6 +79,7 @@ def _words(table: dict[str, Any]) -> str:
 
 def _open(name: str, args: argparse.Namespace) -> tuple[Image.Image, int]:
     from rgru_codec.api import decompress
+    from rgru_codec.picture import upright
     from rgru_format import SIGNATURE, Limits
 
     try:
@@ -89,8 +90,6 @@ def _open(name: str, args: argparse.Namespace) -> tuple[Image.Image, int]:
             return image, len(data)
         image, size = open_picture(name, args.max_pixels)
         load(image, name)
+        return upright(image), size
     except Exception as error:
         raise explain(error, name) from None
-    from rgru_codec.picture import upright
-
-    return upright(image), size

@@ -171,6 +171,16 @@ def test_compare_grey_pictures(rgru: Rgru, folder: Path) -> None:
     assert table["ms_ssim"] == pytest.approx(ms_ssim(*in_colour))
 
 
+def test_compare_scales_sixteen_bits(rgru: Rgru, folder: Path) -> None:
+    grey = picture().convert("L")
+    grey.save("grey.png")
+    Image.fromarray(np.asarray(grey).astype(np.uint16) * 257).save("deep.png")
+    assert "PSNR infinite, MS-SSIM 1.0" in rgru("compare", "grey.png", "deep.png").out
+    Image.fromarray(np.full((24, 40), -1.0, np.float32)).save("low.tif")
+    result = rgru("compare", "grey.png", "low.tif")
+    assert (result.code, "low.tif: the picture has values from -1" in result.err) == (2, True)
+
+
 def test_compare_refuses(rgru: Rgru, folder: Path) -> None:
     picture(20, 20).save("small.png")
     result = rgru("compare", "a.png", "small.png")
