@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from rgru_codec.cli.files import STREAM, Job, check_target
-from rgru_codec.cli.status import DONE, INTERRUPTED, UNUSABLE, explain, say
+from rgru_codec.cli.status import DONE, INTERRUPTED, UNUSABLE, USAGE, explain, say
 
 SKIPPED = -1
 
@@ -87,7 +87,7 @@ def attempt(work: Work, job: Job, args: argparse.Namespace) -> Outcome:
     """Do one job; whatever goes wrong becomes its outcome."""
     try:
         if job.derived and not args.force and job.target != STREAM and Path(job.target).exists():
-            return _existing(job.target)
+            return _existing(job)
         check_target(job, args.force)
         return work(job, args)
     except BrokenPipeError:
@@ -99,13 +99,18 @@ def attempt(work: Work, job: Job, args: argparse.Namespace) -> Outcome:
         return Outcome(failure.code, failure.message)
 
 
-def _existing(target: str) -> Outcome:
+def _existing(job: Job) -> Outcome:
     """A result that is there counts as done; a .rgru file only if it is whole and sound.
 
     Files take their names when they are complete, so that a faulty one is not ours to replace.
     """
     from rgru_codec.cli.verify import fault_of
 
+    target = job.target
+    if job.source == target:
+        if not target.endswith(".rgru"):
+            return Outcome(USAGE, f"{target}: is the input; name another file with -o")
+        return Outcome(SKIPPED, f"{target}: is a .rgru file already")
     fault = fault_of(target) if target.endswith(".rgru") else ""
     if fault:
         return Outcome(UNUSABLE, f"{target}: exists, but {fault}; --force replaces it")
@@ -194,6 +199,8 @@ def _all(
         first = unique.setdefault(job.target, job)
         if first is not job and job.target != STREAM:
             message = f"{job.source}: its output {job.target} is already that of {first.source}"
+            if job.source == job.target:
+                message = f"{job.source}: is the output of {first.source}; name outputs with -o"
             yield job, Outcome(UNUSABLE, message)
     if processes == 1:
         yield from ((job, attempt(work, job, args)) for job in unique.values())

@@ -89,6 +89,19 @@ def test_two_inputs_for_one_output(rgru: Rgru, folder: Path) -> None:
     assert Path("a.rgru").exists()
 
 
+def test_an_output_given_like_an_input(rgru: Rgru, folder: Path) -> None:
+    result = rgru("compress", "a.png", "a.rgru", "-l", 1)
+    assert (result.code, Path("a.rgru").exists()) == (1, True)
+    assert "a.rgru: is the output of a.png; name outputs with -o" in result.err
+
+
+def test_an_input_that_has_the_name_of_its_output(rgru: Rgru, folder: Path) -> None:
+    result = rgru("decompress", "a.png")
+    assert (result.code, "a.png: is the input; name another file" in result.err) == (2, True)
+    result = rgru("compress", "whole.rgru")
+    assert (result.code, "whole.rgru: is a .rgru file already" in result.err) == (1, True)
+
+
 def test_many_inputs_need_a_folder(rgru: Rgru, photos: Path) -> None:
     Path("file").write_bytes(b"x")
     for target, words in (("-", "cannot go to standard output"), ("file", "is not a folder")):
