@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
+import numbers
 import os
 import warnings
 from collections.abc import Collection
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from rgru_codec.iterations import Painter, encode
 from rgru_codec.memory import encoding_bytes
@@ -29,6 +30,7 @@ from rgru_format import (
     BOX_EXIF,
     BOX_ICC,
     BOX_XMP,
+    SIGNATURE,
     Box,
     BoxRead,
     CodesEncoder,
@@ -140,11 +142,16 @@ def _as_image(image: Image.Image | NDArray[np.uint8] | Source) -> Image.Image:
         return image
     if isinstance(image, np.ndarray):
         return from_array(image)
-    file = io.BytesIO(read_source(image))
+    data = read_source(image)
+    if data.startswith(SIGNATURE):
+        raise InvalidInput("a .rgru file already; to compress it anew, decompress it first")
     try:
-        return Image.open(file)
+        return Image.open(io.BytesIO(data))
     except MemoryError:
         raise
+    except UnidentifiedImageError:
+        words = "not a picture of a known format" if data else "not a picture: it is empty"
+        raise InvalidInput(words) from None
     except Exception as error:  # Pillow's readers raise what they like on bad files
         raise InvalidInput(f"not a picture that can be read: {error}") from None
 
@@ -170,6 +177,11 @@ def target_of(
         "target_size": target_size,
         "msssim": msssim,
     }
+    for name, value in given.items():
+        kind = numbers.Integral if name == "layers" else numbers.Real
+        if not isinstance(value, kind | None):
+            words = "a whole number" if name == "layers" else "a number"
+            raise InvalidInput(f"{name} must be {words}, got {value!r}")
     named = [name for name, value in given.items() if value is not None]
     if len(named) > 1:
         raise InvalidInput(f"{' and '.join(named)} exclude each other; give one of them")

@@ -76,10 +76,16 @@ class Planes:
             strip: drop the picture's own: all of it, or some of ``icc``, ``exif``, ``xmp``.
 
         Raises:
-            InvalidInput: an unknown name in ``strip``; ``exif`` that is none.
+            InvalidInput: an unknown name in ``strip``; ``exif`` that is none; no bytes.
         """
+        for name, value in (("icc_profile", icc_profile), ("exif", exif), ("xmp", xmp)):
+            if not isinstance(value, bytes | None):
+                raise InvalidInput(f"{name} must be bytes, got {type(value).__name__}")
         names = {"icc", "exif", "xmp"}
-        dropped = names if strip is True else set() if strip is False else set(strip)
+        if isinstance(strip, bool):
+            dropped = names if strip else set()
+        else:
+            dropped = {strip} if isinstance(strip, str) else set(strip)
         if unknown := dropped - names:
             raise InvalidInput(f"strip takes icc, exif and xmp, got {', '.join(sorted(unknown))}")
         if exif:
@@ -108,7 +114,7 @@ def from_array(array: NDArray[Any]) -> Image.Image:
     modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
     channels = 1 if array.ndim == 2 else array.shape[-1]
     if array.ndim not in (2, 3) or channels not in modes or 0 in array.shape:
-        raise InvalidInput(f"pixels must be (H, W), (H, W, 3) or (H, W, 4), got {array.shape}")
+        raise InvalidInput(f"pixels must be (H, W) or (H, W, 1..4), got {array.shape}")
     squeezed = array[..., 0] if array.ndim == 3 and channels == 1 else array
     return Image.fromarray(np.ascontiguousarray(squeezed))
 

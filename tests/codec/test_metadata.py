@@ -137,10 +137,11 @@ def test_arguments_replace_the_pictures_own() -> None:
         (False, {"icc_profile", "exif", "xmp"}),
         (True, set()),
         (["exif"], {"icc_profile", "xmp"}),
+        ("exif", {"icc_profile", "xmp"}),
         (["xmp", "icc"], {"exif"}),
     ],
 )
-def test_strip(strip: bool | list[str], left: set[str]) -> None:
+def test_strip(strip: bool | str | list[str], left: set[str]) -> None:
     image = jpeg(exif=b"Exif\0\0" + exif(6), icc_profile=ICC, xmp=b"<old/>")
     found = kept(image, strip=strip)
     assert set(found.info) - {"layers"} == left

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 import rgru_codec
 from rgru_codec.api import quality_to_ms_ssim
@@ -100,6 +101,12 @@ def test_alpha_counts(pixels: Pixels) -> None:
         ({"layers": 1, "bpp": 1.0}, "layers and bpp exclude each other"),
         ({"strip": ["gps"]}, "strip takes icc, exif and xmp, got gps"),
         ({"exif": b"rubbish"}, "exif must be Exif data"),
+        ({"strip": "gps"}, "strip takes icc, exif and xmp, got gps"),
+        ({"layers": 2.5}, r"layers must be a whole number, got 2\.5"),
+        ({"quality": "high"}, "quality must be a number, got 'high'"),
+        ({"target_size": "3k"}, "target_size must be a number, got '3k'"),
+        ({"xmp": "<x/>"}, "xmp must be bytes, got str"),
+        ({"exif": Image.Exif()}, "exif must be bytes, got Exif"),
     ],
 )
 def test_options_out_of_range(options: dict[str, Any], words: str, pixels: Pixels) -> None:
