@@ -86,24 +86,32 @@ def receive(url: str, out: Path, draw: bool) -> int:
     return count
 
 
+def show(data: bytes, args: argparse.Namespace) -> int:
+    """Serve and receive at once; returns the number of stages."""
+    server = serve(data, len(data) / min(max(args.seconds, 0.1), 600.0))
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}/picture.rgru"
+        return receive(url, args.out, args.draw or sys.stdout.isatty())
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def main() -> None:
-    """Serve and receive."""
+    """Take the arguments; say what is wrong with a file in one line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("file", type=Path, help="a .rgru file, or a picture to compress first")
     parser.add_argument("--seconds", type=float, default=10, help="how long it takes (10)")
     parser.add_argument("--out", type=Path, default=Path("stages"), help="folder for the pictures")
     parser.add_argument("--draw", action="store_true", help="draw even if this is no terminal")
     args = parser.parse_args()
-    data = args.file.read_bytes()
-    if args.file.suffix != ".rgru":
-        data = rgru_codec.compress(args.file)
-    server = serve(data, len(data) / min(max(args.seconds, 0.1), 600.0))
     try:
-        url = f"http://127.0.0.1:{server.server_address[1]}/picture.rgru"
-        count = receive(url, args.out, args.draw or sys.stdout.isatty())
-    finally:
-        server.shutdown()
-        server.server_close()
+        data = args.file.read_bytes()
+        if args.file.suffix != ".rgru":
+            data = rgru_codec.compress(data)
+        count = show(data, args)
+    except (OSError, rgru_codec.RgruError) as error:
+        sys.exit(f"{args.file}: {error}")
     print(f"{count} pictures in {args.out}")
 
 

@@ -91,6 +91,25 @@ def test_the_slow_stream_draws_and_saves(workshop: Path) -> None:
     assert f"{len(stages)} pictures in stages".encode() in result.stdout
 
 
+def test_the_slow_stream_explains_bad_files(workshop: Path) -> None:
+    broken = bytearray(Path("photo.rgru").read_bytes())
+    broken[-1] ^= 1
+    Path("broken.rgru").write_bytes(broken)
+    Path("text.txt").write_text("no picture")
+    for name, words in (
+        ("broken.rgru", "the checksum of a group of codes does not match"),
+        ("text.txt", "not a picture of a known format"),
+        ("missing.rgru", "No such file"),
+    ):
+        command = [sys.executable, "docs/slow_stream.py", name, "--seconds", "0.1"]
+        result = subprocess.run(command, capture_output=True, env=environment(), check=False)
+        assert result.returncode == 1
+        error = result.stderr.decode()
+        assert error.startswith(f"{name}: ")
+        assert words in error
+        assert error.count("\n") == 1
+
+
 def test_links_between_pages() -> None:
     import re
 
