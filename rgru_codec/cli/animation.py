@@ -98,6 +98,7 @@ class Stages:
             append_images=rest,
             duration=durations,
             loop=0,
+            icc_profile=first.info.get("icc_profile"),
             **options,
         )
         file.write(buffer.getbuffer())
@@ -111,6 +112,8 @@ def _labelled(image: Image.Image, text: str) -> Image.Image:
     strip = 2 * size
     canvas = Image.new("RGB", (frame.width, frame.height + strip), (24, 24, 24))
     canvas.paste(frame)
+    if image.mode.startswith("RGB") and "icc_profile" in image.info:
+        canvas.info["icc_profile"] = image.info["icc_profile"]
     draw = ImageDraw.Draw(canvas)
     draw.text((size // 2, frame.height + size // 3), text, (235, 235, 235), font)
     return canvas

@@ -231,11 +231,11 @@ def _with_stages(job: Job, args: argparse.Namespace) -> int:
     decoder = _new_decoder(args)
     stages = Stages(decoder, data)
     for image, label in stages:
+        _stripped(image, args.strip)
         if args.steps is not None:
             step = Job(job.source, str(Path(args.steps) / f"{stem}-{label.layer:02d}.png"), True)
             check_target(step, args.force)
-            picture = _stripped(image, args.strip)
-            _write_step(step, picture)
+            _write_step(step, image)
         if args.animate is not None:
             stages.add_frame(image, label)
     fault = _fault(decoder, len(data), args)

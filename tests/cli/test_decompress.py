@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 import rgru_codec
 
@@ -214,6 +214,17 @@ def test_animation(rgru: Rgru, folder: Path, name: str) -> None:
         assert image.height > 24, "bytes are written below"
         image.seek(1)
         assert np.asarray(image.convert("L"))[24:].max() > 150
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.png"])
+def test_an_animation_keeps_the_colour_profile(rgru: Rgru, folder: Path, name: str) -> None:
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for mode, strip, kept in (("RGBA", "exif", icc), ("RGB", "icc", None), ("L", "exif", None)):
+        data = rgru_codec.compress(picture().convert(mode), layers=2, icc_profile=icc)
+        (folder / "p.rgru").write_bytes(data)
+        assert rgru("decompress", "p.rgru", "--animate", name, "--strip", strip).code == 0
+        with Image.open(name) as image:
+            assert image.info.get("icc_profile") == kept
 
 
 def test_animation_names(rgru: Rgru, folder: Path) -> None:
