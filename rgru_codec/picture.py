@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -188,7 +189,7 @@ def _deep(image: Image.Image) -> str:
     """What says that a picture has more than 8 bits, or an empty string.
 
     Pillow opens 16-bit colour as 8-bit RGB. Before the pixels are loaded, the raw mode of the
-    file's tiles tells; a TIFF also says it in a tag.
+    file's tiles tells; a TIFF also says it in a tag, AVIF and JPEG 2000 in their headers.
     """
     if image.mode.startswith(("I", "F")):
         return f"mode {image.mode}"
@@ -201,7 +202,40 @@ def _deep(image: Image.Image) -> str:
             return "16 bits"
         if image.format == "PPM" and isinstance(args[-1], int) and args[-1] > 255:
             return f"values up to {args[-1]}"
-    return ""
+        if tile[0] == "SGI16":
+            return "16 bits"
+    bits = _CODED_BITS[image.format](_head(image)) if image.format in _CODED_BITS else 8
+    return f"{bits} bits" if bits > 8 else ""
+
+
+def _head(image: Image.Image) -> bytes:
+    """The beginning of the file that a picture will be read from; empty once it has been read."""
+    file = getattr(image, "fp", None)
+    if file is None or file.closed:
+        return b""
+    position = file.tell()
+    file.seek(0)
+    head: bytes = file.read(1 << 16)
+    file.seek(position)
+    return head
+
+
+def _bits_of_avif(head: bytes) -> int:
+    """Bits a channel by the boxes av1C (AV1 in ISOBMFF, 2.3.3), of colour and alpha; 8 if none."""
+    flags = [found[1][0] for found in re.finditer(rb"av1C..(.)", head, re.DOTALL)]
+    return max((12 if f & 0x20 else 10 for f in flags if f & 0x40), default=8)
+
+
+def _bits_of_jpeg2000(head: bytes) -> int:
+    """Bits a channel by the marker SIZ (ISO/IEC 15444-1, A.5.1); 8 if there is none."""
+    found = re.search(rb"\xff\x4f\xff\x51.{36}(..)", head, re.DOTALL)
+    if found is None:
+        return 8
+    depths = head[found.end() : found.end() + 3 * int.from_bytes(found[1], "big") : 3]
+    return max(((depth & 0x7F) + 1 for depth in depths), default=8)
+
+
+_CODED_BITS = {"AVIF": _bits_of_avif, "JPEG2000": _bits_of_jpeg2000}
 
 
 def _loaded(image: Image.Image, frame: int | None) -> Image.Image:

@@ -167,6 +167,39 @@ def test_sixteen_bit_colour_png_is_refused() -> None:
     assert roundtrip(Image.open(io.BytesIO(png_48_bit())), convert_depth=True).mode == "RGB"
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "mark", "at", "byte", "words"),
+    [
+        ("SGI", {"bpc": 2}, b"\x01\xda", 0, 0x01, "16 bits"),
+        ("AVIF", {}, b"av1C", 6, 0x4C, "10 bits"),
+        ("AVIF", {}, b"av1C", 6, 0x6C, "12 bits"),
+        ("JPEG2000", {}, b"\xff\x4f\xff\x51", 42, 11, "12 bits"),
+    ],
+)
+def test_deep_colour_is_refused_where_pillow_scales_it(
+    kind: str, options: dict[str, Any], mark: bytes, at: int, byte: int, words: str
+) -> None:
+    """Files of 8 bits whose headers are made to name more; SGI writes 16 itself."""
+    if kind not in Image.SAVE:
+        pytest.skip(f"Pillow comes without {kind}")
+    file = io.BytesIO()
+    base().save(file, kind, **options)
+    data = bytearray(file.getvalue())
+    data[data.index(mark) + at] = byte
+    with pytest.raises(rgru_codec.InvalidInput, match=rf"more than 8 bits a channel \({words}\)"):
+        rgru_codec.compress(bytes(data))
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "JPEG2000"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_eight_bits_of_formats_that_may_have_more(kind: str, mode: str) -> None:
+    if kind not in Image.SAVE:
+        pytest.skip(f"Pillow comes without {kind}")
+    file = io.BytesIO()
+    base().convert(mode).save(file, kind)
+    assert rgru_codec.compress(file.getvalue(), layers=1)
+
+
 def png_48_bit() -> bytes:
     import struct
     import zlib
