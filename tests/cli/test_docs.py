@@ -34,10 +34,14 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run_shell(example: object) -> None:
+def run_example(example: object) -> None:
+    run_shell(str(example.parsed))  # type: ignore[attr-defined]
+
+
+def run_shell(lines: str) -> None:
     start = f'set -e; set -o pipefail; rgru() {{ {sys.executable} -m rgru_codec.cli "$@"; }}\n'
     start += f'python() {{ {sys.executable} "$@"; }}\n'
-    script = start + str(example.parsed)  # type: ignore[attr-defined]
+    script = start + lines
     result = subprocess.run(
         ["bash", "-c", script], capture_output=True, env=environment(), check=False
     )
@@ -51,16 +55,39 @@ def test_examples(page: str, workshop: Path) -> None:
     evaluate(ROOT / "docs" / page)
 
 
+def test_no_page_is_forgotten() -> None:
+    """tests/train runs training.md, which needs TensorFlow."""
+    marks = ("```sh\n", "```python\n")
+    texts = {path.name: path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md")}
+    found = {name for name, text in texts.items() if any(mark in text for mark in marks)}
+    assert found == {*PAGES, "training.md"}
+
+
 def evaluate(path: Path) -> None:
     """Run the examples of a page in the working folder."""
-    shell = CodeBlockParser("sh", run_shell)
+    shell = CodeBlockParser("sh", run_example)
     pages = sybil.Sybil(parsers=[PythonCodeBlockParser(), shell], path=str(path.parent))
     examples = list(pages.parse(path).examples())
     assert examples
     if shutil.which("bash") is None:
-        examples = [e for e in examples if e.region.evaluator is not run_shell]
+        examples = [e for e in examples if e.region.evaluator is not run_example]
     for example in examples:
         example.evaluate()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_examples_of_the_manual_page(workshop: Path) -> None:
+    image = picture(96, 64, noise=0)  # the MS-SSIM of the example is reached on a photo
+    Path("photos").mkdir()
+    for name in ("photo.png", "photo.jpg", "photos/one.png", "photos/two.jpg"):
+        image.save(name)
+    Path("photo.rgru").unlink()
+    page = (ROOT / "docs" / "rgru.1.md").read_text("utf-8")
+    lines = [line.strip() for line in page.splitlines() if line.startswith("    ")]
+    assert len(lines) > 5
+    for line in lines:
+        run_shell(line)
+    assert Path("early.png").exists()
 
 
 def test_examples_of_the_readme(workshop: Path) -> None:
