@@ -55,6 +55,51 @@ def test_icc_is_kept_byte_for_byte(kind: str) -> None:
     assert kept(image).info["icc_profile"] == ICC
 
 
+PRIMARIES = {  # XYZ of red, green and blue, adapted to D50
+    "Display P3": ((0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841)),
+    "Adobe RGB": ((0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446)),
+}
+
+
+def wide_profile(primaries: tuple[tuple[float, ...], ...]) -> bytes:
+    """An ICC profile (version 2) of these primaries and gamma 2.2."""
+
+    def xyz(values: tuple[float, ...]) -> bytes:
+        return struct.pack(">3i", *(round(value * 65536) for value in values))
+
+    curve = b"curv\0\0\0\0" + struct.pack(">IHH", 1, round(2.2 * 256), 0)
+    names = (b"rXYZ", b"gXYZ", b"bXYZ")
+    tags = {b"wtpt": b"XYZ \0\0\0\0" + xyz((0.9642, 1.0, 0.8249))}
+    tags |= {n: b"XYZ \0\0\0\0" + xyz(v) for n, v in zip(names, primaries, strict=True)}
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
+    table, body, start = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    for name, content in tags.items():
+        table += name + struct.pack(">II", start + len(body), len(content))
+        body += content
+    head = struct.pack(
+        ">I4xI4s4s4s12x4s", start + len(body), 2 << 24, b"mntr", b"RGB ", b"XYZ ", b"acsp"
+    )
+    return (head + bytes(28) + xyz((0.9642, 1.0, 0.8249))).ljust(128, b"\0") + table + body
+
+
+def as_seen(image: Image.Image) -> np.ndarray:
+    """The picture as a colour-managed viewer shows it on an sRGB screen."""
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+    shown = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"))
+    assert shown is not None
+    return np.asarray(shown)
+
+
+@pytest.mark.parametrize("name", PRIMARIES)
+def test_wide_colours_look_the_same_in_a_managed_viewer(name: str) -> None:
+    original = Image.new("RGB", (64, 64), (190, 90, 70))
+    original.info["icc_profile"] = wide_profile(PRIMARIES[name])
+    found = rgru_codec.decompress(rgru_codec.compress(original))
+    meant = as_seen(original).mean((0, 1))
+    assert np.abs(as_seen(found).mean((0, 1)) - meant).max() < 3
+    assert np.abs(np.asarray(found).mean((0, 1)) - meant).max() > 9, "unmanaged"
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_exif_is_kept_byte_for_byte(kind: str) -> None:
     file = io.BytesIO()
