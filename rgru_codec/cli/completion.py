@@ -8,6 +8,7 @@ from typing import Any
 from rgru_codec.cli.status import DONE
 
 SHELLS = ("bash", "zsh", "tcsh")
+_FILES = frozenset({"IN", "OUT", "FILE", "A", "B"})
 
 
 def add_command(commands: Any) -> None:
@@ -28,5 +29,21 @@ def run(args: argparse.Namespace) -> int:
 
     from rgru_codec.cli import build_parser
 
-    print(shtab.complete(build_parser(), args.shell))
+    parser = build_parser()
+    _complete_files(parser)
+    print(shtab.complete(parser, args.shell))
     return DONE
+
+
+def _complete_files(parser: argparse.ArgumentParser) -> None:
+    """Mark the arguments that take a file or a folder, here and in subcommands."""
+    import shtab
+
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                _complete_files(command)
+        if action.metavar in _FILES:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+        elif action.metavar == "DIR":
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]

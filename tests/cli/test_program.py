@@ -115,18 +115,32 @@ def test_completion(rgru: Rgru, shell: str) -> None:
     assert result.code == 0
     assert "rgru" in result.out
     assert "thumbnail" in result.out
+    assert {"zsh": ":FILE:_files", "tcsh": "/f/"}.get(shell, "compgen_files") in result.out
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_completion_works_in_bash(rgru: Rgru, tmp_path: Path) -> None:
-    script = tmp_path / "rgru.bash"
-    script.write_text(rgru("completion", "bash").out)
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("rgru comp", "compare completion compress"),
+        ("rgru compress --la", "--layers"),
+        ("rgru compress a.", "a.png"),
+        ("rgru compress a.png who", "whole.rgru"),
+        ("rgru decompress whole.rgru -o a.", "a.png"),
+        ("rgru decompress --steps st", "steps"),
+        ("rgru compare a.png who", "whole.rgru"),
+    ],
+)
+def test_completion_works_in_bash(rgru: Rgru, folder: Path, line: str, found: str) -> None:
+    (folder / "steps").mkdir()
+    (folder / "still.txt").touch()
+    Path("rgru.bash").write_text(rgru("completion", "bash").out)
     ask = (
-        f"source {script}; COMP_WORDS=(rgru comp); COMP_CWORD=1; COMP_LINE='rgru comp'; "
-        "_shtab_rgru; echo ${COMPREPLY[@]}"
+        f"source ./rgru.bash; COMP_WORDS=({line}); COMP_CWORD={line.count(' ')}; "
+        f"COMP_LINE='{line}'; _shtab_rgru; echo ${{COMPREPLY[@]}}"
     )
-    result = subprocess.run(["bash", "-c", ask], capture_output=True, check=False)
-    assert {b"compress", b"compare", b"completion"} <= set(result.stdout.split())
+    result = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=False)
+    assert sorted(result.stdout.split()) == found.split()
 
 
 checkout = pytest.mark.skipif(
