@@ -80,7 +80,7 @@ def quality_to_ms_ssim(quality: float) -> float:
 
 
 def compress(
-    image: Image.Image | NDArray[np.uint8] | Source,
+    image: Image.Image | NDArray[Any] | Source,
     *,
     layers: int | None = None,
     quality: float | None = None,
@@ -115,8 +115,9 @@ def compress(
         exif: likewise; with or without JPEG's prefix.
         xmp: likewise.
         strip: drop the picture's own metadata: all of it, or some of ``icc``, ``exif``, ``xmp``.
-        convert_depth: scale pictures of more than 8 bits a channel instead of refusing them.
-        frame: which frame of an animation.
+        convert_depth: scale pictures of more than 8 bits a channel (uint16 and floating point
+            arrays too) instead of refusing them.
+        frame: which frame of an animation, from 0; animations are refused otherwise.
         limits: largest picture accepted.
         model: a model package; by default the one that ships.
         threads: of the inference engine; by default all cores.
@@ -125,7 +126,7 @@ def compress(
         InvalidInput: a picture or argument that cannot be represented, a target that cannot be met.
         LimitExceeded: the picture has more pixels, or needs more memory, than the limits allow.
     """
-    picture = _as_image(image)
+    picture = _as_image(image, convert_depth)
     limits = limits or Limits()
     check_encoding(picture.height, picture.width, limits, model)
     pixels = picture.height * picture.width
@@ -137,11 +138,11 @@ def compress(
     return encode_planes(planes, target, limits=limits, model=model, threads=threads).data
 
 
-def _as_image(image: Image.Image | NDArray[np.uint8] | Source) -> Image.Image:
+def _as_image(image: Image.Image | NDArray[Any] | Source, convert_depth: bool) -> Image.Image:
     if isinstance(image, Image.Image):
         return image
     if isinstance(image, np.ndarray):
-        return from_array(image)
+        return from_array(image, convert_depth=convert_depth)
     data = read_source(image)
     if data.startswith(SIGNATURE):
         raise InvalidInput("a .rgru file already; to compress it anew, decompress it first")

@@ -102,16 +102,22 @@ class Planes:
         return dataclasses.replace(self, icc_profile=new["icc"], exif=new["exif"], xmp=new["xmp"])
 
 
-def from_array(array: NDArray[Any]) -> Image.Image:
+def from_array(array: NDArray[Any], *, convert_depth: bool = False) -> Image.Image:
     """A uint8 array (H, W), (H, W, 1..4) as a picture of mode L, LA, RGB or RGBA.
 
+    Args:
+        array: the pixels.
+        convert_depth: scale uint16 and floating point instead of refusing them.
+
     Raises:
-        InvalidInput: another type or shape.
+        InvalidInput: another type or shape; floats of no known range.
     """
     if array.dtype != np.uint8:
-        raise InvalidInput(
-            f"pixels must be uint8 (0..255), got {array.dtype}; scale and convert them first"
-        )
+        deep = array.dtype == np.uint16 or np.issubdtype(array.dtype, np.floating)
+        if not (deep and convert_depth and array.size):
+            hint = "use convert_depth=True to scale them" if deep else "convert them first"
+            raise InvalidInput(f"pixels must be uint8 (0..255), got {array.dtype}; {hint}")
+        array = _scaled(array)
     modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
     channels = 1 if array.ndim == 2 else array.shape[-1]
     if array.ndim not in (2, 3) or channels not in modes or 0 in array.shape:
@@ -259,21 +265,27 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     """I;16, I and F scaled to L; every other mode as it is."""
     if not image.mode.startswith(("I", "F")):
         return image
-    values = np.asarray(image).astype(np.float64)
+    values = np.asarray(image)
+    converted = Image.fromarray(_scaled(values))
+    converted.info = {k: v for k, v in image.info.items() if k != "transparency"}
+    key = image.info.get("transparency")
+    if isinstance(key, int):
+        converted.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
+    return converted
+
+
+def _scaled(array: NDArray[Any]) -> Pixels:
+    """Values of 0..65535, floats also of 0..1 or 0..255, as 8 bits."""
+    values = array.astype(np.float64)
     scale = 1.0 / 257.0
-    if image.mode == "F" and np.isfinite(values).all():
+    if np.issubdtype(array.dtype, np.floating) and np.isfinite(values).all():
         scale = 255.0 if values.max() <= 1.0 else 1.0 if values.max() <= 255.0 else scale
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:
         raise InvalidInput(
             f"the picture has values from {values.min():g} to {values.max():g}; float pictures "
             "must lie in 0..1, 0..255 or 0..65535, integers in 0..65535: scale them first"
         )
-    converted = Image.fromarray(np.rint(values * scale).astype(np.uint8))
-    converted.info = {k: v for k, v in image.info.items() if k != "transparency"}
-    key = image.info.get("transparency")
-    if isinstance(key, int):
-        converted.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
-    return converted
+    return np.rint(values * scale).astype(np.uint8)
 
 
 def _turned(image: Image.Image, orientation: int) -> Image.Image:

@@ -160,6 +160,19 @@ def test_depth_is_refused_or_converted(name: str) -> None:
     assert np.abs(planes.pixels[..., 0] - expected).max() < 1.01
 
 
+@pytest.mark.parametrize("factor", [257, 257.0, 1.0 / 255.0])
+@pytest.mark.parametrize("mode", ["L", "RGBA"])
+def test_deep_arrays_are_converted_on_request(factor: float, mode: str) -> None:
+    pixels = np.asarray(base().convert(mode))
+    deep = pixels * np.uint16(257) if isinstance(factor, int) else pixels * np.float32(factor)
+    with pytest.raises(rgru_codec.InvalidInput, match="use convert_depth=True"):
+        rgru_codec.compress(deep)
+    expected = rgru_codec.compress(pixels, layers=1)
+    assert rgru_codec.compress(deep, layers=1, convert_depth=True) == expected
+    with pytest.raises(rgru_codec.InvalidInput, match="convert them first"):
+        rgru_codec.compress(pixels.astype(np.int64), convert_depth=True)
+
+
 def test_sixteen_bit_colour_png_is_refused() -> None:
     """Pillow opens it as 8-bit RGB without a word."""
     with pytest.raises(rgru_codec.InvalidInput, match="more than 8 bits a channel \\(16 bits\\)"):

@@ -34,7 +34,8 @@ def test_arrays_keep_their_shape(shape: tuple[int, ...]) -> None:
     ("array", "words"),
     [
         (np.zeros((4, 4), np.uint16), "must be uint8"),
-        (np.zeros((4, 4, 3), np.float32), "must be uint8"),
+        (np.zeros((4, 4, 3), np.float32), "must be uint8.*use convert_depth=True"),
+        (np.zeros((4, 4, 3), np.int64), "must be uint8.*convert them first"),
         (np.zeros((4, 4, 5), np.uint8), "pixels must be"),
         (np.zeros((0, 4, 3), np.uint8), "pixels must be"),
         (np.zeros(4, np.uint8), "pixels must be"),
