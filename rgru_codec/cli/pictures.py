@@ -127,8 +127,10 @@ def save_picture(image: Image.Image, file: BinaryIO | IO[bytes], kind: str) -> N
     """Write a picture with its metadata, as far as the format has room for it.
 
     Raises:
-        Failure: the format cannot hold the picture.
+        InvalidInput: the format cannot hold the picture.
     """
+    from rgru_format import InvalidInput
+
     options = {**_OPTIONS.get(kind, {})}
     metadata: dict[str, Any] = {
         k: image.info[k] for k in ("icc_profile", "exif", "xmp") if k in image.info
@@ -142,8 +144,7 @@ def save_picture(image: Image.Image, file: BinaryIO | IO[bytes], kind: str) -> N
         try:
             content = _encoded(image, kind, options)
         except (OSError, ValueError, KeyError, TypeError) as refusal:
-            words = f"{kind} cannot hold this picture: {refusal}; use .png"
-            raise Failure(USAGE, words) from None
+            raise InvalidInput(f"{kind} cannot hold this picture: {refusal}; use .png") from None
         say(f"metadata was left out, {kind} cannot hold it: {error}")
     finally:
         image.info = info

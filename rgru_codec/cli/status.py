@@ -108,6 +108,11 @@ def _limit_words(error: object) -> str:
             f"the picture needs about {number(error.value)} bytes of memory, the limit is "
             f"{number(error.limit)}; allow more with --max-memory {error.value}"
         )
+    if error.name == "max_metadata_bytes":
+        return (
+            f"the metadata takes {number(error.value)} bytes, the limit is {number(error.limit)}; "
+            "compress can leave it out with --strip"
+        )
     return str(error)
 
 

@@ -255,6 +255,11 @@ def test_metadata_options(rgru: Rgru, folder: Path) -> None:
     assert found["exif"] == b"Exif\0\0" + (folder / "exif").read_bytes()
     result = rgru("compress", "m.png", "-o", "m.rgru", "--icc", "missing")
     assert (result.code, "missing" in result.err) == (1, True)
+    (folder / "large").write_bytes(bytes(17_000_000))
+    result = rgru("compress", "m.png", "-o", "m.rgru", "--xmp", "large")
+    assert result.code == 4
+    assert "m.png: the metadata takes 17 000" in result.err
+    assert "leave it out with --strip" in result.err
     result = rgru("compress", "m.png", "-o", "m.rgru", "--exif", "icc")
     assert (result.code, "must be Exif data" in result.err) == (2, True)
 

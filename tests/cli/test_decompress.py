@@ -127,7 +127,7 @@ def test_bad_outputs(rgru: Rgru, folder: Path) -> None:
 def test_alpha_in_jpeg(rgru: Rgru, folder: Path) -> None:
     (folder / "x.rgru").write_bytes(rgru_codec.compress(picture().convert("RGBA"), layers=1))
     result = rgru("decompress", "x.rgru", "-o", "b.jpg")
-    assert (result.code, "JPEG cannot hold this picture" in result.err) == (2, True)
+    assert (result.code, "x.rgru: JPEG cannot hold this picture" in result.err) == (2, True)
     assert not (folder / "b.jpg").exists()
 
 
