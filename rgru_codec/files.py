@@ -24,7 +24,11 @@ def replacing(target: str) -> Iterator[BinaryIO | IO[bytes]]:
         with path.open("wb") as file:
             yield file
         return
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
+    prefix = f".{path.name[:100]}."
+    try:
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=path.parent)
+    except OSError as error:  # name the file that was meant
+        raise OSError(error.errno, error.strerror, target) from None
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

@@ -31,7 +31,7 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(rgru_codec.InvalidInput):
         rgru_codec.imwrite(path, np.zeros((4, 4), np.float32))  # type: ignore[arg-type]
     assert path.read_bytes() == b"old"
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"no.a\.rgru'$"):
         rgru_codec.imwrite(tmp_path / "no" / "a.rgru", np.zeros((4, 4), np.uint8), layers=1)
     assert [p.name for p in tmp_path.iterdir()] == ["a.rgru"]
 
