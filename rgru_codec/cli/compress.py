@@ -120,6 +120,7 @@ def _check_layers(layers: int | None) -> None:
 def work(job: Job, args: argparse.Namespace) -> batch.Outcome:
     """Compress one picture."""
     start = time.monotonic()
+    _check_suffix(job.target)
     name = display_name(job.source, "standard input")
     data = read_bytes(job.source)
     planes, encoded = encode(data, name, args)
@@ -130,6 +131,13 @@ def work(job: Job, args: argparse.Namespace) -> batch.Outcome:
     shown = "standard output" if job.target == STREAM else job.target
     summary = _summary(shown, len(data), planes, encoded, time.monotonic() - start)
     return batch.Outcome(DONE, summary + _details(encoded) * args.verbose)
+
+
+def _check_suffix(target: str) -> None:
+    """Refuse to give a .rgru file the name of another format."""
+    suffix = Path(target).suffix.lower()
+    if suffix not in ("", ".rgru") and suffix in known_suffixes():
+        raise Failure(USAGE, f"{target}: the output of this command is a .rgru file")
 
 
 def encode(data: bytes, name: str, args: argparse.Namespace) -> tuple[Planes, Encoded]:

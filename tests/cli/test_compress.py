@@ -154,6 +154,7 @@ def test_truncated_pictures(rgru: Rgru, folder: Path) -> None:
     [
         ("no/b.rgru", "no/b.rgru: the folder no does not exist"),
         ("a.png", "a.png: is the input"),
+        ("b.jpg", "b.jpg: the output of this command is a .rgru file"),
     ],
 )
 def test_bad_targets(rgru: Rgru, folder: Path, target: str, words: str) -> None:
@@ -162,6 +163,7 @@ def test_bad_targets(rgru: Rgru, folder: Path, target: str, words: str) -> None:
     assert result.code in (1, 2)
     assert words in result.err
     assert (folder / "a.png").read_bytes() == before
+    assert not (folder / "b.jpg").exists()
 
 
 def test_full_disk(rgru: Rgru, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
