@@ -31,6 +31,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "format")]
 
 KODAK = (512, 768)
 SIZES = (1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8)
+_SMALL = 5e6
+"""Pixels below which a measurement is over soon enough to be repeated."""
 LAYERS = 4
 """Where sizes or numbers of processes are compared: about what .95 takes."""
 
@@ -142,10 +144,10 @@ class Bench:
             Image.fromarray(whole).save(path, compress_level=1)
         return path
 
-    def median(self, work: Callable[[], object]) -> float:
+    def median(self, work: Callable[[], object], runs: int | None = None) -> float:
         """Seconds."""
         times = []
-        for _ in range(self.runs):
+        for _ in range(runs or self.runs):
             start = time.perf_counter()
             work()
             times.append(time.perf_counter() - start)
@@ -168,55 +170,62 @@ class Bench:
         work = pixels * layers * sum(self.macs[step] for step in (*steps, "context"))
         return work / seconds / self.rate
 
-    def both_ways(self, height: int, width: int, layers: int | None = None) -> dict[str, Any]:
-        """Encode and decode one size, as processes and in this process.
-
-        With so many layers, or (None) those that the quality takes.
-        """
-        import numpy as np
-        from PIL import Image
-
+    def both_ways(self, height: int, width: int) -> dict[str, Any]:
+        """Encode and decode one size at the quality, as processes and in this process."""
         import rgru_codec
 
         source = self.picture(height, width)
         packed, back = source.with_suffix(".rgru"), source.with_suffix(".out.png")
         options = ("-f", "--max-pixels", height * width)
         encode: tuple[object, ...]
-        encode = ("compress", source, "-o", packed, "--layers", layers, *options)
-        if layers is None:
-            encode = ("compress", source, "-o", packed, "--msssim", self.quality, *options)
+        encode = ("compress", source, "-o", packed, "--msssim", self.quality, *options)
         if not _reaches(lambda: self.program(*encode)):
             encode = ("compress", source, "-o", packed, *options)
-        limits = rgru_codec.Limits(max_pixels=height * width)
-        times = {"encode": self.median(lambda: self.program(*encode))}
         decode = ("decompress", packed, "-o", back, *options)
-        times["decode"] = self.median(lambda: self.program(*decode))
-        data, layers = packed.read_bytes(), len(rgru_codec.info(packed, limits=limits).layers)
-        pixels = np.asarray(Image.open(source))
-        rgru_codec.decompress(data, limits=limits).load()  # starts the networks
-        times["decode_in_process"] = self.median(
-            lambda: rgru_codec.decompress(data, limits=limits).load()
+        seconds = {"encode": self.median(lambda: self.program(*encode))}
+        seconds["decode"] = self.median(lambda: self.program(*decode))
+        limits = rgru_codec.Limits(max_pixels=height * width)
+        layers = len(rgru_codec.info(packed, limits=limits).layers)
+        rows = self.in_process(height, width, layers, self.runs)
+        return rows | {
+            name: self.row(name, height * width, layers, value) for name, value in seconds.items()
+        }
+
+    def in_process(self, height: int, width: int, layers: int, runs: int) -> dict[str, Any]:
+        """Encode and decode one size in this process, and the entropy stage alone."""
+        import numpy as np
+        from PIL import Image
+
+        import rgru_codec
+
+        pixels, size = np.asarray(Image.open(self.picture(height, width))), height * width
+        limits = rgru_codec.Limits(max_pixels=size)
+        data: bytes = b""
+
+        def encode() -> None:
+            nonlocal data
+            data = rgru_codec.compress(pixels, layers=layers, limits=limits)
+
+        seconds = {"encode_in_process": self.median(encode, runs)}
+        seconds["decode_in_process"] = self.median(
+            lambda: rgru_codec.decompress(data, limits=limits).load(), runs
         )
-        times["encode_in_process"] = self.median(
-            lambda: rgru_codec.compress(pixels, layers=layers, limits=limits)
-        )
-        entropy = self.median(lambda: decode_codes(self.model, data, limits))
+        entropy = self.median(lambda: decode_codes(self.model, data, limits), runs)
         return {
-            "pixels": height * width,
+            "pixels": size,
             "layers": layers,
             "entropy_stage_s": round(entropy, 3),
-            "entropy_stage_of_decode": round(entropy / times["decode_in_process"], 4),
-            "bpp": round(8 * len(data) / (height * width), 4),
-            **{
-                name: {
-                    "s": round(seconds, 3),
-                    "s_per_megapixel": round(seconds / (height * width) * 1e6, 4),
-                    "of_matrix_rate": round(
-                        self.efficiency(name.split("_")[0], height * width, layers, seconds), 4
-                    ),
-                }
-                for name, seconds in times.items()
-            },
+            "entropy_stage_of_decode": round(entropy / seconds["decode_in_process"], 4),
+            "bpp": round(8 * len(data) / size, 4),
+        } | {name: self.row(name, size, layers, value) for name, value in seconds.items()}
+
+    def row(self, name: str, pixels: int, layers: int, seconds: float) -> dict[str, float]:
+        """A time, by pixels too and as a share of the matrix rate."""
+        share = self.efficiency(name.split("_")[0], pixels, layers, seconds)
+        return {
+            "s": round(seconds, 3),
+            "s_per_megapixel": round(seconds / pixels * 1e6, 4),
+            "of_matrix_rate": round(share, 4),
         }
 
     def start(self) -> dict[str, float]:
@@ -288,8 +297,17 @@ def sides(pixels: float) -> tuple[int, int]:
 
 
 def scaling(bench: Bench, largest: float) -> dict[str, Any]:
-    """Seconds a megapixel over sizes; the same number of layers for each."""
-    rows = [bench.both_ways(*sides(size), LAYERS) for size in SIZES if size <= largest * 1.01]
+    """Seconds a megapixel over sizes in this process; the same number of layers for each.
+
+    The smaller ones are measured more often, the first time left to start the networks.
+    """
+    rows = []
+    for height, width in (sides(size) for size in SIZES if size <= largest * 1.01):
+        small = height * width < _SMALL
+        if small:
+            bench.in_process(height, width, LAYERS, 1)
+        runs = max(bench.runs, 3) if small else 1
+        rows.append(bench.in_process(height, width, LAYERS, runs))
     spread = {}
     for name in ("encode_in_process", "decode_in_process"):
         values = [row[name]["s_per_megapixel"] for row in rows]
@@ -306,10 +324,9 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     megapixels = [row["pixels"] / 1e6 for row in rows]
-    for name in ("encode", "decode", "encode_in_process", "decode_in_process"):
-        style = "-o" if name.endswith("in_process") else "--o"
+    for name in ("encode_in_process", "decode_in_process"):
         values = [row[name]["s_per_megapixel"] for row in rows]
-        axes.semilogx(megapixels, values, style, label=name.replace("_", " "))
+        axes.semilogx(megapixels, values, "-o", label=name.split("_")[0])
     axes.set(xlabel="megapixels", ylabel="seconds per megapixel", ylim=(0, None))
     axes.legend()
     figure.savefig(path, dpi=120)
@@ -327,7 +344,8 @@ def table(results: dict[str, Any]) -> str:
     rows = [results[k] for k in ("large",) if k in results]
     rows += results.get("scaling", {}).get("sizes", [])
     for row in rows:
-        for name in ("encode", "encode_in_process", "decode", "decode_in_process"):
+        names = ("encode", "encode_in_process", "decode", "decode_in_process")
+        for name in (name for name in names if name in row):
             cell = row[name]
             lines.append(
                 f"| {row['pixels'] / 1e6:.1f} Mpx | {row['layers']} | {name.replace('_', ' ')} | "
