@@ -230,7 +230,8 @@ class CodesDecoder:
                 layer, self.group, index, self._positions[phase], codes
             ):
                 bits = coder.decode(self.model.table[part])
-                flat[positions, channels] = (2 * bits - 1).reshape(len(positions), -1)
+                signs = 2 * bits.astype(np.int8) - 1
+                flat[positions, channels] = signs.reshape(len(positions), -1)
 
     def _misplaced(self, event: GroupRead) -> Damaged:
         if event.layer == self.layer + 2:

@@ -213,21 +213,32 @@ class _Pairs:
     def __init__(self, weights: npt.NDArray[np.int16], start: int, stop: int) -> None:
         # Whole pairs: from the even channel at or before the first to the odd one behind the last.
         self.first, self.last = start - start % 2, stop + stop % 2
-        self._inside = slice(start - self.first, stop - self.first)
+        inside = slice(start - self.first, stop - self.first)
         own, partner = (np.zeros(self.last - self.first, np.float32) for _ in range(2))
-        own[self._inside], partner[self._inside] = weights[:, start:stop] * np.float32(CODE_SCALE)
-        self._own, self._partner = own, partner
+        own[inside], partner[inside] = weights[:, start:stop] * np.float32(CODE_SCALE)
+        self._even, self._odd = (own[0::2], partner[0::2]), (own[1::2], partner[1::2])
+        # Where the even and the odd channels stand in the group, and which of a row they are.
+        self._places = [(slice(i - inside.start, None, 2), slice(0, None)) for i in (0, 1)]
+        if inside.start:  # the group begins with the second of a pair
+            self._places = [
+                (slice(1, None, 2), slice(1, None)),
+                (slice(0, None, 2), slice(0, None)),
+            ]
+        self._widths = [len(range(stop - start)[place]) for place, _ in self._places]
 
-    def add_to(self, logits: Float, codes: Float) -> None:
+    def add_to(self, logits: Float, codes: npt.NDArray[np.int8] | Float) -> None:
         """Add the products of (positions, channels from `first` on, as many as there are)."""
-        positions, channels = codes.shape
-        width = self.last - self.first
-        if channels < width:
-            codes = np.pad(codes, ((0, 0), (0, width - channels)))
-        total = codes * self._own
-        pairs = codes.reshape(positions, width // 2, 2)[..., ::-1]
-        total += (pairs * self._partner.reshape(-1, 2)).reshape(positions, width)
-        logits += total[:, self._inside]
+        width = (self.last - self.first) // 2
+        even, odd = (np.zeros((len(codes), width), np.float32) for _ in range(2))
+        even[:, : (codes.shape[1] + 1) // 2] = codes[:, 0::2]
+        odd[:, : codes.shape[1] // 2] = codes[:, 1::2]
+        sides = [(even, odd, self._even), (odd, even, self._odd)]
+        for (own, partner, weights), (place, row), count in zip(
+            sides, self._places, self._widths, strict=True
+        ):
+            total = own * weights[0]
+            total += partner * weights[1]
+            logits[:, place] += total[:, row][:, :count]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -328,19 +339,35 @@ class FastEvaluator:
         weights = _prepare(layer).passes[group][phase]
         start, stop = layer.bounds[group]
         rows, columns = self._grid
+        tiles = list(self._tiles(stop))
+        if len(tiles) == 1:  # in raster order already
+            where = tiles[0].everywhere if everywhere else tiles[0].phase(phase)
+            return self._tile_indices(codes, weights, tiles[0], where, start, stop)
         result = np.empty((rows, columns, stop - start), np.int16)
-        for tile in self._tiles(stop):
-            where = tile.everywhere if everywhere else tile.phase(phase)
-            total = self._first_sum(codes, weights, tile, where, start, stop)
-            hidden = _requantise_float(total)
-            hidden = _requantise_float(hidden @ weights.W + weights.w)
-            logits = hidden @ weights.R
-            logits += weights.r
-            self._add_own(logits, codes, weights, tile, where, stop)
-            y, x = where
-            result[tile.y0 + y, tile.x0 + x] = _table_index(logits)
+        for tile in tiles:
+            y, x = where = tile.everywhere if everywhere else tile.phase(phase)
+            index = self._tile_indices(codes, weights, tile, where, start, stop)
+            result[tile.y0 + y, tile.x0 + x] = index
         flat = result.reshape(rows * columns, stop - start)
         return flat if everywhere else flat[phase_positions(rows, columns, phase)]
+
+    def _tile_indices(
+        self,
+        codes: Codes,
+        weights: _FloatPass,
+        tile: _Tile,
+        where: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]],
+        start: int,
+        stop: int,
+    ) -> Indices:
+        """Return table entries at the positions `where` of a tile."""
+        total = self._first_sum(codes, weights, tile, where, start, stop)
+        hidden = _requantise_float(total)
+        hidden = _requantise_float(hidden @ weights.W + weights.w)
+        logits = hidden @ weights.R
+        logits += weights.r
+        self._add_own(logits, codes, weights, tile, where, stop)
+        return _table_index(logits)
 
     def _first_sum(
         self,
@@ -380,7 +407,7 @@ class FastEvaluator:
         if before is not None and self._previous is not None:
             channels = min(before.last, self._model.layers[self._layer].codes)
             codes_before = self._previous[tile.y0 + y, tile.x0 + x, before.first : channels]
-            before.add_to(logits, codes_before.astype(np.float32))
+            before.add_to(logits, codes_before)
         if around is not None:
             slab = tile.slab(codes[..., around.first : stop])
             up, left, right, down = (slab[dy + y, dx + x] for dy, dx in _CROSS)
