@@ -130,7 +130,8 @@ def work(job: Job, args: argparse.Namespace) -> batch.Outcome:
             say(f"{name}: {note}")
     shown = "standard output" if job.target == STREAM else job.target
     summary = _summary(shown, len(data), planes, encoded, time.monotonic() - start)
-    return batch.Outcome(DONE, summary + _details(encoded) * args.verbose)
+    details = _details(encoded, args) if args.verbose else ""
+    return batch.Outcome(DONE, summary + details)
 
 
 def _check_suffix(target: str) -> None:
@@ -188,12 +189,14 @@ def _summary(name: str, before: int, planes: Planes, encoded: Encoded, seconds: 
     )
 
 
-def _details(encoded: Encoded) -> str:
+def _details(encoded: Encoded, args: argparse.Namespace) -> str:
     """For ``--verbose``: the layers."""
     from rgru_codec.api import as_dict, info
     from rgru_codec.cli.info import layer_table
+    from rgru_format import Limits
 
-    return "".join(f"\n{line}" for line in layer_table(as_dict(info(encoded.data))["layers"]))
+    found = info(encoded.data, limits=Limits(max_pixels=args.max_pixels))
+    return "".join(f"\n{line}" for line in layer_table(as_dict(found)["layers"]))
 
 
 def _psnr(encoded: Encoded, planes: Planes) -> str:

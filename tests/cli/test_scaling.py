@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rgru_format import Limits
+
 from .conftest import Rgru
 
 
@@ -37,10 +39,23 @@ def test_a_region_that_is_none(rgru: Rgru, folder: Path, region: str, words: str
 @pytest.mark.parametrize("command", ["compress", "decompress", "thumbnail"])
 def test_memory_limit(rgru: Rgru, folder: Path, command: str) -> None:
     source = "a.png" if command == "compress" else "whole.rgru"
-    output = ("result.png",) if command == "thumbnail" else ("-o", "result.png")
+    name = "result.rgru" if command == "compress" else "result.png"
+    output = (name,) if command == "thumbnail" else ("-o", name)
     result = rgru(command, source, *output, "--max-memory", "1M")
     assert result.code == 4
     assert "bytes of memory, the limit is 1 000 000; allow more with --max-memory " in result.err
-    assert not Path("result.png").exists()
+    assert not Path(name).exists()
     needed = result.err.split()[-1]
     assert rgru(command, source, *output, "--max-memory", needed).code == 0
+
+
+@pytest.mark.parametrize("verbose", [(), ("-v",)])
+def test_compress_above_the_default_limit_says_what_it_did(
+    rgru: Rgru, folder: Path, monkeypatch: pytest.MonkeyPatch, verbose: tuple[str, ...]
+) -> None:
+    """--max-pixels holds for the summary too: it used to fail behind the work."""
+    defaults = Limits.__init__.__defaults__
+    assert defaults is not None
+    monkeypatch.setattr(Limits.__init__, "__defaults__", (100, *defaults[1:]))
+    result = rgru("compress", "a.png", "-o", "b.rgru", "-l", 2, "--max-pixels", 960, *verbose)
+    assert (result.code, "2 layers" in result.err) == (0, True)
