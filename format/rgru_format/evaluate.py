@@ -217,14 +217,12 @@ class _Pairs:
         own, partner = (np.zeros(self.last - self.first, np.float32) for _ in range(2))
         own[inside], partner[inside] = weights[:, start:stop] * np.float32(CODE_SCALE)
         self._even, self._odd = (own[0::2], partner[0::2]), (own[1::2], partner[1::2])
-        # Where the even and the odd channels stand in the group, and which of a row they are.
-        self._places = [(slice(i - inside.start, None, 2), slice(0, None)) for i in (0, 1)]
-        if inside.start:  # the group begins with the second of a pair
-            self._places = [
-                (slice(1, None, 2), slice(1, None)),
-                (slice(0, None, 2), slice(0, None)),
-            ]
-        self._widths = [len(range(stop - start)[place]) for place, _ in self._places]
+        # Of the even and of the odd channels: where they stand in the group, and which pairs.
+        self._places = []
+        for odd in (0, 1):
+            channel = start + (start + odd) % 2
+            pair, count = (channel - self.first) // 2, len(range(channel, stop, 2))
+            self._places.append((slice(channel - start, None, 2), slice(pair, pair + count)))
 
     def add_to(self, logits: Float, codes: npt.NDArray[np.int8] | Float) -> None:
         """Add the products of (positions, channels from `first` on, as many as there are)."""
@@ -233,12 +231,10 @@ class _Pairs:
         even[:, : (codes.shape[1] + 1) // 2] = codes[:, 0::2]
         odd[:, : codes.shape[1] // 2] = codes[:, 1::2]
         sides = [(even, odd, self._even), (odd, even, self._odd)]
-        for (own, partner, weights), (place, row), count in zip(
-            sides, self._places, self._widths, strict=True
-        ):
+        for (own, partner, weights), (place, pairs) in zip(sides, self._places, strict=True):
             total = own * weights[0]
             total += partner * weights[1]
-            logits[:, place] += total[:, row][:, :count]
+            logits[:, place] += total[:, pairs]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
