@@ -169,13 +169,19 @@ class Painter:
     def _run(
         self, codes: Codes | Array, area: Rect, paint: Paint | None, *, keep: bool = True
     ) -> None:
-        """The decoder over an area, and window by window the head on what it gives."""
+        """The decoder over an area, and window by window the head on what it needs of it."""
+        head = self._head.shape
 
         def run_head(inside: Rect, outside: Rect, outputs: Sequence[Array]) -> None:
             wanted = inside.common(self._painted)
             if paint is not None and wanted is not None:
-                with self._head.step([_Copy(x) for x in outputs], outside) as results:
-                    paint(wanted, crop(results[0], wanted, outside))
+                read = wanted.grown(border_of(head.reach, self.model.stride), outside)
+                parts = [
+                    _Copy(crop(x, read, outside, spacing))
+                    for x, (spacing, _) in zip(outputs, head.inputs, strict=True)
+                ]
+                with self._head.step(parts, read) as results:
+                    paint(wanted, crop(results[0], wanted, read))
 
         inputs = [CodesInput(codes[self._crop], self.model.stride)]
         reach = _reach(self.model, 1)
