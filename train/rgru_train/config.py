@@ -46,6 +46,9 @@ class TrainingConfig:
     """``l1`` (the paper's) or ``ms_ssim``."""
     targets: tuple[float, ...] = ()
     """Cumulative bits per pixel wanted after each iteration; empty: no rate term (the paper)."""
+    iteration_weights: tuple[float, ...] = ()
+    """Weight of each iteration's distortion (``ms_ssim`` only); empty: 1 each. An iteration of a
+    low weight is good for what follows rather than for itself."""
     colour_weight: tuple[float, float] = (1.0, 0.1)
     """Weight of the colour error at the start and after ``colour_steps`` (``ms_ssim`` only)."""
     colour_steps: int = 3000
@@ -142,8 +145,9 @@ class RunConfig:
         if unknown:
             raise InvalidInput(f"unknown keys in [training]: {', '.join(unknown)}")
         network = NetworkConfig.from_mapping(tables["network"])
-        if training.get("targets") and len(training["targets"]) != network.iterations:
-            raise InvalidInput("[training] targets needs one entry for each iteration")
+        for key in ("targets", "iteration_weights"):
+            if training.get(key) and len(training[key]) != network.iterations:
+                raise InvalidInput(f"[training] {key} needs one entry for each iteration")
         return cls(network, TrainingConfig(**training))
 
     @classmethod
@@ -165,6 +169,11 @@ class RunConfig:
                 if old != new:
                     lines.append(f"[{table}] {field.name}: {old} -> {new}")
         return lines
+
+    @property
+    def iteration_weights(self) -> tuple[float, ...]:
+        """Weight of the distortion of each iteration."""
+        return self.training.iteration_weights or (1.0,) * self.network.iterations
 
     @property
     def digest(self) -> str:

@@ -75,11 +75,11 @@ class Model:
 class RateControl:
     """One multiplier a layer, moved until the layer takes the rate wanted of it."""
 
-    def __init__(self, targets: tuple[float, ...]) -> None:
+    def __init__(self, targets: tuple[float, ...], weights: tuple[float, ...]) -> None:
         self.wanted = np.diff(np.array([0.0, *targets]))
         # The logarithm of a distortion falls about as that of the rate so far, and the bits of a
         # layer serve all iterations from its own on; half of that sum is a good start.
-        slopes = 1.0 / np.array(targets)
+        slopes = np.array(weights) / np.array(targets)
         self.log_multipliers = np.log(0.5 * np.cumsum(slopes[::-1])[::-1])
         self.mean_rates = self.wanted.copy()
 
@@ -120,7 +120,8 @@ class Trainer:
             )
             self.optimizer.build(self.model.trainable)
             self.averages = [tf.Variable(v.numpy()) for v in self.model.trainable]
-        self.control = RateControl(config.training.targets) if config.training.targets else None
+        targets = config.training.targets
+        self.control = RateControl(targets, config.iteration_weights) if targets else None
         self.step = 0
         self.stopping = False
         """Whether any worker has asked for a stop."""
@@ -145,8 +146,9 @@ class Trainer:
         means = mean_of_replicas(tf.stack([structure, colours, offsets]))
         distortion, colours, offsets = tf.unstack(means)
         # Logarithms: each iteration counts for its relative gain, so that none is drowned.
-        loss = tf.reduce_sum(tf.math.log(distortion + 1e-4) + colour * tf.math.log(colours + 0.1))
-        loss += _OFFSET_WEIGHT * tf.reduce_sum(tf.math.log(offsets + 0.5))
+        losses = tf.math.log(distortion + 1e-4) + colour * tf.math.log(colours + 0.1)
+        losses += _OFFSET_WEIGHT * tf.math.log(offsets + 0.5)
+        loss = tf.tensordot(losses, self.config.iteration_weights[:iterations], 1)
         loss += tf.reduce_sum(multipliers[:iterations] * rate)
         return loss + tf.reduce_sum(tf.reduce_mean(of_model, axis=1)), distortion, rate
 
