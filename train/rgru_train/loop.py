@@ -78,9 +78,9 @@ class RateControl:
     def __init__(self, targets: tuple[float, ...], weights: tuple[float, ...]) -> None:
         self.wanted = np.diff(np.array([0.0, *targets]))
         # The logarithm of a distortion falls about as that of the rate so far, and the bits of a
-        # layer serve all iterations from its own on; half of that sum is a good start.
+        # layer serve all iterations from its own on: near where trained networks settle.
         slopes = np.array(weights) / np.array(targets)
-        self.log_multipliers = np.log(0.5 * np.cumsum(slopes[::-1])[::-1])
+        self.log_multipliers = np.log(np.cumsum(slopes[::-1])[::-1])
         self.mean_rates = self.wanted.copy()
 
     def multipliers(self) -> NDArray[np.float32]:
