@@ -160,8 +160,8 @@ def test_an_empty_folder_is_named(tmp_path: Path) -> None:
 def test_rate_control_raises_the_price_of_a_layer_that_takes_too_much() -> None:
     control = RateControl((0.1, 0.3), (1.0, 1.0))
     before = control.multipliers()
-    for steps in range(50):
-        control.observe(np.array([0.2, 0.1], np.float32), steps)
+    for _ in range(50):
+        control.observe(np.array([0.2, 0.1], np.float32))
     after = control.multipliers()
     assert after[0] > before[0]
     assert after[1] < before[1]

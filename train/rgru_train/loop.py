@@ -27,8 +27,9 @@ LEVELS = 0.9 / 127.5
 """Pictures enter the network as (level - 127.5)·LEVELS (arXiv 1511.06085)."""
 _OFFSET_WEIGHT = 0.3
 """Of the error of a crop's mean colour in the loss."""
-_CONTROL = (0.05, 0.005)
-"""How fast a layer's rate multiplier follows its relative miss, a step: at first, and at least."""
+_FOLLOW = 0.003
+"""How fast the logarithm of a layer's rate multiplier follows its relative miss, a step: slower than
+the networks follow the multiplier, or a layer swings between far too much and nothing."""
 
 
 class DivergenceError(RuntimeError):
@@ -87,17 +88,12 @@ class RateControl:
         """Weight of each layer's rate in the loss."""
         return np.exp(self.log_multipliers).astype(np.float32)
 
-    def observe(self, rates: NDArray[np.float32], steps: int) -> None:
-        """Take in the rates of one step (bits per pixel, of the layers that ran).
-
-        ``steps``: how many were taken in before. The multipliers start as a guess and settle within
-        some hundred steps.
-        """
+    def observe(self, rates: NDArray[np.float32]) -> None:
+        """Take in the rates of one step (bits per pixel, of the layers that ran)."""
         n = len(rates)
         self.mean_rates[:n] += 0.05 * (rates - self.mean_rates[:n])
         miss = np.clip(self.mean_rates[:n] / self.wanted[:n] - 1.0, -1.0, 1.0)
-        follow = max(_CONTROL[0] / (1.0 + _CONTROL[0] * steps), _CONTROL[1])
-        self.log_multipliers[:n] = np.clip(self.log_multipliers[:n] + follow * miss, -7.0, 7.0)
+        self.log_multipliers[:n] = np.clip(self.log_multipliers[:n] + _FOLLOW * miss, -7.0, 7.0)
 
 
 class Trainer:
@@ -239,7 +235,7 @@ class Trainer:
                 f"loss is {float(loss)} at step {self.step}; resume from {self.folder}"
             )
         if self.control and self.step >= training.rate_steps:
-            self.control.observe(rate.numpy(), self.step - training.rate_steps)
+            self.control.observe(rate.numpy())
         self.stopping = float(stopping) > 0.0
         self.step += 1
         return {
