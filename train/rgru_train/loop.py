@@ -28,8 +28,8 @@ LEVELS = 0.9 / 127.5
 _OFFSET_WEIGHT = 0.3
 """Of the error of a crop's mean colour in the loss."""
 _FOLLOW = 0.003
-"""How fast the logarithm of a layer's rate multiplier follows its relative miss, a step: slower than
-the networks follow the multiplier, or a layer swings between far too much and nothing."""
+"""How fast the logarithm of a layer's rate multiplier follows its relative miss, a step: slower
+than the networks follow the multiplier, or a layer swings between far too much and nothing."""
 
 
 class DivergenceError(RuntimeError):
