@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -13,6 +14,7 @@ import tensorflow as tf
 
 from rgru_format import InvalidInput
 from rgru_train import checkpoint
+from rgru_train.config import RunConfig
 from rgru_train.data import Crops, find_photos
 from rgru_train.loop import RateControl, Trainer
 from rgru_train.losses import ms_ssim, scales_that_fit
@@ -165,6 +167,32 @@ def test_rate_control_raises_the_price_of_a_layer_that_takes_too_much() -> None:
     after = control.multipliers()
     assert after[0] > before[0]
     assert after[1] < before[1]
+
+
+def test_a_layer_that_starts_far_too_large_is_not_priced_to_death() -> None:
+    """A network that follows its price within 100 steps and starts at four times the rate."""
+    control = RateControl((0.1,), (1.0,))
+    start, rate, least = control.log_multipliers.copy(), 0.4, 0.4
+    for _ in range(1500):
+        control.observe(np.array([rate], np.float32))
+        aim = 0.1 * float(np.exp(start - control.log_multipliers)[0])
+        rate *= (aim / rate) ** 0.01
+        least = min(least, rate)
+    assert least > 0.04
+    assert rate == pytest.approx(0.1, rel=0.1)
+
+
+def test_an_iteration_of_a_low_weight_lowers_the_prices_of_the_layers_before_it() -> None:
+    even = RateControl((0.1, 0.3), (1.0, 1.0)).multipliers()
+    low = RateControl((0.1, 0.3), (1.0, 0.5)).multipliers()
+    assert (low < even).all()
+
+
+def test_iteration_weights_of_another_length_are_refused() -> None:
+    tables = json.loads(tiny().as_json())
+    tables["training"]["iteration_weights"] = [1.0]
+    with pytest.raises(InvalidInput, match="iteration_weights"):
+        RunConfig.from_tables(tables)
 
 
 def test_bpp_at_interpolates_log_rate_over_decibels() -> None:
