@@ -31,9 +31,22 @@ _FOLLOW = 0.003
 """How fast the logarithm of a layer's rate multiplier follows its relative miss, a step: slower
 than the networks follow the multiplier, or a layer swings between far too much and nothing."""
 
+_FORGET = 0.01
+"""Share of a step in the running mean of the distortion."""
+
 
 class DivergenceError(RuntimeError):
     """The loss is no longer a number; the last checkpoint is still good."""
+
+
+def _log_near(x: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
+    """The tangent of the logarithm at the mean.
+
+    As with a logarithm each iteration counts for its relative gain, so that none is drowned. But a
+    crop that is hard to code counts in full, as it does in a mean over pictures, and is given the
+    bits that it needs: the logarithm's own slope would be least where the distortion is greatest.
+    """
+    return tf.math.log(mean) + x / mean - 1.0
 
 
 class Model:
@@ -118,6 +131,8 @@ class Trainer:
             self.averages = [tf.Variable(v.numpy()) for v in self.model.trainable]
         targets = config.training.targets
         self.control = RateControl(targets, config.iteration_weights) if targets else None
+        self.mean_distortion = np.ones(config.network.iterations)
+        """Running mean over steps, of each iteration; 1, the largest there is, before the first."""
         self.step = 0
         self.stopping = False
         """Whether any worker has asked for a stop."""
@@ -126,9 +141,22 @@ class Trainer:
     # -- one step ------------------------------------------------------------------------------
 
     def losses(
-        self, crops: tf.Tensor, colour: tf.Tensor, multipliers: tf.Tensor, iterations: int
+        self,
+        crops: tf.Tensor,
+        colour: tf.Tensor,
+        multipliers: tf.Tensor,
+        means: tf.Tensor,
+        iterations: int,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Loss, distortion of each iteration (T,), rate of each layer (T,) of a batch."""
+        """Loss, distortion of each iteration (T,), rate of each layer (T,) of a batch.
+
+        Args:
+            crops: (B, side, side, 3) uint8.
+            colour: weight of the colour error.
+            multipliers: (all T,), weight of each layer's rate.
+            means: (all T,), distortion of each iteration over many steps.
+            iterations: how many iterations to run.
+        """
         painted, of_model, of_codes = self.model.forward(crops, iterations, training=True)
         target = tf.transpose(tf.cast(crops, tf.float32), [0, 3, 1, 2])
         rate = tf.reduce_mean(of_codes, axis=1)
@@ -139,10 +167,10 @@ class Trainer:
         colours = tf.reduce_mean(colour_error(painted, target), axis=1)
         offsets = tf.reduce_mean(offset_error(painted, target), axis=1)
         # Of the whole batch, before the logarithm: a worker's share alone has another mean.
-        means = mean_of_replicas(tf.stack([structure, colours, offsets]))
-        distortion, colours, offsets = tf.unstack(means)
-        # Logarithms: each iteration counts for its relative gain, so that none is drowned.
-        losses = tf.math.log(distortion + 1e-4) + colour * tf.math.log(colours + 0.1)
+        distortion, colours, offsets = tf.unstack(
+            mean_of_replicas(tf.stack([structure, colours, offsets]))
+        )
+        losses = _log_near(distortion, means[:iterations]) + colour * tf.math.log(colours + 0.1)
         losses += _OFFSET_WEIGHT * tf.math.log(offsets + 0.5)
         loss = tf.tensordot(losses, self.config.iteration_weights[:iterations], 1)
         loss += tf.reduce_sum(multipliers[:iterations] * rate)
@@ -152,20 +180,19 @@ class Trainer:
         """The step for so many iterations, traced once."""
         if iterations not in self._steps:
             self._steps[iterations] = tf.function(
-                lambda crops, colour, multipliers, stop: self._apply(
-                    crops, colour, multipliers, stop, iterations
-                ),
+                lambda *values: self._apply(iterations, *values),
                 autograph=False,  # no control flow depends on tensors: trace faster
             )
         return self._steps[iterations]
 
     def _apply(
         self,
+        iterations: int,
         crops: tf.Tensor,
         colour: tf.Tensor,
         multipliers: tf.Tensor,
+        means: tf.Tensor,
         stop: tf.Tensor,
-        iterations: int,
     ) -> tuple[tf.Tensor, ...]:
         """Update all weights; loss, distortion, rate and stop (means of devices), and the norm."""
         strategy = self.workers.strategy
@@ -173,7 +200,7 @@ class Trainer:
         def replica(crops: tf.Tensor) -> tuple[Any, Any]:
             part = self.workers.part_of_replica(crops)
             with tf.GradientTape() as tape:
-                loss, *parts = self.losses(part, colour, multipliers, iterations)
+                loss, *parts = self.losses(part, colour, multipliers, means, iterations)
             gradients = tape.gradient(
                 loss,
                 [v.value for v in self.model.trainable],
@@ -226,7 +253,8 @@ class Trainer:
         multipliers = np.zeros(self.config.network.iterations, np.float32)
         if self.control:
             multipliers = self.control.multipliers() * training.rate_share_at(self.step)
-        settings = (training.colour_weight_at(self.step), multipliers, float(stop))
+        means = self.mean_distortion
+        settings = (training.colour_weight_at(self.step), multipliers, means, float(stop))
         loss, distortion, rate, stopping, norm = self._compiled(iterations)(
             crops, *(tf.constant(value, tf.float32) for value in settings)
         )
@@ -236,6 +264,7 @@ class Trainer:
             )
         if self.control and self.step >= training.rate_steps:
             self.control.observe(rate.numpy())
+        self._observe(distortion.numpy())
         self.stopping = float(stopping) > 0.0
         self.step += 1
         return {
@@ -246,10 +275,16 @@ class Trainer:
             "norm": float(norm),
         }
 
+    def _observe(self, distortion: NDArray[np.float32]) -> None:
+        """Take in the distortion of one step; the first one is the mean so far."""
+        mean = self.mean_distortion[: len(distortion)]
+        mean += np.where(mean == 1.0, 1.0, _FORGET) * (distortion - mean)
+
     # -- checkpoints ---------------------------------------------------------------------------
 
     def _arrays(self) -> checkpoint.Arrays:
         arrays: checkpoint.Arrays = {"step": np.array(self.step)}
+        arrays["mean_distortion"] = self.mean_distortion
         for i, (variable, average) in enumerate(
             zip(self.model.trainable, self.averages, strict=True)
         ):
@@ -290,6 +325,7 @@ class Trainer:
         if self.control and "log_multipliers" in arrays:
             self.control.log_multipliers = arrays["log_multipliers"]
             self.control.mean_rates = arrays["mean_rates"]
+        self.mean_distortion = arrays.get("mean_distortion", self.mean_distortion)
         self.step = int(arrays["step"])
         keras.utils.set_random_seed(self.config.training.seed + self.step)
 
