@@ -46,6 +46,26 @@ CONTEXTS: dict[str, Callable[[], ContextModel]] = {
     "pairs_extreme": lambda: random_model(
         7, codes=(4, 5), groups=(2, 2), states=3, hidden=4, extreme=True, pairs=True
     ),
+    # Layers of four phases between layers of two.
+    "phases": lambda: random_model(
+        8,
+        codes=(5, 4, 7, 6),
+        groups=(1, 2, 2, 3),
+        states=4,
+        hidden=5,
+        pairs=True,
+        phases=(4, 2, 4, 4),
+    ),
+    "phases_extreme": lambda: random_model(
+        9,
+        codes=(4, 5),
+        groups=(2, 1),
+        states=3,
+        hidden=4,
+        extreme=True,
+        pairs=True,
+        phases=(4, 4),
+    ),
 }
 
 
@@ -118,23 +138,24 @@ def valid() -> Iterator[tuple[str, bytes]]:
     model = CONTEXTS["tiny"]()
     for seed in range(8):
         yield f"random_{seed}", random_file(seed, model, model.digest()[:4])
-    yield from _valid_pairs()
+    yield from _valid_pairs("pairs", cuts=(1, 5, 6, 7))  # one of two, and one to three of four
+    yield from _valid_pairs("phases", cuts=(1, 3, 5))
 
 
-def _valid_pairs() -> Iterator[tuple[str, bytes]]:
+def _valid_pairs(kind: str, cuts: Sequence[int]) -> Iterator[tuple[str, bytes]]:
     """Yield files of models whose codes look at their own channel and its partner."""
     for width, height in [(1, 1), (17, 17), (33, 1), (97, 33)]:
-        yield f"pairs_{width}x{height}", plain(width, height, 4, context="pairs")
+        yield f"{kind}_{width}x{height}", plain(width, height, 4, context=kind)
     for name, fill in [("minus", -1), ("plus", 1)]:
-        yield f"pairs_all_{name}", plain(60, 50, 4, context="pairs", fill=fill)
-    yield "pairs_extreme_sums", plain(70, 50, 2, context="pairs_extreme")
-    yield "pairs_extreme_all_plus", plain(33, 17, 2, context="pairs_extreme", fill=1)
-    whole = plain(60, 50, 4, context="pairs")
-    for group in (1, 5, 6, 7):  # one of two, and one to three of four
-        yield f"pairs_cut_after_group_{group}", whole[: read_file(whole).groups[group].end]
-    model = CONTEXTS["pairs"]()
+        yield f"{kind}_all_{name}", plain(60, 50, 4, context=kind, fill=fill)
+    yield f"{kind}_extreme_sums", plain(70, 50, 2, context=f"{kind}_extreme")
+    yield f"{kind}_extreme_all_plus", plain(33, 17, 2, context=f"{kind}_extreme", fill=1)
+    whole = plain(60, 50, 4, context=kind)
+    for group in cuts:
+        yield f"{kind}_cut_after_group_{group}", whole[: read_file(whole).groups[group].end]
+    model = CONTEXTS[kind]()
     for seed in range(4):
-        yield f"pairs_random_{seed}", random_file(seed, model, model.digest()[:4])
+        yield f"{kind}_random_{seed}", random_file(seed, model, model.digest()[:4])
 
 
 def with_header(change: Callable[[bytearray], None]) -> bytes:

@@ -53,7 +53,7 @@ class CodesEncoder:
         self.ideal_bits = 0.0
         """Ideal code length in bits of all layers so far."""
         self._evaluator = evaluator(model, height, width)
-        self._positions = [phase_positions(height, width, phase) for phase in (0, 1)]
+        self._positions = _positions(model, height, width)
         self._previous: Codes | None = None
 
     def encode_layer(self, codes: Codes) -> list[bytes]:
@@ -80,10 +80,10 @@ class CodesEncoder:
         coder = BitEncoder()
         ideal = 0.0
         layer = self.model.layers[self.layer]
-        for phase in (0, 1):
+        for phase, positions_of_phase in enumerate(self._positions[layer.phases]):
             index = self._evaluator.indices(codes, group, phase)
             for positions, channels, part in _batches(
-                layer, group, index, self._positions[phase], codes
+                layer, group, index, positions_of_phase, codes
             ):
                 bits = (flat[positions, channels].ravel() > 0).astype(np.int32)
                 coder.encode(bits, self.model.table[part])
@@ -139,7 +139,7 @@ class CodesDecoder:
         """int8 (height, width, C): the last complete layer; None before the first is complete."""
         self._evaluator = evaluator(model, height, width)
         self._started = 0  # layers that the evaluator has been told to start
-        self._positions = [phase_positions(height, width, phase) for phase in (0, 1)]
+        self._positions = _positions(model, height, width)
 
     def decode(self, event: GroupRead) -> None:
         """Decode a group as the reader delivers it.
@@ -224,10 +224,10 @@ class CodesDecoder:
         flat = codes.reshape(-1, codes.shape[2])
         coder = BitDecoder(payload)
         layer = self.model.layers[self.layer]
-        for phase in (0, 1):
+        for phase, positions_of_phase in enumerate(self._positions[layer.phases]):
             index = self._evaluator.indices(codes, self.group, phase)
             for positions, channels, part in _batches(
-                layer, self.group, index, self._positions[phase], codes
+                layer, self.group, index, positions_of_phase, codes
             ):
                 bits = coder.decode(self.model.table[part])
                 signs = 2 * bits.astype(np.int8) - 1
@@ -284,6 +284,16 @@ def _batches(
                 partners = flat[where, slice(channels.start - 1, stop - 1, 2)]
                 part = with_partners(part, partners, own.q[channels])
             yield where, channels, part.ravel()
+
+
+def _positions(
+    model: ContextModel, height: int, width: int
+) -> dict[int, list[npt.NDArray[np.int64]]]:
+    """Return the positions of each phase, for each number of phases that occurs."""
+    return {
+        phases: [phase_positions(height, width, phase, phases) for phase in range(phases)]
+        for phases in set(model.phases)
+    }
 
 
 def _every_other(start: int, stop: int, odd: int) -> slice:

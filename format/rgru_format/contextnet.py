@@ -22,14 +22,14 @@ import numpy.typing as npt
 
 from rgru_format.errors import Damaged, InvalidInput
 from rgru_format.limits import MAX_CODES, MAX_GROUPS
-from rgru_format.phases import group_bounds
+from rgru_format.phases import CROSS, NEIGHBOURS, group_bounds, own_rows
 
 Int16 = npt.NDArray[np.int16]
 Int32 = npt.NDArray[np.int32]
 
 MAGIC = b"\x89RGRUCM\n"
-_PLAIN, _WITH_OWN = 1, 2
-"""Layouts of the file: without and with Q and q."""
+_PLAIN, _WITH_OWN, _WITH_PHASES = 1, 2, 3
+"""Layouts of the file: without and with Q and q; with numbers of phases too."""
 MAX_LAYERS = 255
 MAX_WIDTH = 1024
 """Most channels of the state and of the hidden values."""
@@ -42,12 +42,11 @@ ACCUMULATOR_MAX = 2**24 - 1
 
 LOGIT_RANGE = 176
 """The table has an entry for each logit from -176 to 176 sixteenths."""
-NEIGHBOURS = 4
-"""Of a position, those of the other phase that share an edge with it."""
 TABLE_SIZE = 2 * LOGIT_RANGE + 1
 
 _PREFIX = struct.Struct("<8sBBHHH")
-_LAYER = struct.Struct("<HH")
+_LAYER = {1: struct.Struct("<HH"), 2: struct.Struct("<HH"), 3: struct.Struct("<HHH")}
+"""Sizes of a layer, for each layout."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,8 +72,9 @@ class OwnWeights:
     """What the own channel of a code and its partner's say of it; 2i and 2i + 1 are partners."""
 
     Q: Int16
-    """(4, C): on the own code of the layer before, the partner's there, and in phase 1 on the sum
-    of the four neighbours of the own channel and of the partner's."""
+    """(rows, C): on the own code of the layer before and the partner's there; then for each phase
+    and each kind of neighbours that it knows, on the sum of the own channel and of the partner's
+    (`rgru_format.phases.neighbour_rows`)."""
     q: Int32
     """(C,): added to the logits of odd channels, in sixteenths, where the partner is +1."""
 
@@ -85,8 +85,8 @@ class LayerWeights:
 
     U: Int16
     """(3, 3, K, M): state to hidden values."""
-    passes: tuple[tuple[PassWeights, PassWeights], ...]
-    """For each group the passes of phase 0 and phase 1."""
+    passes: tuple[tuple[PassWeights, ...], ...]
+    """For each group the passes of its phases, two or four."""
     A: Int16
     """(3, 3, C, K): codes of the layer to the next state."""
     B: Int16
@@ -100,6 +100,11 @@ class LayerWeights:
     def codes(self) -> int:
         """Codes C a position has in this layer."""
         return int(self.A.shape[2])
+
+    @property
+    def phases(self) -> int:
+        """Phases in which each group is coded."""
+        return len(self.passes[0])
 
     @property
     def bounds(self) -> list[tuple[int, int]]:
@@ -154,6 +159,11 @@ class ContextModel:
         """Groups of each layer."""
         return tuple(len(layer.passes) for layer in self.layers)
 
+    @property
+    def phases(self) -> tuple[int, ...]:
+        """Phases of each layer."""
+        return tuple(layer.phases for layer in self.layers)
+
     def check_bounds(self) -> None:
         """Make sure that no sum can leave -(2**24 - 1) .. 2**24 - 1 (SPEC section 7.5).
 
@@ -179,15 +189,19 @@ class ContextModel:
 
     def kept_bytes(self, rows: int, columns: int) -> int:
         """Return about how many of the working bytes stay taken between two groups."""
-        # Codes of a layer, state, hidden sums (float32), positions of both phases.
-        per_position = max(self.codes) + self.states + 4 * self.hidden + 8
+        # Codes of a layer, state, hidden sums (float32), positions of all phases.
+        positions = 8 * len(set(self.phases))
+        per_position = max(self.codes) + self.states + 4 * self.hidden + positions
         return rows * columns * per_position
 
     def to_bytes(self) -> bytes:
         """Return the content of `context.bin` (SPEC section 7.6)."""
         sizes = (len(self.layers), self.states, self.hidden, TABLE_SIZE)
-        parts = [_PREFIX.pack(MAGIC, _WITH_OWN if self.pairs else _PLAIN, *sizes)]
-        parts += [_LAYER.pack(layer.codes, len(layer.passes)) for layer in self.layers]
+        layout = _WITH_OWN if self.pairs else _PLAIN
+        layout = _WITH_PHASES if set(self.phases) != {2} else layout
+        parts = [_PREFIX.pack(MAGIC, layout, *sizes)]
+        for size in zip(self.codes, self.groups, self.phases, strict=True):
+            parts.append(_LAYER[layout].pack(*(size if layout == _WITH_PHASES else size[:2])))
         parts.append(self.table.astype("<u2").tobytes())
         for layer in self.layers:
             for array in _arrays(layer):
@@ -243,12 +257,12 @@ def _check_table(table: npt.NDArray[np.uint16]) -> None:
 
 
 def _expected_shapes(
-    codes: int, groups: int, states: int, hidden: int, own: bool
+    codes: int, groups: int, phases: int, states: int, hidden: int, own: bool
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield name and shape of each array of a layer in the order of the file."""
     yield "U", (3, 3, states, hidden)
     for start, stop in group_bounds(codes, groups):
-        for known in (start, stop):
+        for known in (start, *[stop] * (phases - 1)):
             yield "V", (3, 3, known, hidden)
             yield "v", (hidden,)
             yield "W", (hidden, hidden)
@@ -259,16 +273,20 @@ def _expected_shapes(
     yield "B", (states, states)
     yield "a", (states,)
     if own:
-        yield "Q", (4, codes)
+        yield "Q", (own_rows(phases), codes)
         yield "q", (codes,)
 
 
 def _check_layer(t: int, layer: LayerWeights, states: int, hidden: int, own: bool) -> None:
     groups = len(layer.passes)
-    _check_sizes(t, layer.codes, groups, states, hidden)
+    _check_sizes(t, layer.codes, groups, layer.phases, states, hidden)
     if (layer.own is not None) != own:
         raise InvalidInput(f"layer {t}: Q and q belong to all layers or to none")
-    expected = _expected_shapes(layer.codes, groups, states, hidden, own)
+    if layer.phases != 2 and not own:
+        raise InvalidInput(f"layer {t}: {layer.phases} phases need Q and q")
+    if any(len(group) != layer.phases for group in layer.passes):
+        raise InvalidInput(f"layer {t}: all groups have the same number of phases")
+    expected = _expected_shapes(layer.codes, groups, layer.phases, states, hidden, own)
     for (name, shape), array in zip(expected, _arrays(layer), strict=True):
         kind = np.int16 if name.isupper() else np.int32
         if array.shape != shape or array.dtype != kind:
@@ -280,7 +298,9 @@ def _check_layer(t: int, layer: LayerWeights, states: int, hidden: int, own: boo
         raise InvalidInput(f"layer {t}: q holds a value beyond {2 * LOGIT_RANGE} sixteenths")
 
 
-def _check_sizes(t: int, codes: int, groups: int, states: int, hidden: int) -> None:
+def _check_sizes(t: int, codes: int, groups: int, phases: int, states: int, hidden: int) -> None:
+    if phases not in NEIGHBOURS:
+        raise InvalidInput(f"layer {t}: 2 or 4 phases, got {phases}")
     if not 1 <= codes <= MAX_CODES:
         raise InvalidInput(f"layer {t}: 1..{MAX_CODES} codes a position, got {codes}")
     if not 1 <= groups <= min(codes, MAX_GROUPS):
@@ -317,7 +337,8 @@ def _own_reach(layer: LayerWeights) -> npt.NDArray[np.int64]:
     """Return how far Q can move each logit."""
     if layer.own is None:
         return np.zeros(layer.codes, np.int64)
-    times = CODE_SCALE * np.array([1, 1, NEIGHBOURS, NEIGHBOURS])
+    times = np.full(len(layer.own.Q), CODE_SCALE * len(CROSS))
+    times[:2] = CODE_SCALE
     reach: npt.NDArray[np.int64] = times @ np.abs(layer.own.Q.astype(np.int64))
     return reach
 
@@ -330,23 +351,24 @@ def _parse(data: bytes) -> tuple[tuple[LayerWeights, ...], npt.NDArray[np.uint16
     if zlib.crc32(body) != int.from_bytes(data[-4:], "little"):
         raise Damaged("context model: the checksum does not match")
     _, version, count, states, hidden, entries = _PREFIX.unpack_from(body)
-    if version not in (_PLAIN, _WITH_OWN):
+    if version not in _LAYER:
         raise Damaged(f"context model: version {version} is unknown")
     if not count:
         raise Damaged("context model: no layers")
     if entries != TABLE_SIZE:
         raise Damaged(f"context model: a table of {entries} entries, {TABLE_SIZE} expected")
-    at = _PREFIX.size + count * _LAYER.size
+    at = _PREFIX.size + count * _LAYER[version].size
     if len(body) < at + 2 * TABLE_SIZE:
         raise Damaged("context model: the data ends too early")
-    sizes = list(_LAYER.iter_unpack(body[_PREFIX.size : at]))
+    sizes = list(_LAYER[version].iter_unpack(body[_PREFIX.size : at]))
     table = np.frombuffer(body, "<u2", TABLE_SIZE, at).astype(np.uint16)
     cursor = _Cursor(body, at + 2 * TABLE_SIZE)
     layers = []
-    for t, (codes, groups) in enumerate(sizes, start=1):
-        _check_sizes(t, codes, groups, states, hidden)
-        own = version == _WITH_OWN
-        layers.append(_parse_layer(cursor, codes, groups, states, hidden, own))
+    for t, (codes, groups, *rest) in enumerate(sizes, start=1):
+        phases = rest[0] if rest else 2
+        _check_sizes(t, codes, groups, phases, states, hidden)
+        own = version != _PLAIN
+        layers.append(_parse_layer(cursor, codes, groups, phases, states, hidden, own))
     if cursor.at != len(body):
         raise Damaged("context model: bytes are left over behind the last array")
     return tuple(layers), table
@@ -378,7 +400,7 @@ class _Cursor:
 
 
 def _parse_layer(
-    cursor: _Cursor, codes: int, groups: int, states: int, hidden: int, own: bool
+    cursor: _Cursor, codes: int, groups: int, phases: int, states: int, hidden: int, own: bool
 ) -> LayerWeights:
     # Python evaluates arguments from left to right: this is the order of the file.
     def one_pass(known: int, channels: int) -> PassWeights:
@@ -394,11 +416,11 @@ def _parse_layer(
     return LayerWeights(
         cursor.int16(3, 3, states, hidden),
         tuple(
-            (one_pass(start, stop - start), one_pass(stop, stop - start))
+            tuple(one_pass(stop if phase else start, stop - start) for phase in range(phases))
             for start, stop in group_bounds(codes, groups)
         ),
         cursor.int16(3, 3, codes, states),
         cursor.int16(states, states),
         cursor.int32(states),
-        OwnWeights(cursor.int16(4, codes), cursor.int32(codes)) if own else None,
+        OwnWeights(cursor.int16(own_rows(phases), codes), cursor.int32(codes)) if own else None,
     )

@@ -27,7 +27,7 @@ from rgru_format.contextnet import (
     OwnWeights,
     PassWeights,
 )
-from rgru_format.phases import phase_positions
+from rgru_format.phases import Taps, neighbour_rows, phase_grid, phase_positions
 
 Codes = npt.NDArray[np.int8]
 """(rows, columns, channels), each -1 or +1; 0 where unknown."""
@@ -55,10 +55,10 @@ class Evaluator(Protocol):
         """Return table entries for the codes of a pass.
 
         Args:
-            codes: (rows, columns, C). Read are the groups before `group` and, in phase 1, the
-                group itself at positions of phase 0; what stands elsewhere does not matter.
+            codes: (rows, columns, C). Read are the groups before `group` and the group itself at
+                positions of earlier phases; what stands elsewhere does not matter.
             group: from 0.
-            phase: 0 or 1.
+            phase: from 0.
             everywhere: evaluate the weights of the pass at all positions, not at its own only.
 
         Returns:
@@ -104,20 +104,20 @@ class ReferenceEvaluator:
         """See `Evaluator`."""
         layer = self._model.layers[self._layer]
         weights = layer.passes[group][phase]
-        known = CODE_SCALE * self._known(codes, layer.bounds[group], phase)
+        known = CODE_SCALE * self._known(codes, layer, group, phase)
         total = _convolve(self._state, layer.U) + _convolve(known, weights.V) + weights.v
         hidden = _requantise(total)
         hidden = _requantise(hidden @ weights.W.astype(np.int64) + weights.w)
         logits = hidden @ weights.R.astype(np.int64) + weights.r
         if layer.own is not None:
             start, stop = layer.bounds[group]
-            logits += self._own_sum(layer.own, known, phase)[..., start:stop]
+            logits += self._own_sum(layer, layer.own, known, phase)[..., start:stop]
         index = np.clip((logits + 512) >> 10, -LOGIT_RANGE, LOGIT_RANGE) + LOGIT_RANGE
         flat: Indices = index.astype(np.int16).reshape(-1, index.shape[-1])
-        return flat if everywhere else flat[phase_positions(*self._grid, phase)]
+        return flat if everywhere else flat[phase_positions(*self._grid, phase, layer.phases)]
 
     def _own_sum(
-        self, own: OwnWeights, known: npt.NDArray[np.int64], phase: int
+        self, layer: LayerWeights, own: OwnWeights, known: npt.NDArray[np.int64], phase: int
     ) -> npt.NDArray[np.int64]:
         """Return what Q adds to the logits of all channels."""
         channels = own.q.size
@@ -127,22 +127,24 @@ class ReferenceEvaluator:
             before = CODE_SCALE * self._previous.astype(np.int64)
         before = _with_channels(before, channels)
         total: npt.NDArray[np.int64] = before * Q[0] + _swapped(before) * Q[1]
-        if phase == 1:
-            cross = np.zeros((3, 3, 1, 1), np.int64)
-            cross[[0, 1, 1, 2], [1, 0, 2, 1]] = 1
+        for row, taps in neighbour_rows(layer.phases, phase):
+            kernel = np.zeros((3, 3, 1, 1), np.int64)
+            for tap in taps:
+                kernel[tap] = 1
             planes = np.moveaxis(_with_channels(known, channels), -1, 0)[..., None]
-            around = np.concatenate([_convolve(plane, cross) for plane in planes], axis=-1)
-            total += around * Q[2] + _swapped(around) * Q[3]
+            around = np.concatenate([_convolve(plane, kernel) for plane in planes], axis=-1)
+            total += around * Q[row] + _swapped(around) * Q[row + 1]
         return total
 
-    def _known(self, codes: Codes, bounds: tuple[int, int], phase: int) -> npt.NDArray[np.int64]:
+    def _known(
+        self, codes: Codes, layer: LayerWeights, group: int, phase: int
+    ) -> npt.NDArray[np.int64]:
         """Return the codes that the pass may see, zero elsewhere."""
-        start, stop = bounds
+        start, stop = layer.bounds[group]
         if phase == 0:
             return codes[..., :start].astype(np.int64)
         known = codes[..., :stop].astype(np.int64)
-        later = phase_positions(*self._grid, 1)
-        known.reshape(-1, stop)[later, start:] = 0
+        known[phase_grid(*self._grid, layer.phases) >= phase, start:] = 0
         return known
 
 
@@ -178,9 +180,8 @@ def _requantise(total: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return activations
 
 
-# The 3x3 neighbourhood, row by row; (dy + dx) odd are the four neighbours of the other phase.
-_TAPS = [(dy, dx) for dy in range(3) for dx in range(3)]
-_CROSS = [(dy, dx) for dy, dx in _TAPS if (dy + dx) % 2]
+_TAPS: Taps = tuple((dy, dx) for dy in range(3) for dx in range(3))
+"""The 3x3 neighbourhood, row by row."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -189,8 +190,10 @@ class _FloatPass:
 
     earlier: Float
     """(9 * channels of earlier groups, M)"""
+    taps: Taps
+    """Where the group itself is known."""
     own: Float
-    """(4 * channels of the group, M), the taps of `_CROSS`; no rows in phase 0."""
+    """(taps * channels of the group, M)"""
     v: Float
     W: Float
     w: Float
@@ -198,8 +201,8 @@ class _FloatPass:
     r: Float
     before: _Pairs | None
     """Of Q for the layer before; None: the model has none."""
-    around: _Pairs | None
-    """Of Q for the sum of the neighbours; None in phase 0 too."""
+    around: list[tuple[Taps, _Pairs]]
+    """Of Q for the sums of neighbours; empty if the model has none."""
 
 
 class _Pairs:
@@ -245,7 +248,7 @@ class _FloatLayer:
     """(C, 9 * K)"""
     B: Float
     a: Float
-    passes: list[tuple[_FloatPass, _FloatPass]]
+    passes: list[list[_FloatPass]]
 
 
 def _float(array: npt.NDArray[np.int16] | npt.NDArray[np.int32]) -> Float:
@@ -253,13 +256,24 @@ def _float(array: npt.NDArray[np.int16] | npt.NDArray[np.int32]) -> Float:
 
 
 def _float_pass(
-    weights: PassWeights, start: int, stop: int, phase: int, own_term: OwnWeights | None
+    weights: PassWeights,
+    start: int,
+    stop: int,
+    neighbours: list[tuple[int, Taps]],
+    own_term: OwnWeights | None,
 ) -> _FloatPass:
     V = weights.V.astype(np.float32) * CODE_SCALE
     hidden = V.shape[3]
-    own = np.stack([V[dy, dx, start:] for dy, dx in _CROSS])
+    taps = tuple(tap for _, kind in neighbours for tap in kind)
+    own = np.zeros((0, hidden), np.float32)
+    if taps:
+        own = np.stack([V[dy, dx, start:] for dy, dx in taps])
+    around = []
+    if own_term:
+        around = [(kind, _Pairs(own_term.Q[i : i + 2], start, stop)) for i, kind in neighbours]
     return _FloatPass(
         np.ascontiguousarray(V[:, :, :start]).reshape(9 * start, hidden),
+        taps,
         own.reshape(-1, hidden),
         _float(weights.v),
         _float(weights.W),
@@ -267,16 +281,16 @@ def _float_pass(
         _float(weights.R),
         _float(weights.r),
         _Pairs(own_term.Q[:2], start, stop) if own_term else None,
-        _Pairs(own_term.Q[2:], start, stop) if own_term and phase == 1 else None,
+        around,
     )
 
 
 def _float_layer(layer: LayerWeights) -> _FloatLayer:
     passes = [
-        (
-            _float_pass(group[0], start, stop, 0, layer.own),
-            _float_pass(group[1], start, stop, 1, layer.own),
-        )
+        [
+            _float_pass(one, start, stop, neighbour_rows(layer.phases, phase), layer.own)
+            for phase, one in enumerate(group)
+        ]
         for group, (start, stop) in zip(layer.passes, layer.bounds, strict=True)
     ]
     U, A = _side_by_side(layer.U), _side_by_side(layer.A) * CODE_SCALE
@@ -337,15 +351,15 @@ class FastEvaluator:
         rows, columns = self._grid
         tiles = list(self._tiles(stop))
         if len(tiles) == 1:  # in raster order already
-            where = tiles[0].everywhere if everywhere else tiles[0].phase(phase)
+            where = tiles[0].everywhere if everywhere else tiles[0].phase(phase, layer.phases)
             return self._tile_indices(codes, weights, tiles[0], where, start, stop)
         result = np.empty((rows, columns, stop - start), np.int16)
         for tile in tiles:
-            y, x = where = tile.everywhere if everywhere else tile.phase(phase)
+            y, x = where = tile.everywhere if everywhere else tile.phase(phase, layer.phases)
             index = self._tile_indices(codes, weights, tile, where, start, stop)
             result[tile.y0 + y, tile.x0 + x] = index
         flat = result.reshape(rows * columns, stop - start)
-        return flat if everywhere else flat[phase_positions(rows, columns, phase)]
+        return flat if everywhere else flat[phase_positions(rows, columns, phase, layer.phases)]
 
     def _tile_indices(
         self,
@@ -382,10 +396,8 @@ class FastEvaluator:
             total += self._hidden[tile.y0 + y, tile.x0 + x]
         if start:
             total += _gather(tile.slab(codes[..., :start]), y, x, _TAPS) @ weights.earlier
-        if weights.own.size:
-            # Neighbours of the other phase are the known ones: positions of phase 0 have none
-            # of their own group to look at, positions of phase 1 have these four.
-            total += _gather(tile.slab(codes[..., start:stop]), y, x, _CROSS) @ weights.own
+        if weights.taps:
+            total += _gather(tile.slab(codes[..., start:stop]), y, x, weights.taps) @ weights.own
         return total
 
     def _add_own(
@@ -399,15 +411,15 @@ class FastEvaluator:
     ) -> None:
         """Add what Q says of the positions `where` of a tile."""
         y, x = where
-        before, around = weights.before, weights.around
+        before = weights.before
         if before is not None and self._previous is not None:
             channels = min(before.last, self._model.layers[self._layer].codes)
             codes_before = self._previous[tile.y0 + y, tile.x0 + x, before.first : channels]
             before.add_to(logits, codes_before)
-        if around is not None:
+        for taps, around in weights.around:
             slab = tile.slab(codes[..., around.first : stop])
-            up, left, right, down = (slab[dy + y, dx + x] for dy, dx in _CROSS)
-            around.add_to(logits, up + left + right + down)
+            first, second, third, fourth = (slab[dy + y, dx + x] for dy, dx in taps)
+            around.add_to(logits, first + second + third + fourth)
 
     def _next_state(self, previous: Codes) -> npt.NDArray[np.uint8]:
         weights = _prepare(self._model.layers[self._layer])
@@ -454,10 +466,10 @@ class _Tile:
         slab[top : top + y1 - y0, left : left + x1 - x0] = grid[y0:y1, x0:x1]
         return slab
 
-    def phase(self, phase: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    def phase(self, phase: int, phases: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Return rows and columns, inside the tile, of the positions of a phase."""
-        parity = (phase + self.y0 + self.x0) % 2
-        return _parity_positions(self.y1 - self.y0, self.x1 - self.x0, parity)
+        height, width = self.y1 - self.y0, self.x1 - self.x0
+        return _positions(height, width, self.y0 % 2, self.x0 % 2, phase, phases)
 
     @property
     def everywhere(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -467,10 +479,12 @@ class _Tile:
 
 
 @functools.lru_cache(maxsize=16)
-def _parity_positions(
-    rows: int, columns: int, parity: int
+def _positions(
+    rows: int, columns: int, top: int, left: int, phase: int, phases: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    y, x = np.divmod(phase_positions(rows, columns, parity), columns)
+    """Rows and columns where the grid, begun at (top, left), has a phase."""
+    grid = phase_grid(rows + top, columns + left, phases)[top:, left:]
+    y, x = np.nonzero(grid == phase)
     y.flags.writeable = x.flags.writeable = False
     return y, x
 
@@ -479,7 +493,7 @@ def _gather(
     slab: Float,
     y: npt.NDArray[np.intp],
     x: npt.NDArray[np.intp],
-    taps: list[tuple[int, int]],
+    taps: Taps,
 ) -> Float:
     """Return, for each position, the values under the taps: (positions, taps * channels)."""
     height, width, channels = slab.shape

@@ -19,7 +19,6 @@ from rgru_format.contextnet import (
     ACTIVATION_MAX,
     CODE_SCALE,
     LOGIT_RANGE,
-    NEIGHBOURS,
     ContextModel,
     LayerWeights,
     OwnWeights,
@@ -27,7 +26,7 @@ from rgru_format.contextnet import (
     sigmoid_table,
 )
 from rgru_format.evaluate import Codes
-from rgru_format.phases import group_bounds
+from rgru_format.phases import CROSS, group_bounds, own_rows
 from rgru_format.writer import write_file
 
 _Int16 = npt.NDArray[np.int16]
@@ -42,6 +41,7 @@ def random_model(
     *,
     extreme: bool = False,
     pairs: bool = False,
+    phases: Sequence[int] = (),
 ) -> ContextModel:
     """Return a valid context model with random integers.
 
@@ -54,11 +54,12 @@ def random_model(
         extreme: let every sum be able to reach the bound of SPEC section 7.5 exactly, with
             logits that reach both ends of the table.
         pairs: give it Q and q: codes that look at their own channel and its partner.
+        phases: of each layer, 2 or 4; by default 2. Four need ``pairs``.
     """
     make = _extreme_layer if extreme else _layer
     generator = np.random.default_rng(seed)
-    sizes = zip(codes, groups, strict=True)
-    layers = [make(generator, count, parts, states, hidden) for count, parts in sizes]
+    sizes = zip(codes, groups, phases or [2] * len(codes), strict=True)
+    layers = [make(generator, *size, states, hidden) for size in sizes]
     if pairs:  # drawn last: without them a seed gives the model that it always gave
         layers = [_with_own(generator, layer, extreme) for layer in layers]
     return ContextModel(tuple(layers), sigmoid_table())
@@ -115,7 +116,12 @@ def _normal(generator: np.random.Generator, shape: tuple[int, ...], spread: floa
 
 
 def _layer(
-    generator: np.random.Generator, codes: int, groups: int, states: int, hidden: int
+    generator: np.random.Generator,
+    codes: int,
+    groups: int,
+    phases: int,
+    states: int,
+    hidden: int,
 ) -> LayerWeights:
     """Return weights that keep activations and logits in a lively range."""
 
@@ -132,7 +138,7 @@ def _layer(
     return LayerWeights(
         U=_normal(generator, (3, 3, states, hidden), 200 / np.sqrt(9 * states)),
         passes=tuple(
-            (pass_weights(start, stop - start), pass_weights(stop, stop - start))
+            tuple(pass_weights(stop if phase else start, stop - start) for phase in range(phases))
             for start, stop in group_bounds(codes, groups)
         ),
         A=_normal(generator, (3, 3, codes, states), 700 / np.sqrt(9 * codes)),
@@ -144,23 +150,27 @@ def _layer(
 def _with_own(generator: np.random.Generator, layer: LayerWeights, extreme: bool) -> LayerWeights:
     """Return the layer with Q and q; extreme ones take all of the bound from the biases of R."""
     q = generator.integers(-2 * LOGIT_RANGE, 2 * LOGIT_RANGE + 1, layer.codes, dtype=np.int32)
+    shape = (own_rows(layer.phases), layer.codes)
     if not extreme:
-        return dataclasses.replace(
-            layer, own=OwnWeights(_normal(generator, (4, layer.codes), 300), q)
-        )
-    Q = np.full((4, layer.codes), 2**24 // 1024 // CODE_SCALE, np.int16)
-    used = CODE_SCALE * (1 + 1 + NEIGHBOURS + NEIGHBOURS) * int(Q[0, 0])
+        return dataclasses.replace(layer, own=OwnWeights(_normal(generator, shape, 300), q))
+    Q = np.full(shape, 2**24 // 1024 // CODE_SCALE, np.int16)
+    used = CODE_SCALE * (2 + len(CROSS) * (shape[0] - 2)) * int(Q[0, 0])
 
     def less(one: PassWeights) -> PassWeights:
         sign = np.where(one.r < 0, -1, 1).astype(np.int32)
         return dataclasses.replace(one, r=one.r - sign * np.int32(used))
 
-    passes = tuple((less(first), less(second)) for first, second in layer.passes)
+    passes = tuple(tuple(less(one) for one in group) for group in layer.passes)
     return dataclasses.replace(layer, passes=passes, own=OwnWeights(Q, q))
 
 
 def _extreme_layer(
-    generator: np.random.Generator, codes: int, groups: int, states: int, hidden: int
+    generator: np.random.Generator,
+    codes: int,
+    groups: int,
+    phases: int,
+    states: int,
+    hidden: int,
 ) -> LayerWeights:
     """Return weights whose sums can each reach exactly 2**24 - 1."""
 
@@ -195,7 +205,7 @@ def _extreme_layer(
         )
 
     passes = tuple(
-        (pass_weights(start, stop - start), pass_weights(stop, stop - start))
+        tuple(pass_weights(stop if phase else start, stop - start) for phase in range(phases))
         for start, stop in group_bounds(codes, groups)
     )
     A = share((3, 3, codes, states), 0.5, CODE_SCALE)

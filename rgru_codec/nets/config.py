@@ -109,6 +109,8 @@ class NetworkConfig:
     """A block transform beside the recurrent networks (additive reconstruction only)."""
     groups: tuple[int, ...] = ()
     """Entropy-coded groups of each layer; empty means one each."""
+    phases: tuple[int, ...] = ()
+    """Phases in which each layer is coded, 2 or 4; empty means 2 each."""
     context_states: int = 48
     """Channels that the context model carries from layer to layer."""
     context_hidden: int = 64
@@ -125,7 +127,9 @@ class NetworkConfig:
             raise InvalidInput("[network.linear] needs additive reconstruction")
         if self.linear is not None and self.decoder[0].kind != "rnn":
             raise InvalidInput("[network.linear] needs a recurrent layer at the decoder's start")
-        for name in ("gains", "groups"):
+        if set(self.phases) - {2, 4}:
+            raise InvalidInput(f"phases are 2 or 4, got {self.phases}")
+        for name in ("gains", "groups", "phases"):
             values = getattr(self, name)
             if values and len(values) != len(self.codes):
                 raise InvalidInput(f"{name} has {len(values)} entries for {len(self.codes)} codes")
@@ -144,6 +148,11 @@ class NetworkConfig:
     def layer_groups(self) -> tuple[int, ...]:
         """One number of groups an iteration."""
         return self.groups or (1,) * self.iterations
+
+    @property
+    def layer_phases(self) -> tuple[int, ...]:
+        """One number of phases an iteration."""
+        return self.phases or (2,) * self.iterations
 
     @classmethod
     def from_mapping(cls, table: Mapping[str, Any]) -> NetworkConfig:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from rgru_codec.nets.config import NetworkConfig
+from rgru_format.phases import NEIGHBOURS, Taps, group_bounds, phase_grid
 
 WEIGHT_SCALE = 256.0
 ACTIVATION_SCALE = 64.0
@@ -106,13 +107,15 @@ class _Own(keras.layers.Layer):
     """What the own channel of a code and its partner's add to its logit (SPEC section 7.4).
 
     Channels 2i and 2i + 1 are partners. Looked at are both in the layer before at the same place,
-    both at the four neighbours of the other phase, and for odd channels the partner at this place.
+    both at the neighbours that are known, and for odd channels the partner at this place.
     """
 
-    def __init__(self, bounds: list[tuple[int, int]], pair: float, name: str) -> None:
+    def __init__(self, bounds: list[tuple[int, int]], phases: int, pair: float, name: str) -> None:
         super().__init__(name=name)
         codes = bounds[-1][1]
-        self.kernel = self.add_weight(shape=(4, codes), initializer="zeros", name="own")
+        self.neighbours = NEIGHBOURS[phases]
+        rows = 2 + 2 * sum(map(len, self.neighbours))
+        self.kernel = self.add_weight(shape=(rows, codes), initializer="zeros", name="own")
         start = keras.initializers.Constant(pair / PAIR_UNIT)
         self.pair = self.add_weight(shape=(codes // 2,), initializer=start, name="pair")
         stops = np.concatenate([np.full(stop - start, stop) for start, stop in bounds])
@@ -123,7 +126,7 @@ class _Own(keras.layers.Layer):
 
     @property
     def weights_of_codes(self) -> tf.Tensor:
-        """(4, C): of the own and the partner's code before, and of those of the neighbours."""
+        """(rows, C): for own and partner's code before, and for those of neighbours (SPEC 7.4)."""
         return _rounded(tf.clip_by_value(OWN_UNIT * self.kernel, -OWN_MAX, OWN_MAX), WEIGHT_SCALE)
 
     @property
@@ -134,12 +137,19 @@ class _Own(keras.layers.Layer):
         shifts = tf.reshape(tf.stack([tf.zeros_like(pair), pair], axis=1), [-1])
         return tf.pad(shifts, [[0, self._partner.size % 2]])
 
-    def call(self, codes: tf.Tensor, previous: tf.Tensor | None, there: tf.Tensor) -> tf.Tensor:
-        """(B, h, w, C) of this layer, of the one before, and 1 at positions of phase 1."""
+    def call(
+        self, codes: tf.Tensor, previous: tf.Tensor | None, masks: list[tf.Tensor]
+    ) -> tf.Tensor:
+        """(B, h, w, C) of this layer, of the one before, and 1 at the positions of each phase."""
         own = self.weights_of_codes
-        around = _cross(codes) * there
-        z = own[2] * around + own[3] * self._known * self._swapped(around)
-        z += self.shifts * (self._swapped(codes) + 1.0) / 2.0
+        z = self.shifts * (self._swapped(codes) + 1.0) / 2.0
+        sums = {taps: _neighbours(codes, taps) for kinds in self.neighbours for taps in kinds}
+        row = 2
+        for mask, kinds in zip(masks, self.neighbours, strict=True):
+            for taps in kinds:
+                around = mask * sums[taps]
+                z += own[row] * around + own[row + 1] * self._known * self._swapped(around)
+                row += 2
         if previous is not None:
             before = _with_channels(previous, codes.shape[-1])
             z += own[0] * before + own[1] * self._exists * self._swapped(before)
@@ -149,25 +159,23 @@ class _Own(keras.layers.Layer):
         return tf.gather(x, self._partner, axis=-1)
 
 
-def _cross(x: tf.Tensor) -> tf.Tensor:
-    """Sum over the four neighbours, 0 outside the grid."""
+def _neighbours(x: tf.Tensor, taps: Taps) -> tf.Tensor:
+    """Sum over neighbours, 0 outside the grid."""
     height, width = x.shape[1:3]
     padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
-    taps = [(0, 1), (1, 0), (1, 2), (2, 1)]
     return tf.add_n([padded[:, i : i + height, j : j + width] for i, j in taps])
+
+
+def _masks(height: int, width: int, phases: int) -> list[tf.Tensor]:
+    """1 at the positions of each phase, (1, h, w, 1)."""
+    phase = phase_grid(height, width, phases)
+    return [tf.constant((phase == f).astype(np.float32)[None, :, :, None]) for f in range(phases)]
 
 
 def _with_channels(x: tf.Tensor, channels: int) -> tf.Tensor:
     """The first channels; 0 where x has fewer."""
     missing = max(channels - x.shape[-1], 0)
     return tf.pad(x[..., :channels], [[0, 0], [0, 0], [0, 0], [0, missing]])
-
-
-def group_bounds(codes: int, groups: int) -> list[tuple[int, int]]:
-    """Channel ranges of the groups of a layer: even, the earlier ones larger by one if need be."""
-    sizes = [codes // groups + (g < codes % groups) for g in range(groups)]
-    ends = np.cumsum(sizes)
-    return [(int(end - size), int(end)) for size, end in zip(sizes, ends, strict=True)]
 
 
 class _Layer(keras.layers.Layer):
@@ -177,35 +185,37 @@ class _Layer(keras.layers.Layer):
         super().__init__(name=f"context{t}")
         states, hidden, codes = config.context_states, config.context_hidden, config.codes[t]
         self.bounds = group_bounds(codes, config.layer_groups[t])
+        self.phases = config.layer_phases[t]
         self.u = _Sum(states, hidden, 3, f"u{t}", bias=False)
         self.passes = [
             [
                 _Pass(start if phase == 0 else end, end - start, hidden, f"pass{t}_{g}_{phase}")
-                for phase in (0, 1)
+                for phase in range(self.phases)
             ]
             for g, (start, end) in enumerate(self.bounds)
         ]
         self.a = _Sum(codes, states, 3, f"a{t}")
         self.b = _Sum(states, states, 1, f"b{t}", bias=False)
         # The linear path tells plus and minus of a function by a pair of codes: never both.
-        self.own = _Own(self.bounds, -6.0 if config.linear else 0.0, f"own{t}")
+        self.own = _Own(self.bounds, self.phases, -6.0 if config.linear else 0.0, f"own{t}")
 
     def call(
         self, state: tf.Tensor, codes: tf.Tensor, previous: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Logits (B, h, w, C_t) for P(+1), and the next state."""
         height, width = codes.shape[1:3]
-        phase = (np.arange(height)[:, None] + np.arange(width)) % 2
-        even = tf.constant((phase == 0).astype(np.float32)[None, :, :, None])
+        masks = _masks(height, width, self.phases)
         u = self.u(state)
         logits = []
-        for (start, end), (first, second) in zip(self.bounds, self.passes, strict=True):
-            here = first(u, codes[..., :start])
-            partly = tf.concat([codes[..., :start], codes[..., start:end] * even], axis=-1)
-            there = second(u, partly)
-            logits.append(even * here + (1.0 - even) * there)
+        for (start, end), passes in zip(self.bounds, self.passes, strict=True):
+            earlier, own = codes[..., :start], codes[..., start:end]
+            total, seen = masks[0] * passes[0](u, earlier), masks[0]
+            for mask, one in zip(masks[1:], passes[1:], strict=True):
+                total += mask * one(u, tf.concat([earlier, own * seen], axis=-1))
+                seen += mask
+            logits.append(total)
         state = _requant(self.a(codes) + self.b(state))
-        return tf.concat(logits, axis=-1) + self.own(codes, previous, 1.0 - even), state
+        return tf.concat(logits, axis=-1) + self.own(codes, previous, masks), state
 
 
 class ContextModel(keras.Model):

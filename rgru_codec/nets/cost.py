@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from rgru_codec.nets.config import LayerSpec, NetworkConfig
-from rgru_codec.nets.context import group_bounds
+from rgru_format.phases import group_bounds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +57,8 @@ def cost_of(config: NetworkConfig) -> Cost:
         encoder=_stack(config.encoder, config.cell, 3, 1.0) + binarizer + analysis,
         decoder=_stack(config.decoder, config.cell, codes, scale) + coefficients,
         head=head + synthesis,
-        context=_context(config, 0.5) / scale**2,
-        context_twin=_context(config, 1.0) / scale**2,
+        context=_context(config, everywhere=False) / scale**2,
+        context_twin=_context(config, everywhere=True) / scale**2,
     )
 
 
@@ -110,16 +110,19 @@ def _linear(config: NetworkConfig) -> tuple[float, float, float]:
     return analysis, (interleave + pairs * state) / size**2, 3.0 * pairs
 
 
-def _context(config: NetworkConfig, share: float) -> float:
+def _context(config: NetworkConfig, everywhere: bool) -> float:
     """Multiply-adds a position of the context model, mean of the layers.
 
-    ``share``: of the positions at which each pass is evaluated.
+    ``everywhere``: each pass is evaluated at all positions, not at those of its phase only.
     """
     states, hidden = config.context_states, config.context_hidden
     total = 0.0
-    for codes, groups in zip(config.codes, config.layer_groups, strict=True):
+    layers = zip(config.codes, config.layer_groups, config.layer_phases, strict=True)
+    for codes, groups, phases in layers:
         total += 9 * states * hidden + 9 * codes * states + states**2
+        share = 1.0 if everywhere else 1.0 / phases
         for start, end in group_bounds(codes, groups):
-            known = start + end  # of phase 0 and of phase 1
-            total += share * (9 * known * hidden + 2 * hidden**2 + 2 * hidden * (end - start))
+            known = start + (phases - 1) * end  # in phase 0, and in those that follow
+            one = hidden**2 + hidden * (end - start)
+            total += share * (9 * known * hidden + phases * one)
     return total / config.iterations

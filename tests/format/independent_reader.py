@@ -180,6 +180,9 @@ def read_alpha(content: bytes, height: int, width: int, offset: int) -> bytes:
 
 # Section 7
 
+PHASES = {2: ((0, 1), (1, 0)), 4: ((0, 2), (3, 1))}
+"""Section 7.3."""
+
 
 class Context:
     """Section 7.6."""
@@ -188,13 +191,13 @@ class Context:
         assert data[:8] == bytes.fromhex("895247525543 4D0A")
         assert zlib.crc32(data[:-4]) == u(data[-4:])
         version, T, self.K, self.M, entries = struct.unpack_from("<BBHHH", data, 8)
-        assert version in (1, 2)
+        assert version in (1, 2, 3)
         assert entries == 353
-        self.own = version == 2
+        self.own = version > 1
         self.data, self.at = data, 16
-        sizes = [self.take("H", 2) for _ in range(T)]
+        sizes = [[*self.take("H", 2 + (version == 3)), 2][:3] for _ in range(T)]
         self.table = self.take("H", 353)
-        self.layers = [self.layer(C, G) for C, G in sizes]
+        self.layers = [self.layer(C, G, F) for C, G, F in sizes]
         assert self.at == len(data) - 4
 
     def take(self, kind: str, count: int) -> list[int]:
@@ -208,14 +211,15 @@ class Context:
         rows = [flat[n * outputs : (n + 1) * outputs] for n in range(taps * inputs)]
         return [rows[tap * inputs : (tap + 1) * inputs] for tap in range(taps)]
 
-    def layer(self, C: int, G: int) -> dict[str, Any]:
+    def layer(self, C: int, G: int, F: int) -> dict[str, Any]:
         K, M = self.K, self.M
         stops = [sum(C // G + (j < C % G) for j in range(g + 1)) for g in range(G)]
-        layer: dict[str, Any] = {"C": C, "bounds": list(zip([0, *stops], stops, strict=False))}
+        layer: dict[str, Any] = {"C": C, "F": F}
+        layer["bounds"] = list(zip([0, *stops], stops, strict=False))
         layer["U"] = self.kernel(9, K, M)
         layer["passes"] = []
         for start, stop in layer["bounds"]:
-            for n in (start, stop):
+            for n in [start] + (F - 1) * [stop]:
                 one = {"n": n, "V": self.kernel(9, n, M), "v": self.take("i", M)}
                 one |= {"W": self.kernel(1, M, M), "w": self.take("i", M)}
                 own = stop - start
@@ -223,7 +227,8 @@ class Context:
                 layer["passes"].append(one)
         layer |= {"A": self.kernel(9, C, K), "B": self.kernel(1, K, K), "a": self.take("i", K)}
         if self.own:
-            layer |= {"Q": [self.take("h", C) for _ in range(4)], "q": self.take("i", C)}
+            rows = 4 if F == 2 else 10
+            layer |= {"Q": [self.take("h", C) for _ in range(rows)], "q": self.take("i", C)}
         return layer
 
 
@@ -312,10 +317,11 @@ class Picture:
             raise Fault("Damaged", layer, offset)
         decoder = RangeDecoder(payload)
         try:
-            for phase in (0, 1):
+            for phase in range(weights["F"]):
                 # All of a pass is predicted before any of it is known.
                 places = [(y, x) for y in range(self.h) for x in range(self.w)]
-                places = [(y, x) for y, x in places if (y + x) % 2 == phase]
+                square = PHASES[weights["F"]]
+                places = [(y, x) for y, x in places if square[y % 2][x % 2] == phase]
                 logits = [self.logits(self.g, phase, y, x) for y, x in places]
                 for channels in self.turns(start, stop):
                     for (y, x), row in zip(places, logits, strict=True):
@@ -353,16 +359,23 @@ class Picture:
         total = 0
         for row, channel in ((0, j), (1, j ^ 1)):
             total += Q[row][j] * 64 * at(self.before, y, x, channel)
-            if phase == 1:
-                around = ((y - 1, x), (y, x - 1), (y, x + 1), (y + 1, x))
-                total += Q[row + 2][j] * sum(at(known, *place, channel) for place in around)
+            edges = ((y - 1, x), (y, x - 1), (y, x + 1), (y + 1, x))
+            corners = ((y - 1, x - 1), (y - 1, x + 1), (y + 1, x - 1), (y + 1, x + 1))
+            kinds: dict[tuple[int, int], list[Any]] = {
+                (2, 1): [(2, edges)],
+                (4, 1): [(2, corners)],
+                (4, 2): [(4, edges)],
+                (4, 3): [(6, edges), (8, corners)],
+            }
+            for first, around in kinds.get((weights["F"], phase), []):
+                total += Q[first + row][j] * sum(at(known, *place, channel) for place in around)
         return total
 
     def logits(self, g: int, phase: int, y: int, x: int) -> list[int]:
         """Section 7.4, steps 2.1 to 2.5: i of each channel of a group at a position."""
         M = self.context.M
         weights = self.context.layers[self.t]
-        one = weights["passes"][2 * g + phase]
+        one = weights["passes"][weights["F"] * g + phase]
         known = [[[64 * code for code in cell[: one["n"]]] for cell in row] for row in self.codes]
         u = conv(self.state, weights["U"], y, x, M)
         h = requant(add(u, conv(known, one["V"], y, x, M), one["v"]))

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from rgru_format import (
 )
 from rgru_format.contextnet import ACCUMULATOR_MAX, TABLE_SIZE
 from rgru_format.evaluate import Codes
-from rgru_format.phases import group_bounds, phase_positions
+from rgru_format.phases import group_bounds, neighbour_rows, phase_grid, phase_positions
 from rgru_format.testing import random_codes, random_model
 
 GRIDS = [(1, 1), (1, 2), (2, 1), (1, 9), (9, 1), (3, 3), (5, 8), (7, 5)]
@@ -40,23 +41,32 @@ def assert_equal_results(model: ContextModel, layers: list[Codes]) -> None:
         plain.start_layer(previous)
         fast.start_layer(previous)
         for group in range(model.groups[t]):
-            for phase in (0, 1):
+            for phase in range(model.phases[t]):
                 for everywhere in (False, True):
                     one = plain.indices(codes, group, phase, everywhere)
                     other = fast.indices(codes, group, phase, everywhere)
-                    if everywhere and phase == 1:
-                        continue  # no use of it: a pass of phase 1 knows only half of its group
+                    if everywhere and phase:
+                        continue  # no use of it: a later pass knows only a part of its group
                     assert one.dtype == other.dtype == np.int16
                     np.testing.assert_array_equal(one, other)
         previous = codes
 
 
-@pytest.mark.parametrize("pairs", [False, True])
+KINDS: list[dict[str, Any]] = [
+    {},
+    {"pairs": True},
+    {"pairs": True, "phases": (4, 4, 2, 4, 4)},
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=["plain", "pairs", "phases"])
 @pytest.mark.parametrize("extreme", [False, True])
 @pytest.mark.parametrize("grid", GRIDS)
-def test_fast_path_equals_reference(grid: tuple[int, int], extreme: bool, pairs: bool) -> None:
+def test_fast_path_equals_reference(
+    grid: tuple[int, int], extreme: bool, kind: dict[str, Any]
+) -> None:
     model = random_model(
-        5, (3, 4, 7, 2, 9), (1, 2, 3, 1, 4), states=4, hidden=6, extreme=extreme, pairs=pairs
+        5, (3, 4, 7, 2, 9), (1, 2, 3, 1, 4), states=4, hidden=6, extreme=extreme, **kind
     )
     assert_equal_results(model, random_codes(1, model, *grid))
     for sign in (-1, 1):
@@ -72,7 +82,9 @@ def test_fast_path_equals_reference_on_random_models(
     codes = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=3))
     groups = [data.draw(st.integers(1, count)) for count in codes]
     width = data.draw(st.integers(1, 20))
-    kind = {"extreme": extreme, "pairs": data.draw(st.booleans())}
+    kind: dict[str, Any] = {"extreme": extreme, "pairs": data.draw(st.booleans())}
+    if kind["pairs"]:
+        kind["phases"] = [data.draw(st.sampled_from([2, 4])) for _ in codes]
     model = random_model(seed, codes, groups, states=width, hidden=21 - width, **kind)
     assert_equal_results(model, random_codes(seed, model, rows, columns))
 
@@ -88,7 +100,8 @@ def test_extreme_models_use_the_whole_range() -> None:
 
 def test_tiles_do_not_show() -> None:
     """A grid of several tiles in both directions, odd sizes."""
-    model = random_model(8, (2, 3), (1, 2), states=3, hidden=3, extreme=True, pairs=True)
+    kind: dict[str, Any] = {"extreme": True, "pairs": True, "phases": (4, 2)}
+    model = random_model(8, (2, 3), (1, 2), states=3, hidden=3, **kind)
     assert_equal_results(model, random_codes(2, model, 67, 141))
 
 
@@ -142,7 +155,7 @@ def test_only_known_codes_are_looked_at(model: ContextModel) -> None:
     codes = random_codes(1, model, 5, 6)[2].copy()
     other = codes.copy()
     start, stop = group_bounds(5, 3)[1]
-    later = phase_positions(5, 6, 1)
+    later = phase_positions(5, 6, 1, 2)
     other.reshape(-1, 5)[later, start:] *= -1  # own group in phase 1, and all later groups
     other[..., stop:] *= -1
     for kind in (FastEvaluator, ReferenceEvaluator):
@@ -154,13 +167,15 @@ def test_only_known_codes_are_looked_at(model: ContextModel) -> None:
         np.testing.assert_array_equal(one, evaluator.indices(other, 1, 1))
 
 
+@pytest.mark.parametrize("kind", [*KINDS[:2], {"pairs": True, "phases": (2, 4, 2)}])
 @pytest.mark.parametrize("extreme", [False, True])
-def test_models_come_back_from_their_bytes(extreme: bool) -> None:
-    model = random_model(2, (3, 4, 5), (1, 2, 3), extreme=extreme)
+def test_models_come_back_from_their_bytes(extreme: bool, kind: dict[str, Any]) -> None:
+    model = random_model(2, (3, 4, 5), (1, 2, 3), extreme=extreme, **kind)
     data = model.to_bytes()
     again = ContextModel.from_bytes(data)
     assert again.to_bytes() == data
     assert (again.codes, again.groups) == ((3, 4, 5), (1, 2, 3))
+    assert again.phases == kind.get("phases", (2, 2, 2))
     assert (again.states, again.hidden) == (4, 5)
     assert again.digest() == hashlib.sha256(data).digest()
 
@@ -180,7 +195,8 @@ def test_damaged_models_are_refused() -> None:
 @pytest.mark.parametrize(
     ("at", "value", "word"),
     [
-        (8, b"\x03", "version"),
+        (8, b"\x03", "phases|groups|codes"),
+        (8, b"\x04", "version"),
         (9, b"\x00", "layers"),
         (9, b"\xff", "too early|codes|groups"),
         (10, b"\x00\x00", "state channels"),
@@ -228,9 +244,10 @@ def test_a_sum_that_could_leave_the_exact_range_is_refused(name: str) -> None:
         ContextModel((changed,), model.table)
 
 
-@pytest.mark.parametrize("row", range(4))
-def test_what_a_channel_adds_to_its_logit_is_bounded_too(row: int) -> None:
-    model = random_model(3, (4,), (2,), states=3, hidden=3, extreme=True, pairs=True)
+@pytest.mark.parametrize(("phases", "row"), [*[(2, r) for r in range(4)], (4, 0), (4, 9)])
+def test_what_a_channel_adds_to_its_logit_is_bounded_too(phases: int, row: int) -> None:
+    kind: dict[str, Any] = {"extreme": True, "pairs": True, "phases": (phases,)}
+    model = random_model(3, (4,), (2,), states=3, hidden=3, **kind)
     layer = model.layers[0]
     assert layer.own is not None
     Q = layer.own.Q.copy()
@@ -245,6 +262,21 @@ def test_own_terms_belong_to_all_layers() -> None:
     first, second = model.layers
     with pytest.raises(InvalidInput, match="all layers or to none"):
         ContextModel((first, dataclasses.replace(second, own=None)), model.table)
+
+
+def test_phases_are_two_or_four_and_the_same_in_all_groups() -> None:
+    kind: dict[str, Any] = {"pairs": True, "phases": (4,)}
+    model = random_model(3, (4,), (2,), states=3, hidden=3, **kind)
+    layer = model.layers[0]
+    for count, word in [(3, "2 or 4 phases"), (0, "2 or 4 phases"), (2, "Q must be")]:
+        passes = tuple(group[:count] for group in layer.passes)
+        with pytest.raises(InvalidInput, match=word):
+            ContextModel((dataclasses.replace(layer, passes=passes),), model.table)
+    uneven = (layer.passes[0], layer.passes[1][:2])
+    with pytest.raises(InvalidInput, match="the same number of phases"):
+        ContextModel((dataclasses.replace(layer, passes=uneven),), model.table)
+    with pytest.raises(InvalidInput, match="need Q and q"):
+        ContextModel((dataclasses.replace(layer, own=None),), model.table)
 
 
 def test_a_shift_beyond_the_table_is_refused() -> None:
@@ -294,7 +326,22 @@ def test_groups_are_even_parts_larger_ones_first() -> None:
     assert group_bounds(3, 3) == [(0, 1), (1, 2), (2, 3)]
 
 
-def test_phases_are_a_checkerboard_in_raster_order() -> None:
-    assert phase_positions(2, 3, 0).tolist() == [0, 2, 4]
-    assert phase_positions(2, 3, 1).tolist() == [1, 3, 5]
-    assert phase_positions(1, 1, 1).tolist() == []
+def test_two_phases_are_a_checkerboard_in_raster_order() -> None:
+    assert phase_positions(2, 3, 0, 2).tolist() == [0, 2, 4]
+    assert phase_positions(2, 3, 1, 2).tolist() == [1, 3, 5]
+    assert phase_positions(1, 1, 1, 2).tolist() == []
+
+
+def test_four_phases_know_all_neighbours_of_the_kinds_that_they_look_at() -> None:
+    rows, columns = 6, 7
+    grid = phase_grid(rows, columns, 4)
+    assert grid[:2, :2].tolist() == [[0, 2], [3, 1]]
+    for phase in range(4):
+        for _, taps in neighbour_rows(4, phase):
+            for place in phase_positions(rows, columns, phase, 4):
+                y, x = divmod(int(place), columns)
+                around = [(y + dy - 1, x + dx - 1) for dy, dx in taps]
+                inside = [(v, u) for v, u in around if 0 <= v < rows and 0 <= u < columns]
+                assert all(grid[v, u] < phase for v, u in inside)
+    rows_of_q = [row for phase in range(4) for row, _ in neighbour_rows(4, phase)]
+    assert rows_of_q == [2, 4, 6, 8]

@@ -40,14 +40,14 @@ def test_tiny_network_costs_its_kernels() -> None:
     assert math.isclose(cost.head, 9 * 4 * 192 / 64 + 3 * 10)
 
 
-def test_context_model_runs_each_pass_at_half_of_the_positions() -> None:
+def test_context_model_runs_each_pass_at_the_positions_of_its_phase() -> None:
     cost = cost_of(tiny().network)
     states, hidden = 4, 6
-    layers = [(16, [(0, 16)]), (20, [(0, 10), (10, 20)])]
+    layers = [(16, 4, [(0, 16)]), (20, 2, [(0, 10), (10, 20)])]
     total = 0.0
-    for codes, groups in layers:
+    for codes, phases, groups in layers:
         total += 9 * states * hidden + 9 * codes * states + states**2
         for start, end in groups:
-            for known in (start, end):  # of phase 0 and phase 1
-                total += (9 * known * hidden + hidden**2 + hidden * (end - start)) / 2
+            for known in [start] + (phases - 1) * [end]:
+                total += (9 * known * hidden + hidden**2 + hidden * (end - start)) / phases
     assert math.isclose(cost.context, total / len(layers) / 256)

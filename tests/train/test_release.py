@@ -83,10 +83,9 @@ def test_a_package_gives_its_weights_back_within_rounding(released: Path, traine
             if expected.ndim > 1:
                 expected = np.clip(expected, -WEIGHT_MAX, WEIGHT_MAX)
             if expected.ndim == 4 and expected.shape[0] == 3:
-                # A pass of phase 1 leaves out the taps on its own phase: they only meet zeros.
+                # Taps on positions of this phase and later ones are left out: they meet zeros.
                 blind = (value == 0).all(axis=-1)
-                rows, columns, _ = np.nonzero(blind)
-                assert ((rows + columns) % 2 == 0).all()
+                assert not blind.all(axis=(0, 1)).any()
                 expected = np.where(blind[..., None], 0.0, expected)
         np.testing.assert_allclose(value, expected, rtol=relative, atol=absolute)
 

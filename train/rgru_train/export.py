@@ -33,6 +33,7 @@ from rgru_format import (
     sigmoid_table,
 )
 from rgru_format import ContextModel as IntegerContextModel
+from rgru_format.phases import neighbour_rows
 from rgru_train import readback
 from rgru_train.loop import LEVELS, Model
 
@@ -177,8 +178,8 @@ def integers(context: ContextModel) -> IntegerContextModel:
     layers = []
     for layer in context.layers_of_codes:
         passes = tuple(
-            (_pass(first), _pass(second, own=start))
-            for (first, second), (start, _) in zip(layer.passes, layer.bounds, strict=True)
+            tuple(_pass(one, start, layer.phases, phase) for phase, one in enumerate(group))
+            for group, (start, _) in zip(layer.passes, layer.bounds, strict=True)
         )
         weights = LayerWeights(
             U=_weights(layer.u.kernel),
@@ -192,11 +193,13 @@ def integers(context: ContextModel) -> IntegerContextModel:
     return IntegerContextModel(tuple(layers), sigmoid_table())
 
 
-def _pass(one: Any, own: int | None = None) -> PassWeights:
+def _pass(one: Any, start: int, phases: int, phase: int) -> PassWeights:
     hidden = one.w.kernel.shape[-1]
     V = np.zeros((3, 3, 0, hidden), np.int16) if one.v is None else _weights(one.v.kernel)
-    if own is not None:  # phase 1 knows its own group at the other phase only: these taps see 0
-        V[[0, 0, 1, 2, 2], [0, 2, 1, 0, 2], own:] = 0
+    blind = np.ones((3, 3), bool)  # where the group itself is not known yet: only zeros are met
+    for _, taps in neighbour_rows(phases, phase):
+        blind[tuple(zip(*taps, strict=True))] = False
+    V[blind, start:] = 0
     return PassWeights(
         V=V,
         v=_biases(one.v_bias if one.v is None else one.v.bias),

@@ -171,8 +171,8 @@ def _context_weights(folder: Path, model: Model) -> list[Array | None]:
 def _put_own(put: Any, own: Any, integer: OwnWeights | None) -> None:
     """A context model without these terms is one in which they are zero."""
     if integer is None:
-        codes = own.kernel.shape[1]
-        integer = OwnWeights(np.zeros((4, codes), np.int16), np.zeros(codes, np.int32))
+        shape = tuple(own.kernel.shape)
+        integer = OwnWeights(np.zeros(shape, np.int16), np.zeros(shape[1], np.int32))
     put(own.kernel, integer.Q, WEIGHT_SCALE * OWN_UNIT)
     put(own.pair, integer.q[1::2], PAIR_SCALE * PAIR_UNIT)
 
