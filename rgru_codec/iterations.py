@@ -104,6 +104,8 @@ class Painter:
             the region and its surroundings only: wider ones for the first layers, whose states
             reach further by the time the last layer is painted.
         layers: so many layers will be added at most; by default all that the model has.
+        window: side of the largest square window; by default the one that leaves room for an
+            encoder.
     """
 
     def __init__(
@@ -115,7 +117,9 @@ class Painter:
         *,
         region: Rect | None = None,
         layers: int | None = None,
+        window: int | None = None,
     ) -> None:
+        self._window = window
         wanted = region or Rect(0, height, 0, width)
         self.model = model
         self.layers = 0
@@ -186,7 +190,15 @@ class Painter:
         inputs = [CodesInput(codes[self._crop], self.model.stride)]
         reach = _reach(self.model, 1)
         sweep(
-            self._decoder, inputs, self._states, run_head, area, self._frame, reach=reach, keep=keep
+            self._decoder,
+            inputs,
+            self._states,
+            run_head,
+            area,
+            self._frame,
+            reach=reach,
+            window=self._window,
+            keep=keep,
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from rgru_codec.iterations import frame_for, reach_of
 from rgru_codec.models import Model
-from rgru_codec.runtime.windows import Rect, grid, is_large
+from rgru_codec.runtime.windows import Rect, decoding_window, grid, is_large
 
 _ENGINE = 3.0
 """Activations inside a network, as a multiple of its inputs and outputs (measured: 2.5 to 3.5)."""
@@ -21,7 +21,7 @@ def decoding_bytes(model: Model, height: int, width: int, area: Rect | None = No
     pixels = wanted.height * wanted.width
     rows, columns = model.grid(height, width)
     context = model.context()
-    kept = _painting(model, frame_for(model, height, width, wanted))
+    kept = _painting(model, frame_for(model, height, width, wanted), decoding_window())
     kept += context.kept_bytes(rows, columns) + sum(model.codes) / 8 * rows * columns
     return int(
         kept
@@ -54,22 +54,23 @@ def encoding_bytes(model: Model, height: int, width: int) -> int:
     )
 
 
-def _painting(model: Model, frame: Rect) -> float:
+def _painting(model: Model, frame: Rect, window: int | None = None) -> float:
     """Canvas, states, and both networks of the decoder's side."""
     value = 2 if is_large(frame) else 4
     kept = value * 3 * frame.height * frame.width
-    return kept + _stepping(model, "decoder", frame) + _stepping(model, "head", frame)
+    steps = (_stepping(model, name, frame, window) for name in ("decoder", "head"))
+    return kept + sum(steps)
 
 
-def _stepping(model: Model, name: str, frame: Rect) -> float:
+def _stepping(model: Model, name: str, frame: Rect, window: int | None = None) -> float:
     """A network's states, those that wait to replace them, and the engine's working memory."""
     step = model.steps[name]
     pixels = frame.height * frame.width
-    plan = grid(frame, frame, reach_of(model, name), model.stride)
+    plan = grid(frame, frame, reach_of(model, name), model.stride, window)
     _, read = plan.windows[0]
-    window = read.height * read.width
+    size = read.height * read.width
     states = sum(c / s**2 for s, c in step.kept)
     values = sum(c / s**2 for s, c in (*step.inputs, *step.outputs))
-    waiting = min(pixels, (plan.lag + 1) * window)
+    waiting = min(pixels, (plan.lag + 1) * size)
     state_bytes = (2 if is_large(frame) else 4) * states * (pixels + waiting)
-    return state_bytes + 4 * _ENGINE * values * window
+    return state_bytes + 4 * _ENGINE * values * size

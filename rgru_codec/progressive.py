@@ -30,7 +30,7 @@ from rgru_codec.memory import decoding_bytes
 from rgru_codec.metadata import EXIF_PREFIX
 from rgru_codec.models import Model, find_model
 from rgru_codec.picture import to_image
-from rgru_codec.runtime.windows import Rect
+from rgru_codec.runtime.windows import Rect, decoding_window
 from rgru_format import (
     BOX_ALPHA,
     BOX_EXIF,
@@ -272,7 +272,13 @@ class Decoder:
             layers = self.layers + (self.groups > 0)
         area = self._area(header)
         return Painter(
-            model, header.height, header.width, self._threads, region=area, layers=layers
+            model,
+            header.height,
+            header.width,
+            self._threads,
+            region=area,
+            layers=layers,
+            window=decoding_window(),
         )
 
     def _area(self, header: Header) -> Rect:

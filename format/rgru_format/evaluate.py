@@ -36,6 +36,8 @@ Indices = npt.NDArray[np.int16]
 Float = npt.NDArray[np.float32]
 
 _TILE_COLUMNS = 128
+_WIDEST = 1024
+"""Grids up to so many columns are worked off in whole rows where no borders are computed twice."""
 
 
 class Evaluator(Protocol):
@@ -349,14 +351,15 @@ class FastEvaluator:
         weights = _prepare(layer).passes[group][phase]
         start, stop = layer.bounds[group]
         rows, columns = self._grid
-        tiles = list(self._tiles(stop))
-        if len(tiles) == 1:  # in raster order already
-            where = tiles[0].everywhere if everywhere else tiles[0].phase(phase, layer.phases)
-            return self._tile_indices(codes, weights, tiles[0], where, start, stop)
-        result = np.empty((rows, columns, stop - start), np.int16)
-        for tile in tiles:
-            y, x = where = tile.everywhere if everywhere else tile.phase(phase, layer.phases)
+        found = []
+        for tile in self._tiles(stop, _WIDEST):
+            where = tile.everywhere if everywhere else tile.phase(phase, layer.phases)
             index = self._tile_indices(codes, weights, tile, where, start, stop)
+            found.append((tile, where, index))
+        if columns <= _WIDEST:  # whole rows: in raster order already
+            return np.concatenate([index for _, _, index in found])
+        result = np.empty((rows, columns, stop - start), np.int16)
+        for tile, (y, x), index in found:
             result[tile.y0 + y, tile.x0 + x] = index
         flat = result.reshape(rows * columns, stop - start)
         return flat if everywhere else flat[phase_positions(rows, columns, phase, layer.phases)]
@@ -432,10 +435,10 @@ class FastEvaluator:
             state[tile.inside] = _requantise_float(total)
         return state
 
-    def _tiles(self, channels: int) -> Iterator[_Tile]:
+    def _tiles(self, channels: int, widest: int = _TILE_COLUMNS) -> Iterator[_Tile]:
         rows, columns = self._grid
         size = min(max(2**20 // channels, 256), 8192)
-        width = min(columns, _TILE_COLUMNS)
+        width = columns if columns <= widest else _TILE_COLUMNS
         height = max(1, size // width)
         for y in range(0, rows, height):
             for x in range(0, columns, width):

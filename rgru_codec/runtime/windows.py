@@ -24,6 +24,11 @@ WINDOW = 1536
 """Side of a square window in pixels, overlap included; other shapes have its area at most."""
 
 
+def decoding_window() -> int:
+    """Side of a window when no encoder needs memory as well: less is computed twice."""
+    return WINDOW * 4 // 3
+
+
 @dataclasses.dataclass(frozen=True)
 class Rect:
     """A rectangle of pixels: rows ``top`` to ``bottom``, columns ``left`` to ``right``."""
@@ -223,6 +228,7 @@ def sweep(
     frame: Rect,
     *,
     reach: int | None = None,
+    window: int | None = None,
     keep: bool = True,
 ) -> None:
     """One step of a network over an area of a picture.
@@ -235,10 +241,11 @@ def sweep(
         area: where outputs and states are wanted.
         frame: the whole picture.
         reach: how far a window reads around what it computes, if further than the network's own.
+        window: as for :func:`grid`.
         keep: False leaves ``states`` as they are.
     """
     border = border_of(network.shape.reach if reach is None else reach, network.unit)
-    plan = grid(area, frame, border, network.unit)
+    plan = grid(area, frame, border, network.unit, window)
     sources = [*inputs, *(state.load for state in states)]
     kept = states if keep else ()
     queue: collections.deque[tuple[Rect, list[NDArray[Any]]]] = collections.deque()
@@ -255,8 +262,8 @@ def sweep(
         queue.append((inside, new))
         if len(queue) > plan.lag:
             _store(kept, *queue.popleft())
-    for window, values in queue:
-        _store(kept, window, values)
+    for inside, values in queue:
+        _store(kept, inside, values)
 
 
 def crop(values: Array, inside: Rect, outside: Rect, spacing: int = 1) -> Array:

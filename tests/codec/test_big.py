@@ -96,6 +96,16 @@ def test_windows_give_the_pixels_of_the_whole(
             assert (distance(painter.show(), whole) <= 1).mean() >= 0.9999
 
 
+def test_larger_windows_for_decoding_give_the_same(small_windows: None) -> None:
+    side = windows.decoding_window()
+    assert side > WINDOW
+    layers = encoded(scaled(480, 640), 2)
+    painter = Painter(default_model(), 480, 640, window=side)
+    for codes, shown in layers:
+        painter.add_layer(codes)
+        assert (distance(painter.show(), shown) <= 1).mean() >= 0.9999
+
+
 def test_windows_give_the_codes_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = scaled(400, 368)
     whole = encoded(pixels, 2)

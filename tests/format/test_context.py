@@ -103,6 +103,7 @@ def test_tiles_do_not_show() -> None:
     kind: dict[str, Any] = {"extreme": True, "pairs": True, "phases": (4, 2)}
     model = random_model(8, (2, 3), (1, 2), states=3, hidden=3, **kind)
     assert_equal_results(model, random_codes(2, model, 67, 141))
+    assert_equal_results(model, random_codes(2, model, 9, 1030))  # too wide for whole rows
 
 
 PROGRAM = """
