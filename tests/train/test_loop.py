@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from rgru_format import InvalidInput
 from rgru_train import checkpoint
 from rgru_train.config import RunConfig
 from rgru_train.data import Crops, find_photos
-from rgru_train.loop import RateControl, Trainer
+from rgru_train.loop import RateControl, Trainer, _log_near
 from rgru_train.losses import ms_ssim, scales_that_fit
 from rgru_train.run import Options, _Loop, train
 from rgru_train.validation import Validator, bpp_at, score, validate, validation_pictures
@@ -44,6 +45,45 @@ def test_loss_falls_in_20_steps(rows_and_trainer: tuple[list[dict[str, Any]], Tr
     first, last = (np.mean([r["loss"] for r in part]) for part in (rows[:5], rows[-5:]))
     assert last < first
     assert trainer.stopping
+
+
+def test_a_crop_counts_by_its_distortion_as_in_a_mean() -> None:
+    """Not by its inverse, as with a logarithm, which made hard crops count least."""
+    x = tf.constant([0.01, 0.1])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = _log_near(x, tf.constant(0.05))
+    np.testing.assert_allclose(tape.gradient(loss, x), [20.0, 20.0])
+    np.testing.assert_allclose(_log_near(tf.constant(0.05), tf.constant(0.05)), np.log(0.05))
+
+
+def test_the_mean_distortion_follows_and_comes_back(
+    rows_and_trainer: tuple[list[dict[str, Any]], Trainer], tmp_path: Path
+) -> None:
+    rows, trainer = rows_and_trainer
+    mean = np.array(rows[0]["distortion"])
+    for row in rows[1:]:
+        mean += 0.01 * (np.array(row["distortion"]) - mean)
+    np.testing.assert_allclose(trainer.mean_distortion, mean, atol=1e-4)
+    checkpoint.save(tmp_path, trainer._arrays())
+    again = Trainer(tiny(), tmp_path)
+    again.restore()
+    np.testing.assert_array_equal(again.mean_distortion, trainer.mean_distortion)
+
+
+def test_the_context_model_alone_can_be_trained(photos: Path, tmp_path: Path) -> None:
+    training = dataclasses.replace(tiny().training, context_only=True)
+    trainer = Trainer(dataclasses.replace(tiny(), training=training), tmp_path)
+    before = [v.numpy() for v in trainer.model.trainable]
+    rows = [trainer.train_step(batch) for batch in crops(photos).dataset(0, 8)]
+    changed = [
+        not np.array_equal(v.numpy(), value)
+        for v, value in zip(trainer.model.trainable, before, strict=True)
+    ]
+    networks = len(trainer.model.codec.trainable_variables)
+    assert not any(changed[:networks])
+    assert sum(changed[networks:]) > len(changed[networks:]) / 2  # some meet zeros only
+    assert rows[-1]["bpp"][-1] < rows[0]["bpp"][-1]
 
 
 def test_validation_reports_every_iteration(

@@ -55,6 +55,8 @@ class TrainingConfig:
     """Steps over which the weight of the colour error falls."""
     rate_steps: int = 0
     """Steps over which the price of rate rises to its full; the context model learns meanwhile."""
+    context_only: bool = False
+    """Train the context model alone, on codes of networks that stay as they are."""
     soft_steps: int = 0
     """Steps over which codes turn from continuous to binary."""
     curriculum: tuple[tuple[int, int], ...] = ()

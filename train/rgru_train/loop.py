@@ -129,6 +129,9 @@ class Trainer:
             )
             self.optimizer.build(self.model.trainable)
             self.averages = [tf.Variable(v.numpy()) for v in self.model.trainable]
+        # The context model's variables come last.
+        fixed = len(self.model.codec.trainable_variables) if config.training.context_only else 0
+        self._trained = slice(fixed, None)
         targets = config.training.targets
         self.control = RateControl(targets, config.iteration_weights) if targets else None
         self.mean_distortion = np.ones(config.network.iterations)
@@ -203,7 +206,7 @@ class Trainer:
                 loss, *parts = self.losses(part, colour, multipliers, means, iterations)
             gradients = tape.gradient(
                 loss,
-                [v.value for v in self.model.trainable],
+                [v.value for v in self.model.trainable[self._trained]],
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )
             # identity: each device needs a tensor of its own to take a mean of
@@ -222,7 +225,8 @@ class Trainer:
     def _update(self, gradients: list[tf.Tensor]) -> None:
         """One step of the optimizer on every device, and of the running means of the weights."""
         strategy, rate = self.workers.strategy, self.optimizer.learning_rate
-        variables = [v.value for v in self.model.trainable]
+        variables = [v.value for v in self.model.trainable[self._trained]]
+        averages = self.averages[self._trained]
         # Near the start, the mean of the steps so far.
         steps = tf.cast(self.optimizer.iterations, tf.float32) + 1.0
         keep = tf.minimum(self.config.training.average, (1.0 + steps) / (10.0 + steps))
@@ -232,7 +236,7 @@ class Trainer:
             average.assign(keep * average + (1.0 - keep) * variable)
 
         # The optimizer's own apply() would add up gradients that are means of all devices already.
-        for variable, gradient, average in zip(variables, gradients, self.averages, strict=True):
+        for variable, gradient, average in zip(variables, gradients, averages, strict=True):
             strategy.extended.update(variable, update, args=(gradient, average), group=False)
         self.optimizer.iterations.assign_add(1)
 
