@@ -351,16 +351,20 @@ class FastEvaluator:
         weights = _prepare(layer).passes[group][phase]
         start, stop = layer.bounds[group]
         rows, columns = self._grid
-        found = []
-        for tile in self._tiles(stop, _WIDEST):
-            where = tile.everywhere if everywhere else tile.phase(phase, layer.phases)
-            index = self._tile_indices(codes, weights, tile, where, start, stop)
-            found.append((tile, where, index))
+
+        def where(tile: _Tile) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+            return tile.everywhere if everywhere else tile.phase(phase, layer.phases)
+
+        def there(tile: _Tile) -> Indices:
+            return self._tile_indices(codes, weights, tile, where(tile), start, stop)
+
+        tiles = self._tiles(stop, _WIDEST)
         if columns <= _WIDEST:  # whole rows: in raster order already
-            return np.concatenate([index for _, _, index in found])
+            return np.concatenate([there(tile) for tile in tiles])
         result = np.empty((rows, columns, stop - start), np.int16)
-        for tile, (y, x), index in found:
-            result[tile.y0 + y, tile.x0 + x] = index
+        for tile in tiles:
+            y, x = where(tile)
+            result[tile.y0 + y, tile.x0 + x] = there(tile)
         flat = result.reshape(rows * columns, stop - start)
         return flat if everywhere else flat[phase_positions(rows, columns, phase, layer.phases)]
 

@@ -6,7 +6,7 @@ Nothing here is trained: the models predict badly, but they are valid, exact and
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -115,6 +115,16 @@ def _normal(generator: np.random.Generator, shape: tuple[int, ...], spread: floa
     return np.rint(generator.normal(0, spread, shape)).astype(np.int16)
 
 
+def _passes(
+    make: Callable[[int, int], PassWeights], codes: int, groups: int, phases: int
+) -> tuple[tuple[PassWeights, ...], ...]:
+    """Return `make(known channels, channels of the group)` for each group and phase."""
+    return tuple(
+        tuple(make(stop if phase else start, stop - start) for phase in range(phases))
+        for start, stop in group_bounds(codes, groups)
+    )
+
+
 def _layer(
     generator: np.random.Generator,
     codes: int,
@@ -137,10 +147,7 @@ def _layer(
 
     return LayerWeights(
         U=_normal(generator, (3, 3, states, hidden), 200 / np.sqrt(9 * states)),
-        passes=tuple(
-            tuple(pass_weights(stop if phase else start, stop - start) for phase in range(phases))
-            for start, stop in group_bounds(codes, groups)
-        ),
+        passes=_passes(pass_weights, codes, groups, phases),
         A=_normal(generator, (3, 3, codes, states), 700 / np.sqrt(9 * codes)),
         B=_normal(generator, (states, states), 150 / np.sqrt(states)),
         a=generator.integers(-8000, 24000, states, dtype=np.int32),
@@ -204,10 +211,7 @@ def _extreme_layer(
             r=rest((R, ACTIVATION_MAX)),
         )
 
-    passes = tuple(
-        tuple(pass_weights(stop if phase else start, stop - start) for phase in range(phases))
-        for start, stop in group_bounds(codes, groups)
-    )
+    passes = _passes(pass_weights, codes, groups, phases)
     A = share((3, 3, codes, states), 0.5, CODE_SCALE)
     B = share((states, states), 0.4, ACTIVATION_MAX)
     return LayerWeights(U, passes, A, B, rest((A, CODE_SCALE), (B, ACTIVATION_MAX)))

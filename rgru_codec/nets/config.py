@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rgru_format import InvalidInput
+from rgru_format.phases import NEIGHBOURS
 
 CELLS = ("residual_gru", "gru", "lstm")
 RECONSTRUCTIONS = ("one_shot", "additive", "residual_scaling")
@@ -127,7 +128,7 @@ class NetworkConfig:
             raise InvalidInput("[network.linear] needs additive reconstruction")
         if self.linear is not None and self.decoder[0].kind != "rnn":
             raise InvalidInput("[network.linear] needs a recurrent layer at the decoder's start")
-        if set(self.phases) - {2, 4}:
+        if not set(self.phases) <= set(NEIGHBOURS):
             raise InvalidInput(f"phases are 2 or 4, got {self.phases}")
         for name in ("gains", "groups", "phases"):
             values = getattr(self, name)

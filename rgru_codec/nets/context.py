@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from rgru_codec.nets.config import NetworkConfig
-from rgru_format.phases import NEIGHBOURS, Taps, group_bounds, phase_grid
+from rgru_format.phases import Taps, group_bounds, neighbour_rows, own_rows, phase_grid
 
 WEIGHT_SCALE = 256.0
 ACTIVATION_SCALE = 64.0
@@ -113,9 +113,9 @@ class _Own(keras.layers.Layer):
     def __init__(self, bounds: list[tuple[int, int]], phases: int, pair: float, name: str) -> None:
         super().__init__(name=name)
         codes = bounds[-1][1]
-        self.neighbours = NEIGHBOURS[phases]
-        rows = 2 + 2 * sum(map(len, self.neighbours))
-        self.kernel = self.add_weight(shape=(rows, codes), initializer="zeros", name="own")
+        self.phases = phases
+        shape = (own_rows(phases), codes)
+        self.kernel = self.add_weight(shape=shape, initializer="zeros", name="own")
         start = keras.initializers.Constant(pair / PAIR_UNIT)
         self.pair = self.add_weight(shape=(codes // 2,), initializer=start, name="pair")
         stops = np.concatenate([np.full(stop - start, stop) for start, stop in bounds])
@@ -143,13 +143,10 @@ class _Own(keras.layers.Layer):
         """(B, h, w, C) of this layer, of the one before, and 1 at the positions of each phase."""
         own = self.weights_of_codes
         z = self.shifts * (self._swapped(codes) + 1.0) / 2.0
-        sums = {taps: _neighbours(codes, taps) for kinds in self.neighbours for taps in kinds}
-        row = 2
-        for mask, kinds in zip(masks, self.neighbours, strict=True):
-            for taps in kinds:
-                around = mask * sums[taps]
+        for phase, mask in enumerate(masks):
+            for row, taps in neighbour_rows(self.phases, phase):
+                around = mask * _neighbours(codes, taps)
                 z += own[row] * around + own[row + 1] * self._known * self._swapped(around)
-                row += 2
         if previous is not None:
             before = _with_channels(previous, codes.shape[-1])
             z += own[0] * before + own[1] * self._exists * self._swapped(before)
