@@ -31,8 +31,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "format")]
 
 KODAK = (512, 768)
 SIZES = (1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8)
-_SMALL = 5e6
-"""Pixels below which a measurement is over soon enough to be repeated."""
+_SMALL, _LARGE = 5e6, 5e7
+"""Pixels up to which a measurement is made once more to start with, and up to which repeated."""
 LAYERS = 4
 """Where sizes or numbers of processes are compared: about what .95 takes."""
 
@@ -299,14 +299,15 @@ def sides(pixels: float) -> tuple[int, int]:
 def scaling(bench: Bench, largest: float) -> dict[str, Any]:
     """Seconds a megapixel over sizes in this process; the same number of layers for each.
 
-    The smaller ones are measured more often, the first time left to start the networks.
+    Of the small ones the first time is left out: it starts the networks. The largest, minutes
+    long, is measured once.
     """
     rows = []
     for height, width in (sides(size) for size in SIZES if size <= largest * 1.01):
-        small = height * width < _SMALL
-        if small:
+        pixels = height * width
+        if pixels < _SMALL:
             bench.in_process(height, width, LAYERS, 1)
-        runs = max(bench.runs, 3) if small else 1
+        runs = max(bench.runs, 3) if pixels < _LARGE else 1
         rows.append(bench.in_process(height, width, LAYERS, runs))
     spread = {}
     for name in ("encode_in_process", "decode_in_process"):

@@ -33,6 +33,10 @@ _STEPS = 64
 """Parts of a level in which large pictures are kept: 16 bits then reach to ±512 levels."""
 _ROWS = 256
 
+_TURNS = 2**25
+"""Pixels above which, when compressing, encoder and decoder take turns in memory. Starting the
+networks anew for every layer takes a quarter of a second."""
+
 
 class Canvas:
     """The picture so far, (height, width, 3): float32, or 16-bit fractions of a level if large.
@@ -104,8 +108,6 @@ class Painter:
             the region and its surroundings only: wider ones for the first layers, whose states
             reach further by the time the last layer is painted.
         layers: so many layers will be added at most; by default all that the model has.
-        window: side of the largest square window; by default the one that leaves room for an
-            encoder.
     """
 
     def __init__(
@@ -117,9 +119,7 @@ class Painter:
         *,
         region: Rect | None = None,
         layers: int | None = None,
-        window: int | None = None,
     ) -> None:
-        self._window = window
         wanted = region or Rect(0, height, 0, width)
         self.model = model
         self.layers = 0
@@ -147,6 +147,11 @@ class Painter:
             self._run(codes, area, lambda window, x: self.canvas.add(window, x, factor))
         else:
             self._run(codes, area, self.canvas.replace if shown else None)
+
+    def rest(self) -> None:
+        """Give the networks' working memory back until the next layer."""
+        self._decoder.rest()
+        self._head.rest()
 
     def show(self) -> Pixels:
         """The picture so far, (H, W, 3) uint8: the region that was asked for."""
@@ -197,9 +202,13 @@ class Painter:
             area,
             self._frame,
             reach=reach,
-            window=self._window,
             keep=keep,
         )
+
+
+def takes_turns(frame: Rect) -> bool:
+    """Whether encoder and decoder share memory: one of them holds some at a time."""
+    return frame.height * frame.width > _TURNS
 
 
 def frame_for(model: Model, height: int, width: int, area: Rect, layers: int | None = None) -> Rect:
@@ -287,6 +296,7 @@ def encode(
     height, width = pixels.shape[:2]
     rows, columns = model.grid(height, width)
     frame = Rect(0, rows * model.stride, 0, columns * model.stride)
+    turns = takes_turns(frame)
     painter = Painter(model, height, width, threads)
     encoder = borrow(painter, model, "encoder", threads)
     states = fields(encoder.shape.kept, frame)
@@ -296,7 +306,11 @@ def encode(
         codes = np.empty((rows, columns, count), np.int8)
         inputs: list[Source] = [ResidualInput(pixels, painter.canvas, gain), *known]
         sweep(encoder, inputs, states, _binarized(codes, model.stride), frame, frame)
+        if turns:
+            encoder.rest()
         painter.add_layer(codes)
+        if turns:
+            painter.rest()
         return codes
 
     for gain, count in zip(model.gains, model.codes, strict=True):

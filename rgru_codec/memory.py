@@ -7,24 +7,29 @@ against the peak of a real process.
 
 from __future__ import annotations
 
-from rgru_codec.iterations import frame_for, reach_of
+from collections.abc import Sequence
+
+from rgru_codec.iterations import frame_for, reach_of, takes_turns
 from rgru_codec.models import Model
-from rgru_codec.runtime.windows import Rect, decoding_window, grid, is_large
+from rgru_codec.runtime.windows import Rect, grid, is_large
 
 _ENGINE = 3.0
 """Activations inside a network, as a multiple of its inputs and outputs (measured: 2.5 to 3.5)."""
+_PAINTING = ("decoder", "head")
 
 
 def decoding_bytes(model: Model, height: int, width: int, area: Rect | None = None) -> int:
     """About how many bytes decoding a picture, or an area of it, takes at most."""
     wanted = area or Rect(0, height, 0, width)
+    frame = frame_for(model, height, width, wanted)
     pixels = wanted.height * wanted.width
     rows, columns = model.grid(height, width)
     context = model.context()
-    kept = _painting(model, frame_for(model, height, width, wanted), decoding_window())
-    kept += context.kept_bytes(rows, columns) + sum(model.codes) / 8 * rows * columns
     return int(
-        kept
+        _kept(model, _PAINTING, frame)
+        + sum(_working(model, name, frame) for name in _PAINTING)
+        + context.kept_bytes(rows, columns)
+        + sum(model.codes) / 8 * rows * columns
         + pixels * 3  # 8-bit planes
         + max(
             context.working_bytes(rows, columns) - context.kept_bytes(rows, columns),
@@ -40,37 +45,44 @@ def encoding_bytes(model: Model, height: int, width: int) -> int:
     frame = Rect(0, rows * model.stride, 0, columns * model.stride)
     pixels = frame.height * frame.width
     context = model.context()
-    kept = _painting(model, frame) + _stepping(model, "encoder", frame)
-    kept += context.kept_bytes(rows, columns)
-    coding = context.working_bytes(rows, columns) - context.kept_bytes(rows, columns)
-    return int(
-        kept
-        + pixels * 3  # the picture
-        + max(
-            coding + max(model.codes) * rows * columns,
-            pixels * (3 + 1.3),  # what is shown; MS-SSIM: smaller planes of both in 16 bits
-            pixels * 4,  # at the start: Pillow's picture
-        )
+    layer = max(model.codes) * rows * columns
+    kept = _kept(model, ("encoder", *_PAINTING), frame) + context.kept_bytes(rows, columns)
+    painting = sum(_working(model, name, frame) for name in _PAINTING)
+    encoding = _working(model, "encoder", frame)
+    between = max(
+        context.working_bytes(rows, columns) - context.kept_bytes(rows, columns) + layer,
+        pixels * (3 + 1.3),  # what is shown; MS-SSIM: smaller planes of both in 16 bits
+        pixels * 4,  # at the start: Pillow's picture
     )
+    if takes_turns(frame):
+        most = max(painting + layer, encoding + layer, between)
+    else:
+        most = painting + encoding + between
+    return int(kept + pixels * 3 + most)  # 3: the picture
 
 
-def _painting(model: Model, frame: Rect, window: int | None = None) -> float:
-    """Canvas, states, and both networks of the decoder's side."""
-    value = 2 if is_large(frame) else 4
-    kept = value * 3 * frame.height * frame.width
-    steps = (_stepping(model, name, frame, window) for name in ("decoder", "head"))
-    return kept + sum(steps)
+def _kept(model: Model, names: Sequence[str], frame: Rect) -> float:
+    """Canvas and the networks' states, over the whole picture."""
+    states = sum(_state_values(model, name) for name in names)
+    return _value_bytes(frame) * (3 + states) * frame.height * frame.width
 
 
-def _stepping(model: Model, name: str, frame: Rect, window: int | None = None) -> float:
-    """A network's states, those that wait to replace them, and the engine's working memory."""
+def _working(model: Model, name: str, frame: Rect) -> float:
+    """A network's windows: states that wait to replace others, and the engine's memory."""
     step = model.steps[name]
-    pixels = frame.height * frame.width
-    plan = grid(frame, frame, reach_of(model, name), model.stride, window)
+    plan = grid(frame, frame, reach_of(model, name), model.stride)
     _, read = plan.windows[0]
     size = read.height * read.width
-    states = sum(c / s**2 for s, c in step.kept)
+    waiting = min(frame.height * frame.width, (plan.lag + 1) * size)
     values = sum(c / s**2 for s, c in (*step.inputs, *step.outputs))
-    waiting = min(pixels, (plan.lag + 1) * size)
-    state_bytes = (2 if is_large(frame) else 4) * states * (pixels + waiting)
+    state_bytes = _value_bytes(frame) * _state_values(model, name) * waiting
     return state_bytes + 4 * _ENGINE * values * size
+
+
+def _state_values(model: Model, name: str) -> float:
+    """Values a pixel."""
+    return sum(c / s**2 for s, c in model.steps[name].kept)
+
+
+def _value_bytes(frame: Rect) -> int:
+    return 2 if is_large(frame) else 4

@@ -30,7 +30,7 @@ from rgru_codec.memory import decoding_bytes
 from rgru_codec.metadata import EXIF_PREFIX
 from rgru_codec.models import Model, find_model
 from rgru_codec.picture import to_image
-from rgru_codec.runtime.windows import Rect, decoding_window
+from rgru_codec.runtime.windows import Rect
 from rgru_format import (
     BOX_ALPHA,
     BOX_EXIF,
@@ -271,15 +271,8 @@ class Decoder:
         if self._closed:
             layers = self.layers + (self.groups > 0)
         area = self._area(header)
-        return Painter(
-            model,
-            header.height,
-            header.width,
-            self._threads,
-            region=area,
-            layers=layers,
-            window=decoding_window(),
-        )
+        height, width = header.height, header.width
+        return Painter(model, height, width, self._threads, region=area, layers=layers)
 
     def _area(self, header: Header) -> Rect:
         if self._region is None:

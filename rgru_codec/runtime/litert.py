@@ -74,18 +74,25 @@ class Network:
     """
 
     def __init__(self, model: Model, name: str, threads: int | None = None) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        self._interpreter: Any = Interpreter(
-            str(model.folder / f"{name}.tflite"), num_threads=threads or default_threads()
-        )
+        self._file = model.folder / f"{name}.tflite"
+        self._threads = threads or default_threads()
         self.shape: StepShape = model.steps[name]
         self.unit = model.stride
         """Sides of a window are multiples of it."""
+        self._start()
+
+    def _start(self) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter: Any = Interpreter(str(self._file), num_threads=self._threads)
         inputs = self._interpreter.get_input_details()
         self._inputs = [d["index"] for d in sorted(inputs, key=lambda d: d["name"])]
         self._outputs = [d["index"] for d in self._interpreter.get_output_details()]
         self._size: tuple[int, int] | None = None
+
+    def rest(self) -> None:
+        """Give working memory back; the next step takes it anew, for some 100 milliseconds."""
+        self._interpreter = self._size = None
 
     @property
     def pixels(self) -> int:
@@ -135,6 +142,8 @@ class Network:
     def _prepare(self, height: int, width: int) -> None:
         if self._size == (height, width):
             return
+        if self._interpreter is None:
+            self._start()
         for index, (s, c) in zip(self._inputs, self.shape.inputs, strict=True):
             self._interpreter.resize_tensor_input(index, (1, height // s, width // s, c))
         with _quiet():

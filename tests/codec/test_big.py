@@ -96,14 +96,25 @@ def test_windows_give_the_pixels_of_the_whole(
             assert (distance(painter.show(), whole) <= 1).mean() >= 0.9999
 
 
-def test_larger_windows_for_decoding_give_the_same(small_windows: None) -> None:
-    side = windows.decoding_window()
-    assert side > WINDOW
-    layers = encoded(scaled(480, 640), 2)
-    painter = Painter(default_model(), 480, 640, window=side)
-    for codes, shown in layers:
-        painter.add_layer(codes)
-        assert (distance(painter.show(), shown) <= 1).mean() >= 0.9999
+def test_states_keep_16_bits() -> None:
+    frame = Rect(0, 4096, 0, 2048)
+    field = windows.Field(frame, 16, 2)
+    values = np.array([1.0, -1.25, 3.0e-5, 9.0, -9.0, 0.6], np.float32).reshape(1, 1, 3, 2)
+    window = Rect(0, 16, 16, 64)
+    field.store(window, field.stored(values))
+    out = np.empty_like(values)
+    field.load(window, out)
+    assert field.values.itemsize == 2
+    np.testing.assert_allclose(out.ravel(), [1.0, -1.25, 0.0, 8.0, -8.0, 0.6], atol=2.0**-12)
+
+
+def test_networks_that_take_turns_give_the_same_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = photo(96, 128)
+    apart = encoded(pixels, 3)
+    monkeypatch.setattr("rgru_codec.iterations._TURNS", 96 * 128 - 1)
+    for (expected, picture), (codes, shown) in zip(apart, encoded(pixels, 3), strict=True):
+        np.testing.assert_array_equal(codes, expected)
+        np.testing.assert_array_equal(shown, picture)
 
 
 def test_windows_give_the_codes_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
