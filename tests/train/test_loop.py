@@ -47,6 +47,20 @@ def test_loss_falls_in_20_steps(rows_and_trainer: tuple[list[dict[str, Any]], Tr
     assert trainer.stopping
 
 
+def test_branches_compute_what_one_does(photos: Path, tmp_path: Path) -> None:
+    training = dataclasses.replace(tiny().training, branches=2)
+    both = [
+        Trainer(config, tmp_path)
+        for config in (tiny(), dataclasses.replace(tiny(), training=training))
+    ]
+    batch = next(iter(crops(photos).dataset(0, 1)))
+    whole, parts = (trainer.train_step(batch) for trainer in both)
+    assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-5)
+    assert parts["norm"] == pytest.approx(whole["norm"], rel=1e-3)
+    with pytest.raises(InvalidInput, match="3 branches cannot share"):
+        dataclasses.replace(training, branches=3)
+
+
 def test_a_crop_counts_by_its_distortion_as_in_a_mean() -> None:
     """Not by its inverse, as with a logarithm, which made hard crops count least."""
     x = tf.constant([0.01, 0.1])

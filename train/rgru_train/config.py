@@ -30,6 +30,9 @@ class TrainingConfig:
     """Side of a training crop, pixels; a multiple of the encoder's stride."""
     batch: int = 4
     """Crops a step (over all workers)."""
+    branches: int = 1
+    """Parts of a worker's crops that are computed side by side, each with its share of the cores:
+    a CPU divides one small product worse than it works on two. More branches, longer tracing."""
     steps: int = 100_000
     """Length of the run, which the schedule of the learning rate follows."""
     optimizer: str = "adam"
@@ -83,6 +86,8 @@ class TrainingConfig:
             raise InvalidInput(f"unknown distortion {self.distortion!r}; known: {DISTORTIONS}")
         if self.optimizer not in OPTIMIZERS:
             raise InvalidInput(f"unknown optimizer {self.optimizer!r}; known: {OPTIMIZERS}")
+        if self.branches < 1 or self.batch % self.branches:
+            raise InvalidInput(f"{self.branches} branches cannot share {self.batch} crops evenly")
 
     @property
     def whole_pictures(self) -> bool:

@@ -78,6 +78,16 @@ class Model:
             (T, B, 3, H, W) in levels, not clipped; and twice (T, B), bits per pixel, as a function
             of the context model and of the codes.
         """
+        parts = tf.split(pictures, self.config.training.branches if training else 1)
+        branches = [self._branch(part, iterations, training) for part in parts]
+        gathered = zip(*branches, strict=True)
+        levels, of_model, of_codes = (tf.concat(values, axis=1) for values in gathered)
+        return levels, of_model, of_codes
+
+    def _branch(
+        self, pictures: tf.Tensor, iterations: int, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """:meth:`forward` of some pictures, which nothing connects with the others."""
         x = (tf.cast(pictures, tf.float32) - 127.5) * LEVELS
         codes, painted = self.codec.iterate(x, iterations, training)
         pixels = pictures.shape[1] * pictures.shape[2]

@@ -18,6 +18,7 @@ from typing import Any
 import tensorflow as tf
 
 from rgru_codec.nets.cost import cost_of
+from rgru_codec.runtime.litert import default_threads
 from rgru_format import InvalidInput
 from rgru_train import checkpoint
 from rgru_train.config import RunConfig
@@ -49,6 +50,7 @@ def train(config: RunConfig, options: Options) -> None:
     Raises:
         InvalidInput: what is given does not fit together; says what.
     """
+    _share_cores(config.training.branches)
     workers = workers_of_environment()
     photos, held_out = find_photos(options.data)
     trainer = _begin(config, options, workers)
@@ -63,6 +65,14 @@ def train(config: RunConfig, options: Options) -> None:
         counts = f"{len(crops.photos)} photos, {len(pictures)} held out"
         print(f"config {config.digest}: {counts}", flush=True)
     _Loop(trainer, crops, Validator(trainer.model, pictures), log).run(options.steps)
+
+
+def _share_cores(branches: int) -> None:
+    """Let each branch of a step have its share of the cores, and all run at once."""
+    if branches > 1:
+        threading = tf.config.threading
+        threading.set_intra_op_parallelism_threads(max(default_threads() // branches, 1))
+        threading.set_inter_op_parallelism_threads(branches)
 
 
 def evaluate(config: RunConfig, options: Options) -> dict[str, Any]:
@@ -111,7 +121,7 @@ class _Loop:
     ) -> None:
         self.trainer, self.crops, self.validator, self.log = trainer, crops, validator, log
         self.training = trainer.config.training
-        self.rate = machine_rate() if log else 0.0
+        self.rate = machine_rate(trainer.config.training.branches) if log else 0.0
         self.cost = cost_of(trainer.config.network)
         self.waited, self.since, self.rows = 0.0, time.perf_counter(), 0
 
