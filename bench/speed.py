@@ -89,11 +89,15 @@ def macs_of(model: Any) -> dict[str, float]:
 
 def _context_macs(context: Any) -> float:
     """Of the integer model, a position and layer; each pass at the positions of its phase."""
+    from rgru_format.phases import phase_share
+
     total = 0.0
     for layer in context.layers:
         total += layer.U.size + layer.A.size + layer.B.size
         for group in layer.passes:
-            total += 0.5 * sum(p.V.size + p.W.size + p.R.size for p in group)
+            for phase, one in enumerate(group):
+                share = phase_share(layer.phases, phase)
+                total += share * (one.V.size + one.W.size + one.R.size)
     return total / len(context.layers)
 
 

@@ -66,6 +66,25 @@ CONTEXTS: dict[str, Callable[[], ContextModel]] = {
         pairs=True,
         phases=(4, 4),
     ),
+    "five": lambda: random_model(
+        10,
+        codes=(5, 6, 4, 7),
+        groups=(1, 2, 1, 3),
+        states=4,
+        hidden=5,
+        pairs=True,
+        phases=(5, 5, 4, 5),
+    ),
+    "five_extreme": lambda: random_model(
+        11,
+        codes=(4, 5),
+        groups=(1, 2),
+        states=3,
+        hidden=4,
+        extreme=True,
+        pairs=True,
+        phases=(5, 5),
+    ),
 }
 
 
@@ -140,6 +159,7 @@ def valid() -> Iterator[tuple[str, bytes]]:
         yield f"random_{seed}", random_file(seed, model, model.digest()[:4])
     yield from _valid_pairs("pairs", cuts=(1, 5, 6, 7))  # one of two, and one to three of four
     yield from _valid_pairs("phases", cuts=(1, 3, 5))
+    yield from _valid_pairs("five", cuts=(1, 3, 5))
 
 
 def _valid_pairs(kind: str, cuts: Sequence[int]) -> Iterator[tuple[str, bytes]]:

@@ -54,7 +54,7 @@ class PassWeights:
     """One pass: group g of a layer in phase f."""
 
     V: Int16
-    """(3, 3, known channels, M): known codes to hidden values."""
+    """(3, 3, known channels, M): known codes to hidden values; see `rgru_format.phases.spacing`."""
     v: Int32
     """(M,)"""
     W: Int16
@@ -86,7 +86,7 @@ class LayerWeights:
     U: Int16
     """(3, 3, K, M): state to hidden values."""
     passes: tuple[tuple[PassWeights, ...], ...]
-    """For each group the passes of its phases, two or four."""
+    """For each group the passes of its phases, two, four or five."""
     A: Int16
     """(3, 3, C, K): codes of the layer to the next state."""
     B: Int16
@@ -300,7 +300,7 @@ def _check_layer(t: int, layer: LayerWeights, states: int, hidden: int, own: boo
 
 def _check_sizes(t: int, codes: int, groups: int, phases: int, states: int, hidden: int) -> None:
     if phases not in NEIGHBOURS:
-        raise InvalidInput(f"layer {t}: 2 or 4 phases, got {phases}")
+        raise InvalidInput(f"layer {t}: 2, 4 or 5 phases, got {phases}")
     if not 1 <= codes <= MAX_CODES:
         raise InvalidInput(f"layer {t}: 1..{MAX_CODES} codes a position, got {codes}")
     if not 1 <= groups <= min(codes, MAX_GROUPS):

@@ -27,7 +27,14 @@ from rgru_format.contextnet import (
     OwnWeights,
     PassWeights,
 )
-from rgru_format.phases import Taps, neighbour_rows, phase_grid, phase_positions
+from rgru_format.phases import (
+    PERIOD,
+    Taps,
+    neighbour_rows,
+    phase_grid,
+    phase_positions,
+    spacing,
+)
 
 Codes = npt.NDArray[np.int8]
 """(rows, columns, channels), each -1 or +1; 0 where unknown."""
@@ -107,7 +114,8 @@ class ReferenceEvaluator:
         layer = self._model.layers[self._layer]
         weights = layer.passes[group][phase]
         known = CODE_SCALE * self._known(codes, layer, group, phase)
-        total = _convolve(self._state, layer.U) + _convolve(known, weights.V) + weights.v
+        of_codes = _convolve(known, weights.V, spacing(layer.phases, phase))
+        total = _convolve(self._state, layer.U) + of_codes + weights.v
         hidden = _requantise(total)
         hidden = _requantise(hidden @ weights.W.astype(np.int64) + weights.w)
         logits = hidden @ weights.R.astype(np.int64) + weights.r
@@ -134,7 +142,9 @@ class ReferenceEvaluator:
             for tap in taps:
                 kernel[tap] = 1
             planes = np.moveaxis(_with_channels(known, channels), -1, 0)[..., None]
-            around = np.concatenate([_convolve(plane, kernel) for plane in planes], axis=-1)
+            apart = spacing(layer.phases, phase)
+            sums = [_convolve(plane, kernel, apart) for plane in planes]
+            around = np.concatenate(sums, axis=-1)
             total += around * Q[row] + _swapped(around) * Q[row + 1]
         return total
 
@@ -164,15 +174,18 @@ def _swapped(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def _convolve(
-    values: npt.NDArray[np.int64], kernel: npt.NDArray[np.int16] | npt.NDArray[np.int64]
+    values: npt.NDArray[np.int64],
+    kernel: npt.NDArray[np.int16] | npt.NDArray[np.int64],
+    apart: int = 1,
 ) -> npt.NDArray[np.int64]:
     """Correlate (rows, columns, inputs) with (3, 3, inputs, outputs), zero outside the grid."""
     rows, columns = values.shape[:2]
-    padded = np.pad(values, ((1, 1), (1, 1), (0, 0)))
+    padded = np.pad(values, ((apart, apart), (apart, apart), (0, 0)))
     total = np.zeros((rows, columns, kernel.shape[3]), np.int64)
     for dy in range(3):
         for dx in range(3):
-            total += padded[dy : dy + rows, dx : dx + columns] @ kernel[dy, dx].astype(np.int64)
+            y, x = apart * dy, apart * dx
+            total += padded[y : y + rows, x : x + columns] @ kernel[dy, dx].astype(np.int64)
     return total
 
 
@@ -194,6 +207,8 @@ class _FloatPass:
     """(9 * channels of earlier groups, M)"""
     taps: Taps
     """Where the group itself is known."""
+    spacing: int
+    """How many positions apart taps are."""
     own: Float
     """(taps * channels of the group, M)"""
     v: Float
@@ -262,6 +277,7 @@ def _float_pass(
     start: int,
     stop: int,
     neighbours: list[tuple[int, Taps]],
+    apart: int,
     own_term: OwnWeights | None,
 ) -> _FloatPass:
     V = weights.V.astype(np.float32) * CODE_SCALE
@@ -276,6 +292,7 @@ def _float_pass(
     return _FloatPass(
         np.ascontiguousarray(V[:, :, :start]).reshape(9 * start, hidden),
         taps,
+        apart,
         own.reshape(-1, hidden),
         _float(weights.v),
         _float(weights.W),
@@ -290,7 +307,14 @@ def _float_pass(
 def _float_layer(layer: LayerWeights) -> _FloatLayer:
     passes = [
         [
-            _float_pass(one, start, stop, neighbour_rows(layer.phases, phase), layer.own)
+            _float_pass(
+                one,
+                start,
+                stop,
+                neighbour_rows(layer.phases, phase),
+                spacing(layer.phases, phase),
+                layer.own,
+            )
             for phase, one in enumerate(group)
         ]
         for group, (start, stop) in zip(layer.passes, layer.bounds, strict=True)
@@ -401,10 +425,13 @@ class FastEvaluator:
         total[:] = weights.v
         if self._hidden is not None:
             total += self._hidden[tile.y0 + y, tile.x0 + x]
+        apart = weights.spacing
         if start:
-            total += _gather(tile.slab(codes[..., :start]), y, x, _TAPS) @ weights.earlier
+            slab = tile.slab(codes[..., :start], apart)
+            total += _gather(slab, y, x, _TAPS, apart) @ weights.earlier
         if weights.taps:
-            total += _gather(tile.slab(codes[..., start:stop]), y, x, weights.taps) @ weights.own
+            slab = tile.slab(codes[..., start:stop], apart)
+            total += _gather(slab, y, x, weights.taps, apart) @ weights.own
         return total
 
     def _add_own(
@@ -424,8 +451,10 @@ class FastEvaluator:
             codes_before = self._previous[tile.y0 + y, tile.x0 + x, before.first : channels]
             before.add_to(logits, codes_before)
         for taps, around in weights.around:
-            slab = tile.slab(codes[..., around.first : stop])
-            first, second, third, fourth = (slab[dy + y, dx + x] for dy, dx in taps)
+            apart = weights.spacing
+            slab = tile.slab(codes[..., around.first : stop], apart)
+            places = ((apart * dy + y, apart * dx + x) for dy, dx in taps)
+            first, second, third, fourth = (slab[place] for place in places)
             around.add_to(logits, first + second + third + fourth)
 
     def _next_state(self, previous: Codes) -> npt.NDArray[np.uint8]:
@@ -462,21 +491,21 @@ class _Tile:
     def inside(self) -> tuple[slice, slice]:
         return slice(self.y0, self.y1), slice(self.x0, self.x1)
 
-    def slab(self, grid: npt.NDArray[np.int8] | npt.NDArray[np.uint8]) -> Float:
-        """Return the tile with a border of one position, zero outside the grid."""
+    def slab(self, grid: npt.NDArray[np.int8] | npt.NDArray[np.uint8], border: int = 1) -> Float:
+        """Return the tile with a border of so many positions, zero outside the grid."""
         rows, columns, channels = grid.shape
         height, width = self.y1 - self.y0, self.x1 - self.x0
-        slab = np.zeros((height + 2, width + 2, channels), np.float32)
-        y0, y1 = max(self.y0 - 1, 0), min(self.y1 + 1, rows)
-        x0, x1 = max(self.x0 - 1, 0), min(self.x1 + 1, columns)
-        top, left = y0 - self.y0 + 1, x0 - self.x0 + 1
+        slab = np.zeros((height + 2 * border, width + 2 * border, channels), np.float32)
+        y0, y1 = max(self.y0 - border, 0), min(self.y1 + border, rows)
+        x0, x1 = max(self.x0 - border, 0), min(self.x1 + border, columns)
+        top, left = y0 - self.y0 + border, x0 - self.x0 + border
         slab[top : top + y1 - y0, left : left + x1 - x0] = grid[y0:y1, x0:x1]
         return slab
 
     def phase(self, phase: int, phases: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Return rows and columns, inside the tile, of the positions of a phase."""
         height, width = self.y1 - self.y0, self.x1 - self.x0
-        return _positions(height, width, self.y0 % 2, self.x0 % 2, phase, phases)
+        return _positions(height, width, self.y0 % PERIOD, self.x0 % PERIOD, phase, phases)
 
     @property
     def everywhere(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -501,11 +530,15 @@ def _gather(
     y: npt.NDArray[np.intp],
     x: npt.NDArray[np.intp],
     taps: Taps,
+    apart: int,
 ) -> Float:
-    """Return, for each position, the values under the taps: (positions, taps * channels)."""
+    """Return, for each position, the values under the taps: (positions, taps * channels).
+
+    The slab has a border of as many positions as the taps are `apart`.
+    """
     height, width, channels = slab.shape
     corner = y * width + x
-    index = corner[:, None] + np.array([dy * width + dx for dy, dx in taps])
+    index = corner[:, None] + np.array([apart * (dy * width + dx) for dy, dx in taps])
     patches: Float = slab.reshape(height * width, channels)[index]
     return patches.reshape(y.size, len(taps) * channels)
 

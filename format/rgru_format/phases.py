@@ -14,17 +14,38 @@ DIAGONAL: Taps = ((0, 0), (0, 2), (2, 0), (2, 2))
 NEIGHBOURS: dict[int, tuple[tuple[Taps, ...], ...]] = {
     2: ((), (CROSS,)),
     4: ((), (DIAGONAL,), (CROSS,), (CROSS, DIAGONAL)),
+    5: ((), (CROSS,), (DIAGONAL,), (CROSS,), (CROSS, DIAGONAL)),
 }
 """For each number of phases, and each phase: the neighbours that earlier phases cover."""
 
-_SQUARE = {2: ((0, 1), (1, 0)), 4: ((0, 2), (3, 1))}
-"""Phases of the positions of a 2x2 square; it repeats over the grid."""
+_SPACING = {2: (1, 1), 4: (1, 1, 1, 1), 5: (1, 2, 1, 1, 1)}
+"""How many positions apart the taps of a phase are."""
+
+_SQUARE = {
+    2: ((0, 1), (1, 0)),
+    4: ((0, 2), (3, 1)),
+    5: ((0, 3, 1, 3), (4, 2, 4, 2), (1, 3, 0, 3), (4, 2, 4, 2)),
+}
+"""Phases of the positions of a square; it repeats over the grid."""
+PERIOD = 4
+"""Rows and columns after which all of them repeat."""
 
 
 def phase_grid(rows: int, columns: int, phases: int) -> npt.NDArray[np.uint8]:
     """Return the phase of each position, (rows, columns)."""
     square = np.array(_SQUARE[phases], np.uint8)
-    return np.tile(square, (-(-rows // 2), -(-columns // 2)))[:rows, :columns]
+    side = len(square)
+    return np.tile(square, (-(-rows // side), -(-columns // side)))[:rows, :columns]
+
+
+def spacing(phases: int, phase: int) -> int:
+    """Return how many positions apart the codes are that a phase looks at."""
+    return _SPACING[phases][phase]
+
+
+def phase_share(phases: int, phase: int) -> float:
+    """Return the part of all positions that a phase has."""
+    return float((np.array(_SQUARE[phases]) == phase).mean())
 
 
 def neighbour_rows(phases: int, phase: int) -> list[tuple[int, Taps]]:

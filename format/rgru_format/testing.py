@@ -54,7 +54,7 @@ def random_model(
         extreme: let every sum be able to reach the bound of SPEC section 7.5 exactly, with
             logits that reach both ends of the table.
         pairs: give it Q and q: codes that look at their own channel and its partner.
-        phases: of each layer, 2 or 4; by default 2. Four need ``pairs``.
+        phases: of each layer, 2, 4 or 5; by default 2. More than two need ``pairs``.
     """
     make = _extreme_layer if extreme else _layer
     generator = np.random.default_rng(seed)

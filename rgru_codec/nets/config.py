@@ -111,7 +111,7 @@ class NetworkConfig:
     groups: tuple[int, ...] = ()
     """Entropy-coded groups of each layer; empty means one each."""
     phases: tuple[int, ...] = ()
-    """Phases in which each layer is coded, 2 or 4; empty means 2 each."""
+    """Phases in which each layer is coded, 2, 4 or 5; empty means 2 each."""
     context_states: int = 48
     """Channels that the context model carries from layer to layer."""
     context_hidden: int = 64
@@ -129,7 +129,7 @@ class NetworkConfig:
         if self.linear is not None and self.decoder[0].kind != "rnn":
             raise InvalidInput("[network.linear] needs a recurrent layer at the decoder's start")
         if not set(self.phases) <= set(NEIGHBOURS):
-            raise InvalidInput(f"phases are 2 or 4, got {self.phases}")
+            raise InvalidInput(f"phases are 2, 4 or 5, got {self.phases}")
         for name in ("gains", "groups", "phases"):
             values = getattr(self, name)
             if values and len(values) != len(self.codes):

@@ -7,12 +7,20 @@ The trained weights, written as integers, *are* the integer model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from rgru_codec.nets.config import NetworkConfig
-from rgru_format.phases import Taps, group_bounds, neighbour_rows, own_rows, phase_grid
+from rgru_format.phases import (
+    group_bounds,
+    neighbour_rows,
+    own_rows,
+    phase_grid,
+    spacing,
+)
 
 WEIGHT_SCALE = 256.0
 ACTIVATION_SCALE = 64.0
@@ -35,17 +43,22 @@ def _requant(x: tf.Tensor) -> tf.Tensor:
     return _rounded(tf.clip_by_value(x, 0.0, ACTIVATION_MAX), ACTIVATION_SCALE)
 
 
-def _patches(x: tf.Tensor, kernel: int) -> tf.Tensor:
+def _patches(x: tf.Tensor, kernel: int, apart: int) -> tf.Tensor:
     """(B, h, w, C) to (B, h, w, kernel²·C): each position's neighbourhood, 0 outside the grid.
 
     One matrix product on patches is several times faster here than a convolution: grids are small.
     """
     if kernel == 1:
         return x
+    return tf.concat(_shifted(x, [(i, j) for i in range(3) for j in range(3)], apart), axis=-1)
+
+
+def _shifted(x: tf.Tensor, taps: Sequence[tuple[int, int]], apart: int) -> list[tf.Tensor]:
+    """What is ``apart`` times as far away as each tap from the middle (1, 1), 0 outside."""
     height, width = x.shape[1:3]
-    padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
-    shifts = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-    return tf.concat(shifts, axis=-1)
+    padded = tf.pad(x, [[0, 0], [apart, apart], [apart, apart], [0, 0]])
+    corners = [(apart * i, apart * j) for i, j in taps]
+    return [padded[:, i : i + height, j : j + width] for i, j in corners]
 
 
 def _flat(kernel: tf.Tensor) -> tf.Tensor:
@@ -73,19 +86,19 @@ class _Sum(keras.layers.Layer):
             constant = keras.initializers.Constant(start)
             self.bias = self.add_weight(shape=(depth,), initializer=constant, name="bias")
 
-    def call(self, x: tf.Tensor) -> tf.Tensor:
-        """(B, h, w, C) to (B, h, w, depth)."""
+    def call(self, x: tf.Tensor, apart: int = 1) -> tf.Tensor:
+        """(B, h, w, C) to (B, h, w, depth), the taps so many positions apart."""
         kernel = _rounded(tf.clip_by_value(self.kernel, -WEIGHT_MAX, WEIGHT_MAX), WEIGHT_SCALE)
-        y = tf.matmul(_patches(x, self.kernel.shape[0]), _flat(kernel))
+        y = tf.matmul(_patches(x, self.kernel.shape[0], apart), _flat(kernel))
         return y if self.bias is None else y + _rounded(self.bias, ACCUMULATOR_SCALE)
 
 
 class _Pass(keras.layers.Layer):
     """One evaluation: logits of one group at the positions of one phase."""
 
-    def __init__(self, known: int, own: int, hidden: int, name: str) -> None:
+    def __init__(self, known: int, own: int, hidden: int, apart: int, name: str) -> None:
         super().__init__(name=name)
-        self.known = known
+        self.known, self.apart = known, apart
         self.v = _Sum(known, hidden, 3, f"{name}_v") if known else None
         self.v_bias = None
         if not known:
@@ -97,7 +110,7 @@ class _Pass(keras.layers.Layer):
     def call(self, u: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
         """Logits from the state's part u (B, h, w, hidden) and the codes known (B, h, w, C)."""
         if self.v is not None:
-            h = u + self.v(codes[..., : self.known])
+            h = u + self.v(codes[..., : self.known], apart=self.apart)
         else:
             h = u + _rounded(self.v_bias, ACCUMULATOR_SCALE)
         return self.o(_requant(self.w(_requant(h))))
@@ -145,7 +158,8 @@ class _Own(keras.layers.Layer):
         z = self.shifts * (self._swapped(codes) + 1.0) / 2.0
         for phase, mask in enumerate(masks):
             for row, taps in neighbour_rows(self.phases, phase):
-                around = mask * _neighbours(codes, taps)
+                shifted = _shifted(codes, taps, spacing(self.phases, phase))
+                around = mask * tf.add_n(shifted)
                 z += own[row] * around + own[row + 1] * self._known * self._swapped(around)
         if previous is not None:
             before = _with_channels(previous, codes.shape[-1])
@@ -154,13 +168,6 @@ class _Own(keras.layers.Layer):
 
     def _swapped(self, x: tf.Tensor) -> tf.Tensor:
         return tf.gather(x, self._partner, axis=-1)
-
-
-def _neighbours(x: tf.Tensor, taps: Taps) -> tf.Tensor:
-    """Sum over neighbours, 0 outside the grid."""
-    height, width = x.shape[1:3]
-    padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
-    return tf.add_n([padded[:, i : i + height, j : j + width] for i, j in taps])
 
 
 def _masks(height: int, width: int, phases: int) -> list[tf.Tensor]:
@@ -186,7 +193,13 @@ class _Layer(keras.layers.Layer):
         self.u = _Sum(states, hidden, 3, f"u{t}", bias=False)
         self.passes = [
             [
-                _Pass(start if phase == 0 else end, end - start, hidden, f"pass{t}_{g}_{phase}")
+                _Pass(
+                    start if phase == 0 else end,
+                    end - start,
+                    hidden,
+                    spacing(self.phases, phase),
+                    f"pass{t}_{g}_{phase}",
+                )
                 for phase in range(self.phases)
             ]
             for g, (start, end) in enumerate(self.bounds)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from rgru_codec.nets.config import LayerSpec, NetworkConfig
-from rgru_format.phases import group_bounds
+from rgru_format.phases import group_bounds, phase_share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +120,9 @@ def _context(config: NetworkConfig, everywhere: bool) -> float:
     layers = zip(config.codes, config.layer_groups, config.layer_phases, strict=True)
     for codes, groups, phases in layers:
         total += 9 * states * hidden + 9 * codes * states + states**2
-        share = 1.0 if everywhere else 1.0 / phases
         for start, end in group_bounds(codes, groups):
-            known = start + (phases - 1) * end  # in phase 0, and in those that follow
-            one = hidden**2 + hidden * (end - start)
-            total += share * (9 * known * hidden + phases * one)
+            for phase in range(phases):
+                share = 1.0 if everywhere else phase_share(phases, phase)
+                known = end if phase else start
+                total += share * (9 * known * hidden + hidden**2 + hidden * (end - start))
     return total / config.iterations

@@ -180,7 +180,11 @@ def read_alpha(content: bytes, height: int, width: int, offset: int) -> bytes:
 
 # Section 7
 
-PHASES = {2: ((0, 1), (1, 0)), 4: ((0, 2), (3, 1))}
+PHASES = {
+    2: ((0, 1), (1, 0)),
+    4: ((0, 2), (3, 1)),
+    5: ((0, 3, 1, 3), (4, 2, 4, 2), (1, 3, 0, 3), (4, 2, 4, 2)),
+}
 """Section 7.3."""
 
 
@@ -227,18 +231,20 @@ class Context:
                 layer["passes"].append(one)
         layer |= {"A": self.kernel(9, C, K), "B": self.kernel(1, K, K), "a": self.take("i", K)}
         if self.own:
-            rows = 4 if F == 2 else 10
+            rows = {2: 4, 4: 10, 5: 12}[F]
             layer |= {"Q": [self.take("h", C) for _ in range(rows)], "q": self.take("i", C)}
         return layer
 
 
-def conv(X: Grid, kernel: list[list[list[int]]], y: int, x: int, outputs: int) -> list[int]:
-    """Section 7.4: conv3 for nine taps, conv1 for one, at a position."""
+def conv(
+    X: Grid, kernel: list[list[list[int]]], y: int, x: int, outputs: int, step: int = 1
+) -> list[int]:
+    """Section 7.4: conv3 for nine taps (wide3 if step is 2), conv1 for one, at a position."""
     total = [0] * outputs
     reach = 1 if len(kernel) == 9 else 0
     side = 2 * reach + 1
     for tap, weights in enumerate(kernel):
-        row, column = y + tap // side - reach, x + tap % side - reach
+        row, column = y + step * (tap // side - reach), x + step * (tap % side - reach)
         if 0 <= row < len(X) and 0 <= column < len(X[0]):
             for value, by_output in zip(X[row][column], weights, strict=False):
                 if value:
@@ -321,7 +327,8 @@ class Picture:
                 # All of a pass is predicted before any of it is known.
                 places = [(y, x) for y in range(self.h) for x in range(self.w)]
                 square = PHASES[weights["F"]]
-                places = [(y, x) for y, x in places if square[y % 2][x % 2] == phase]
+                side = len(square)
+                places = [(y, x) for y, x in places if square[y % side][x % side] == phase]
                 logits = [self.logits(self.g, phase, y, x) for y, x in places]
                 for channels in self.turns(start, stop):
                     for (y, x), row in zip(places, logits, strict=True):
@@ -360,12 +367,17 @@ class Picture:
         for row, channel in ((0, j), (1, j ^ 1)):
             total += Q[row][j] * 64 * at(self.before, y, x, channel)
             edges = ((y - 1, x), (y, x - 1), (y, x + 1), (y + 1, x))
+            far = ((y - 2, x), (y, x - 2), (y, x + 2), (y + 2, x))
             corners = ((y - 1, x - 1), (y - 1, x + 1), (y + 1, x - 1), (y + 1, x + 1))
             kinds: dict[tuple[int, int], list[Any]] = {
                 (2, 1): [(2, edges)],
                 (4, 1): [(2, corners)],
                 (4, 2): [(4, edges)],
                 (4, 3): [(6, edges), (8, corners)],
+                (5, 1): [(2, far)],
+                (5, 2): [(4, corners)],
+                (5, 3): [(6, edges)],
+                (5, 4): [(8, edges), (10, corners)],
             }
             for first, around in kinds.get((weights["F"], phase), []):
                 total += Q[first + row][j] * sum(at(known, *place, channel) for place in around)
@@ -378,7 +390,8 @@ class Picture:
         one = weights["passes"][weights["F"] * g + phase]
         known = [[[64 * code for code in cell[: one["n"]]] for cell in row] for row in self.codes]
         u = conv(self.state, weights["U"], y, x, M)
-        h = requant(add(u, conv(known, one["V"], y, x, M), one["v"]))
+        step = 2 if (weights["F"], phase) == (5, 1) else 1
+        h = requant(add(u, conv(known, one["V"], y, x, M, step), one["v"]))
         h = requant(add(conv([[h]], one["W"], 0, 0, M), one["w"]))
         z = add(conv([[h]], one["R"], 0, 0, len(one["r"])), one["r"])
         if self.context.own:

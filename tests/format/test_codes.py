@@ -30,7 +30,7 @@ def test_codes_come_back(
     counts = data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=3))
     groups = [data.draw(st.integers(1, count)) for count in counts]
     pairs = data.draw(st.booleans())
-    phases = [data.draw(st.sampled_from([2, 4] if pairs else [2])) for _ in counts]
+    phases = [data.draw(st.sampled_from([2, 4, 5] if pairs else [2])) for _ in counts]
     model = random_model(seed, counts, groups, extreme=extreme, pairs=pairs, phases=phases)
     layers = random_codes(seed, model, rows, columns)
     encoder = CodesEncoder(model, rows, columns)

@@ -56,10 +56,11 @@ KINDS: list[dict[str, Any]] = [
     {},
     {"pairs": True},
     {"pairs": True, "phases": (4, 4, 2, 4, 4)},
+    {"pairs": True, "phases": (5, 5, 2, 4, 5)},
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=["plain", "pairs", "phases"])
+@pytest.mark.parametrize("kind", KINDS, ids=["plain", "pairs", "phases", "five"])
 @pytest.mark.parametrize("extreme", [False, True])
 @pytest.mark.parametrize("grid", GRIDS)
 def test_fast_path_equals_reference(
@@ -84,7 +85,7 @@ def test_fast_path_equals_reference_on_random_models(
     width = data.draw(st.integers(1, 20))
     kind: dict[str, Any] = {"extreme": extreme, "pairs": data.draw(st.booleans())}
     if kind["pairs"]:
-        kind["phases"] = [data.draw(st.sampled_from([2, 4])) for _ in codes]
+        kind["phases"] = [data.draw(st.sampled_from([2, 4, 5])) for _ in codes]
     model = random_model(seed, codes, groups, states=width, hidden=21 - width, **kind)
     assert_equal_results(model, random_codes(seed, model, rows, columns))
 
@@ -100,7 +101,7 @@ def test_extreme_models_use_the_whole_range() -> None:
 
 def test_tiles_do_not_show() -> None:
     """A grid of several tiles in both directions, odd sizes."""
-    kind: dict[str, Any] = {"extreme": True, "pairs": True, "phases": (4, 2)}
+    kind: dict[str, Any] = {"extreme": True, "pairs": True, "phases": (5, 2)}
     model = random_model(8, (2, 3), (1, 2), states=3, hidden=3, **kind)
     assert_equal_results(model, random_codes(2, model, 67, 141))
     assert_equal_results(model, random_codes(2, model, 9, 1030))  # too wide for whole rows
@@ -168,7 +169,7 @@ def test_only_known_codes_are_looked_at(model: ContextModel) -> None:
         np.testing.assert_array_equal(one, evaluator.indices(other, 1, 1))
 
 
-@pytest.mark.parametrize("kind", [*KINDS[:2], {"pairs": True, "phases": (2, 4, 2)}])
+@pytest.mark.parametrize("kind", [*KINDS[:2], {"pairs": True, "phases": (2, 4, 5)}])
 @pytest.mark.parametrize("extreme", [False, True])
 def test_models_come_back_from_their_bytes(extreme: bool, kind: dict[str, Any]) -> None:
     model = random_model(2, (3, 4, 5), (1, 2, 3), extreme=extreme, **kind)
@@ -245,7 +246,7 @@ def test_a_sum_that_could_leave_the_exact_range_is_refused(name: str) -> None:
         ContextModel((changed,), model.table)
 
 
-@pytest.mark.parametrize(("phases", "row"), [*[(2, r) for r in range(4)], (4, 0), (4, 9)])
+@pytest.mark.parametrize(("phases", "row"), [*[(2, r) for r in range(4)], (4, 0), (4, 9), (5, 11)])
 def test_what_a_channel_adds_to_its_logit_is_bounded_too(phases: int, row: int) -> None:
     kind: dict[str, Any] = {"extreme": True, "pairs": True, "phases": (phases,)}
     model = random_model(3, (4,), (2,), states=3, hidden=3, **kind)
@@ -265,11 +266,11 @@ def test_own_terms_belong_to_all_layers() -> None:
         ContextModel((first, dataclasses.replace(second, own=None)), model.table)
 
 
-def test_phases_are_two_or_four_and_the_same_in_all_groups() -> None:
+def test_phases_are_two_four_or_five_and_the_same_in_all_groups() -> None:
     kind: dict[str, Any] = {"pairs": True, "phases": (4,)}
     model = random_model(3, (4,), (2,), states=3, hidden=3, **kind)
     layer = model.layers[0]
-    for count, word in [(3, "2 or 4 phases"), (0, "2 or 4 phases"), (2, "Q must be")]:
+    for count, word in [(3, "2, 4 or 5 phases"), (0, "2, 4 or 5 phases"), (2, "Q must be")]:
         passes = tuple(group[:count] for group in layer.passes)
         with pytest.raises(InvalidInput, match=word):
             ContextModel((dataclasses.replace(layer, passes=passes),), model.table)

@@ -43,11 +43,12 @@ def test_tiny_network_costs_its_kernels() -> None:
 def test_context_model_runs_each_pass_at_the_positions_of_its_phase() -> None:
     cost = cost_of(tiny().network)
     states, hidden = 4, 6
-    layers = [(16, 4, [(0, 16)]), (20, 2, [(0, 10), (10, 20)])]
+    five, four = (1 / 8, 1 / 8, 1 / 4, 1 / 4, 1 / 4), (1 / 4,) * 4
+    layers = [(16, five, [(0, 16)]), (20, four, [(0, 10), (10, 20)])]
     total = 0.0
-    for codes, phases, groups in layers:
+    for codes, shares, groups in layers:
         total += 9 * states * hidden + 9 * codes * states + states**2
         for start, end in groups:
-            for known in [start] + (phases - 1) * [end]:
-                total += (9 * known * hidden + hidden**2 + hidden * (end - start)) / phases
+            for share, known in zip(shares, [start] + (len(shares) - 1) * [end], strict=True):
+                total += share * (9 * known * hidden + hidden**2 + hidden * (end - start))
     assert math.isclose(cost.context, total / len(layers) / 256)
