@@ -31,7 +31,7 @@ class TrainingConfig:
     batch: int = 4
     """Crops a step (over all workers)."""
     branches: int = 1
-    """Parts of a worker's crops that are computed side by side, each with its share of the cores:
+    """Parts of a device's crops that are computed side by side, each with its share of the cores:
     a CPU divides one small product worse than it works on two. More branches, longer tracing."""
     steps: int = 100_000
     """Length of the run, which the schedule of the learning rate follows."""

@@ -5,6 +5,7 @@ Checkpoints are :mod:`rgru_train.checkpoint`'s, the run around the steps :mod:`r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,8 @@ class Model:
             (T, B, 3, H, W) in levels, not clipped; and twice (T, B), bits per pixel, as a function
             of the context model and of the codes.
         """
-        parts = tf.split(pictures, self.config.training.branches if training else 1)
+        wanted = self.config.training.branches if training else 1
+        parts = tf.split(pictures, math.gcd(wanted, pictures.shape[0]))
         branches = [self._branch(part, iterations, training) for part in parts]
         gathered = zip(*branches, strict=True)
         levels, of_model, of_codes = (tf.concat(values, axis=1) for values in gathered)
