@@ -178,7 +178,10 @@ def _convolve(
     kernel: npt.NDArray[np.int16] | npt.NDArray[np.int64],
     apart: int = 1,
 ) -> npt.NDArray[np.int64]:
-    """Correlate (rows, columns, inputs) with (3, 3, inputs, outputs), zero outside the grid."""
+    """Correlate (rows, columns, inputs) with (3, 3, inputs, outputs), zero outside the grid.
+
+    The taps are `apart` positions apart: 1 is conv3 of SPEC section 7.4, 2 is wide3.
+    """
     rows, columns = values.shape[:2]
     padded = np.pad(values, ((apart, apart), (apart, apart), (0, 0)))
     total = np.zeros((rows, columns, kernel.shape[3]), np.int64)
