@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from rgru_format import InvalidInput
 from rgru_train import checkpoint
-from rgru_train.config import RunConfig
+from rgru_train.config import PRODUCTS, RunConfig
 from rgru_train.data import Crops, find_photos
 from rgru_train.loop import RateControl, Trainer, _log_near
 from rgru_train.losses import ms_ssim, scales_that_fit
@@ -59,6 +59,26 @@ def test_branches_compute_what_one_does(photos: Path, tmp_path: Path) -> None:
     assert parts["norm"] == pytest.approx(whole["norm"], rel=1e-3)
     with pytest.raises(InvalidInput, match="3 branches cannot share"):
         dataclasses.replace(training, branches=3)
+
+
+def test_products_in_bfloat16_are_of_training_steps_only(photos: Path, tmp_path: Path) -> None:
+    wide = [
+        dataclasses.replace(spec, depth=48) if spec.kind == "rnn" else spec
+        for spec in tiny().network.encoder
+    ]
+    network = dataclasses.replace(tiny().network, encoder=tuple(wide))
+    exact, rounded = (
+        Trainer(RunConfig(network, dataclasses.replace(tiny().training, products=name)), tmp_path)
+        for name in PRODUCTS
+    )
+    batch = next(iter(crops(photos).dataset(0, 1)))
+    same = [trainer.model.forward(batch, 1, training=False)[0] for trainer in (exact, rounded)]
+    np.testing.assert_array_equal(*same)
+    losses = [trainer.train_step(batch)["loss"] for trainer in (exact, rounded)]
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    with pytest.raises(InvalidInput, match="unknown products 'float16'"):
+        dataclasses.replace(tiny().training, products="float16")
 
 
 def test_a_crop_counts_by_its_distortion_as_in_a_mean() -> None:

@@ -5,6 +5,7 @@ Checkpoints are :mod:`rgru_train.checkpoint`'s, the run around the steps :mod:`r
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from rgru_train import checkpoint
 from rgru_train.config import RunConfig
 from rgru_train.losses import colour_error, ms_ssim, offset_error
 from rgru_train.optimizer import make_optimizer
+from rgru_train.products import bfloat16_products
 from rgru_train.workers import Workers, mean_of_replicas, one_process
 
 LEVELS = 0.9 / 127.5
@@ -91,7 +93,9 @@ class Model:
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """:meth:`forward` of some pictures, which nothing connects with the others."""
         x = (tf.cast(pictures, tf.float32) - 127.5) * LEVELS
-        codes, painted = self.codec.iterate(x, iterations, training)
+        in_bfloat16 = training and self.config.training.products == "bfloat16"
+        with bfloat16_products(self.codec) if in_bfloat16 else contextlib.nullcontext():
+            codes, painted = self.codec.iterate(x, iterations, training)
         pixels = pictures.shape[1] * pictures.shape[2]
         of_model, of_codes = (tf.stack(bits) / pixels for bits in self.context.bits(codes))
         levels = tf.transpose(tf.stack(painted), [0, 1, 4, 2, 3]) / LEVELS + 127.5
@@ -136,9 +140,7 @@ class Trainer:
         keras.utils.set_random_seed(config.training.seed)
         with self.workers.strategy.scope():
             self.model = Model(config)
-            self.optimizer = make_optimizer(
-                config.training.optimizer, self.model.codec, config.training.learning_rate
-            )
+            self.optimizer = make_optimizer(config.training, self.model.codec)
             self.optimizer.build(self.model.trainable)
             self.averages = [tf.Variable(v.numpy()) for v in self.model.trainable]
         # The context model's variables come last.

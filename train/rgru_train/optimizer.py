@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from rgru_codec.nets.networks import Codec
+from rgru_train.config import TrainingConfig
 
 _LEAST = 48
 """Kernels with fewer inputs or outputs are left to Adam."""
@@ -24,11 +25,15 @@ class Muon(keras.optimizers.Muon):
     Args:
         gates: for each variable, in order, how many matrices its kernel holds; 0: take Adam.
         learning_rate: of both.
+        products: type of the products of Newton and Schulz's iteration.
     """
 
-    def __init__(self, gates: Mapping[str, int], learning_rate: float) -> None:
+    def __init__(
+        self, gates: Mapping[str, int], learning_rate: float, products: str = "float32"
+    ) -> None:
         super().__init__(learning_rate, weight_decay=None, adam_weight_decay=None)
         self._gates_of = gates
+        self._products = products
         self._gates: list[int] = []
 
     def _should_use_adamw(self, variable: keras.Variable) -> bool:
@@ -46,7 +51,10 @@ class Muon(keras.optimizers.Muon):
         gates = self._gates[self._get_variable_index(variable)]
         rows, columns = int(np.prod(inputs)), outputs // gates
         matrices = tf.transpose(tf.reshape(update, (rows, gates, columns)), (1, 0, 2))
-        matrices = self.zeropower_via_newtonschulz5(matrices, self.ns_steps)
+        # Scaled before they are rounded: gradients may be too small for what follows.
+        matrices /= tf.norm(matrices, axis=(-2, -1), keepdims=True) + 1e-7
+        matrices = tf.cast(matrices, self._products)
+        matrices = tf.cast(self.zeropower_via_newtonschulz5(matrices, self.ns_steps), tf.float32)
         step = tf.reshape(tf.transpose(matrices, (1, 0, 2)), variable.shape)
         variable.assign_sub(lr * self.rms_rate * np.sqrt(max(rows, columns)) * step)
 
@@ -70,8 +78,8 @@ def _least(shape: tuple[int, ...], gates: int) -> int:
     return min(int(np.prod(shape[:-1])), shape[-1] // gates)
 
 
-def make_optimizer(name: str, codec: Codec, learning_rate: float) -> keras.optimizers.Optimizer:
+def make_optimizer(training: TrainingConfig, codec: Codec) -> keras.optimizers.Optimizer:
     """The optimizer that a configuration names: ``adam`` or ``muon``."""
-    if name == "muon":
-        return Muon(kernels(codec), learning_rate)
-    return keras.optimizers.Adam(learning_rate, epsilon=1e-7)
+    if training.optimizer == "muon":
+        return Muon(kernels(codec), training.learning_rate, training.products)
+    return keras.optimizers.Adam(training.learning_rate, epsilon=1e-7)
