@@ -63,10 +63,10 @@ def test_branches_compute_what_one_does(photos: Path, tmp_path: Path) -> None:
 
 def test_products_in_bfloat16_are_of_training_steps_only(photos: Path, tmp_path: Path) -> None:
     wide = [
-        dataclasses.replace(spec, depth=48) if spec.kind == "rnn" else spec
-        for spec in tiny().network.encoder
+        dataclasses.replace(spec, depth=192) if spec.kind == "rnn" else spec
+        for spec in tiny().network.decoder
     ]
-    network = dataclasses.replace(tiny().network, encoder=tuple(wide))
+    network = dataclasses.replace(tiny().network, decoder=tuple(wide))
     exact, rounded = (
         Trainer(RunConfig(network, dataclasses.replace(tiny().training, products=name)), tmp_path)
         for name in PRODUCTS

@@ -16,14 +16,14 @@ import tensorflow as tf
 from rgru_codec.nets.networks import Codec
 
 _LEAST = 48
-"""Convolutions with fewer outputs are left in float32: there is nothing to gain."""
+"""Convolutions with fewer inputs or outputs are left in float32: there is nothing to gain."""
 
 
 @contextlib.contextmanager
 def bfloat16_products(codec: Codec) -> Iterator[None]:
     """Have the convolutions that run (or are traced) meanwhile multiply in bfloat16.
 
-    All but those that read RGB, which see differences of a level, and small ones.
+    Small ones excepted, and those that read RGB, which see differences of a level.
     """
     taken = [layer for layer in codec._flatten_layers() if _is_taken(layer)]
     for layer in taken:
@@ -38,8 +38,8 @@ def bfloat16_products(codec: Codec) -> Iterator[None]:
 def _is_taken(layer: keras.layers.Layer) -> bool:
     if not isinstance(layer, keras.layers.Conv2D):
         return False
-    _, _, depth_in, depth = layer.kernel.shape
-    return bool(depth_in > 3 and depth >= _LEAST)
+    depth_in, depth = layer.kernel.shape[-2:]
+    return min(depth_in, depth) >= _LEAST
 
 
 def _convolution(
