@@ -1,7 +1,8 @@
 """Products of training steps in bfloat16.
 
 A processor that knows bfloat16 (AVX512_BF16, AMX, TPUs) multiplies it about twice as fast as
-float32. Weights, sums, states and losses stay in float32; validation and export do not come here.
+float32. Inputs, kernels and results of a convolution are rounded to it; weights, states and losses
+stay in float32. Validation and export do not come here.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ import tensorflow as tf
 from rgru_codec.nets.networks import Codec
 
 _LEAST = 48
-"""Convolutions with fewer inputs or outputs are left in float32: there is nothing to gain."""
+"""Convolutions with fewer inputs or outputs are left in float32: there is little to gain, and tests
+with one of 4 inputs ended twice in a segmentation fault of TensorFlow 2.21."""
 
 
 @contextlib.contextmanager
 def bfloat16_products(codec: Codec) -> Iterator[None]:
     """Have the convolutions that run (or are traced) meanwhile multiply in bfloat16.
 
-    Small ones excepted, and those that read RGB, which see differences of a level.
+    Small ones excepted, and with them those that read RGB, which see differences of a level.
+
+    Args:
+        codec: built; as it was before when the context ends.
     """
     taken = [layer for layer in codec._flatten_layers() if _is_taken(layer)]
     for layer in taken:
@@ -45,5 +50,6 @@ def _is_taken(layer: keras.layers.Layer) -> bool:
 def _convolution(
     strides: tuple[int, int], padding: str, x: tf.Tensor, kernel: tf.Tensor
 ) -> tf.Tensor:
+    """(B, H, W, C_in) float32 and a kernel (h, w, C_in, C) to (B, H', W', C) float32."""
     x, kernel = (tf.cast(value, tf.bfloat16) for value in (x, tf.convert_to_tensor(kernel)))
     return tf.cast(tf.nn.conv2d(x, kernel, strides, padding.upper()), tf.float32)
