@@ -54,6 +54,13 @@ def test_integer_context_model_gives_the_trained_code_length(
         assert sum(encoder.group_bits) == pytest.approx(float(length[0]), rel=0.01, abs=0.5)
 
 
+def test_arrays_that_have_no_use_are_zero(model: Model) -> None:
+    layers = integers(model.context).layers
+    first, last = layers[0], layers[-1]
+    assert not any(array.any() for array in (first.U, first.B, last.A, last.B, last.a))
+    assert all(array.any() for array in (first.A, last.U))
+
+
 def test_exported_loop_paints_what_the_trained_loop_paints(
     model: Model, package: models.Model
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -190,7 +191,14 @@ def integers(context: ContextModel) -> IntegerContextModel:
             own=_own(layer.own),
         )
         layers.append(weights)
+    layers[0] = _zeroed(layers[0], "U", "B")  # a state of zeros is all they meet
+    layers[-1] = _zeroed(layers[-1], "A", "B", "a")  # no layer follows
     return IntegerContextModel(tuple(layers), sigmoid_table())
+
+
+def _zeroed(layer: LayerWeights, *names: str) -> LayerWeights:
+    """The layer with zeros in arrays that have no use (SPEC 7.6): packages deflate better."""
+    return dataclasses.replace(layer, **{n: np.zeros_like(getattr(layer, n)) for n in names})
 
 
 def _pass(one: Any, start: int, phases: int, phase: int) -> PassWeights:
