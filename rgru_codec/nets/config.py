@@ -38,6 +38,8 @@ class LayerSpec:
     """Input positions an output position."""
     hidden: int = 1
     """Side of the kernel on the state (``rnn`` only)."""
+    inner: int = 0
+    """Channels between the two convolutions (``residual`` only); 0: as many as ``depth``."""
     factor: int = 2
     """Of a rearrangement."""
     activation: str = "linear"
@@ -55,6 +57,8 @@ class LayerSpec:
             raise InvalidInput(f"unknown layer kind {self.kind!r}; known: {', '.join(KINDS)}")
         if self.kind in ("conv", "rnn", "residual") and self.depth < 1:
             raise InvalidInput(f"a {self.kind} layer needs depth >= 1, got {self.depth}")
+        if self.inner < 0 or (self.inner and self.kind != "residual"):
+            raise InvalidInput(f"inner = {self.inner} in a {self.kind} layer: for residual, from 0")
 
     @property
     def scale(self) -> float:

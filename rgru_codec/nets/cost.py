@@ -90,7 +90,7 @@ def _layer(spec: LayerSpec, cell: str, depth: int) -> int:
     if spec.kind == "conv":
         return kernel * depth * own
     if spec.kind == "residual":
-        return 2 * kernel * own * own
+        return 2 * kernel * own * (spec.inner or own)
     if spec.kind != "rnn":
         return 0
     gates = 4 if cell == "lstm" else 3

@@ -23,11 +23,15 @@ States = list[tf.Tensor]
 
 
 class ResidualBlock(keras.layers.Layer):
-    """x + conv(relu(conv(relu(x)))), both convolutions with ``spec.kernel``."""
+    """x + conv(relu(conv(relu(x)))), both convolutions with ``spec.kernel``.
+
+    Between them are ``spec.inner`` channels, ``spec.depth`` if that is 0.
+    """
 
     def __init__(self, spec: LayerSpec, name: str) -> None:
         super().__init__(name=name)
-        self.first = keras.layers.Conv2D(spec.depth, spec.kernel, padding="same")
+        inner = spec.inner or spec.depth
+        self.first = keras.layers.Conv2D(inner, spec.kernel, padding="same")
         # A small second kernel: at the start the block is close to the identity.
         small = keras.initializers.VarianceScaling(0.1)
         self.second = keras.layers.Conv2D(

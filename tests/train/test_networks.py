@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from rgru_codec.nets.config import NetworkConfig
+from rgru_codec.nets.cost import cost_of
 from rgru_codec.nets.networks import Binarizer, Codec
 from rgru_format import InvalidInput
 from rgru_train.config import RunConfig
@@ -172,11 +173,21 @@ def test_dct_start_paints_what_it_sees() -> None:
         ({"head": [{"kind": "pool"}]}, "unknown layer kind"),
         ({"head": [{"kind": "conv"}]}, "needs depth"),
         ({"head": [{"kind": "conv", "width": 3}]}, "width"),
+        ({"head": [{"kind": "conv", "depth": 3, "inner": 2}]}, "inner = 2 in a conv"),
     ],
 )
 def test_a_wrong_config_names_what_is_wrong(change: dict[str, object], words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         small(**change)
+
+
+def test_a_narrow_residual_block_has_kernels_of_its_inner_width() -> None:
+    block = {"kind": "residual", "depth": 8, "inner": 2}
+    network = small(decoder=[{"kind": "rnn", "depth": 8}, block, {"kind": "depth_to_space"}])
+    narrow = Codec(network)
+    narrow.build_all()
+    assert kernels(narrow.decoder.blocks[1]) == [(3, 3, 8, 2), (3, 3, 2, 8)]
+    assert cost_of(network).decoder - cost_of(small()).decoder == 2 * 9 * 8 * 2 / 16**2
 
 
 @pytest.mark.parametrize(
