@@ -10,7 +10,7 @@ import rgru_codec
 from rgru_codec import models
 from rgru_codec.iterations import Painter, encode
 from rgru_format import CodesEncoder
-from rgru_train.export import export, integers
+from rgru_train.export import _rounded, export, integers
 from rgru_train.loop import Model
 
 from .tiny import tiny
@@ -52,6 +52,16 @@ def test_integer_context_model_gives_the_trained_code_length(
         encoder.encode_layer(layer)
         # The file's table has steps of a sixteenth in the logit; training has none.
         assert sum(encoder.group_bits) == pytest.approx(float(length[0]), rel=0.01, abs=0.5)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-3, 0.05, 3.0])
+def test_kernels_are_rounded_to_what_float16_holds(size: float) -> None:
+    kernel = np.random.default_rng(2).normal(0, size, (3, 3, 8, 16)).astype(np.float32)
+    rounded = _rounded(kernel)
+    np.testing.assert_array_equal(rounded.astype(np.float16), rounded)
+    errors = np.abs(rounded - kernel)
+    assert (errors <= np.maximum(np.abs(kernel) / 2**7, size / 64)).all()
+    assert np.unique(rounded).size < 500
 
 
 def test_arrays_that_have_no_use_are_zero(model: Model) -> None:

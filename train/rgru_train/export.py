@@ -40,8 +40,10 @@ from rgru_train.loop import LEVELS, Model
 
 Shapes = list[tuple[int, int]]
 
-_BITS = 6
-"""Significant bits of a weight in a package; float16 would have room for 11."""
+_BITS = 7
+"""Most significant bits of a weight in a package; float16 would have room for 11."""
+_FINENESS = 64
+"""Steps of the weights of a kernel in their root mean square, about: small ones need no finer."""
 
 
 def export(model: Model, name: str, folder: Path) -> Path:
@@ -75,12 +77,24 @@ def export(model: Model, name: str, folder: Path) -> Path:
 
 
 def _round_kernels(codec: Codec) -> None:
-    """Leave ``_BITS`` significant bits of each weight of a kernel: packages deflate better."""
+    """Round the weights of each kernel: packages deflate better."""
     for variable in codec.trainable_variables:
         if len(variable.shape) > 1:
-            mantissa, exponent = np.frexp(variable.numpy())
-            rounded = np.ldexp(np.round(mantissa * 2.0**_BITS) / 2.0**_BITS, exponent)
-            variable.assign(rounded.astype(np.float32))
+            variable.assign(_rounded(variable.numpy()))
+
+
+def _rounded(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``_BITS`` significant bits of each weight, but steps no finer than ``_FINENESS`` asks for.
+
+    Noise of one size for all weights takes the least room. Steps are powers of two, so that what
+    is rounded is the same in float16.
+    """
+    _, exponents = np.frexp(kernel)
+    size = float(np.sqrt(np.mean(np.square(kernel, dtype=np.float64))))
+    least = round(np.log2(size / _FINENESS)) if size else 0
+    steps = np.ldexp(np.float32(1.0), np.maximum(exponents - _BITS, least))
+    rounded: NDArray[np.float32] = np.round(kernel / steps) * steps
+    return rounded
 
 
 def _description(model: Model, name: str, shapes: dict[str, Any]) -> dict[str, Any]:
