@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rgru_codec.runtime.litert import Array, Network
 
-WINDOW = 2048
+WINDOW = 1984
 """Side of a square window in pixels, overlap included; other shapes have its area at most."""
 
 _STEPS = 4096
