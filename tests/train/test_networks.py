@@ -211,3 +211,10 @@ def test_outputs_depend_on_inputs_within_reach(layers: list[dict[str, object]]) 
     rows = np.flatnonzero(tape.gradient(here, picture).numpy()[0].any(axis=(1, 2)))
     measured = max(middle - rows.min(), rows.max() - (middle + stride - 1))
     assert 0 <= stack.reach() - max(measured, 0) <= stride
+
+
+def test_gradient_of_a_strided_cell_stays_inside_its_memory() -> None:
+    """A strided 1x1 convolution of a cell spoiled the heap: crashes, or gradients far away."""
+    cell = [{"kind": "rnn", "depth": 3, "stride": 2, "hidden": 3}]
+    for _ in range(30):
+        test_outputs_depend_on_inputs_within_reach(cell)
