@@ -76,8 +76,10 @@ def test_a_package_gives_its_weights_back_within_rounding(released: Path, traine
     for i, (value, average) in enumerate(zip(found, trainer.averages, strict=True)):
         assert value is not None
         expected, relative, absolute = average.numpy(), 2.0**-10, 2.0**-20  # float16
-        if expected.ndim > 1:  # kernels keep six significant bits
-            relative = 2.0**-6
+        if expected.ndim > 1:  # kernels keep seven significant bits, small weights fewer
+            relative, absolute = 2.0**-7, float(np.sqrt(np.mean(expected**2))) / 64
+        if i >= networks and not value.any():
+            continue  # of no use: see test_arrays_that_have_no_use_are_zero
         if i >= networks:  # the context model: kernels are clipped, and steps of 1/256
             relative, absolute = 0.0, 0.5 / WEIGHT_SCALE + 1e-6
             if expected.ndim > 1:
