@@ -17,8 +17,7 @@ import tensorflow as tf
 from rgru_codec.nets.networks import Codec
 
 _LEAST = 48
-"""Convolutions with fewer inputs or outputs are left in float32: there is little to gain, and tests
-with one of 4 inputs ended twice in a segmentation fault of TensorFlow 2.21."""
+"""Convolutions with fewer inputs or outputs are left in float32: there is little to gain."""
 
 
 @contextlib.contextmanager
