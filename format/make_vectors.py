@@ -85,6 +85,28 @@ CONTEXTS: dict[str, Callable[[], ContextModel]] = {
         pairs=True,
         phases=(5, 5),
     ),
+    # Models that learn of each picture.
+    "adaptive": lambda: random_model(
+        12,
+        codes=(5, 6, 4, 7),
+        groups=(1, 2, 1, 3),
+        states=4,
+        hidden=5,
+        pairs=True,
+        phases=(5, 4, 2, 2),
+        adaptive=True,
+    ),
+    "adaptive_extreme": lambda: random_model(
+        13,
+        codes=(4, 5),
+        groups=(1, 2),
+        states=3,
+        hidden=4,
+        extreme=True,
+        pairs=True,
+        phases=(5, 2),
+        adaptive=True,
+    ),
 }
 
 
@@ -160,6 +182,10 @@ def valid() -> Iterator[tuple[str, bytes]]:
     yield from _valid_pairs("pairs", cuts=(1, 5, 6, 7))  # one of two, and one to three of four
     yield from _valid_pairs("phases", cuts=(1, 3, 5))
     yield from _valid_pairs("five", cuts=(1, 3, 5))
+    yield from _valid_pairs("adaptive", cuts=(1, 3, 5))
+    # Chunks that grow, and logits that are driven to their bounds.
+    yield "adaptive_400x300", plain(400, 300, 2, context="adaptive")
+    yield "adaptive_400x300_all_plus", plain(400, 300, 2, context="adaptive", fill=1)
 
 
 def _valid_pairs(kind: str, cuts: Sequence[int]) -> Iterator[tuple[str, bytes]]:
@@ -373,7 +399,7 @@ def add_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> int:
 def write_random(folder: Path, count: int, seed: int) -> None:
     """Write random valid files and their descriptions, as in vectors/valid."""
     folder.mkdir(parents=True, exist_ok=True)
-    models = [CONTEXTS[name]() for name in ("tiny", "pairs")]
+    models = [CONTEXTS[name]() for name in ("tiny", "pairs", "adaptive")]
     for number in range(seed, seed + count):
         model = models[number % len(models)]
         data = random_file(number, model, model.digest()[:4])

@@ -1,4 +1,4 @@
-"""Layers of codes to groups of bytes and back (SPEC section 8).
+"""Layers of codes to groups of bytes and back (SPEC sections 7.3 and 8).
 
 `CodesEncoder` and `CodesDecoder` follow one picture through its layers, in order. Both use the
 same integers for the probabilities; no float between file and codes depends on the machine.
@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from rgru_format.adaptation import Adaptation
 from rgru_format.coder import PROBABILITY_BITS, BitDecoder, BitEncoder
-from rgru_format.contextnet import TABLE_SIZE, ContextModel, LayerWeights
+from rgru_format.contextnet import ContextModel, LayerWeights
 from rgru_format.errors import Damaged, InvalidInput
 from rgru_format.evaluate import Codes, Evaluator, FastEvaluator, Indices, with_partners
 from rgru_format.limits import largest_payload
@@ -54,6 +55,7 @@ class CodesEncoder:
         """Ideal code length in bits of all layers so far."""
         self._evaluator = evaluator(model, height, width)
         self._positions = _positions(model, height, width)
+        self._costs = _costs(model.table)
         self._previous: Codes | None = None
 
     def encode_layer(self, codes: Codes) -> list[bytes]:
@@ -79,15 +81,13 @@ class CodesEncoder:
         flat = codes.reshape(-1, codes.shape[2])
         coder = BitEncoder()
         ideal = 0.0
-        layer = self.model.layers[self.layer]
-        for phase, positions_of_phase in enumerate(self._positions[layer.phases]):
-            index = self._evaluator.indices(codes, group, phase)
-            for positions, channels, part in _batches(
-                layer, group, index, positions_of_phase, codes
-            ):
-                bits = (flat[positions, channels].ravel() > 0).astype(np.int32)
-                coder.encode(bits, self.model.table[part])
-                ideal += _ideal_bits(self.model.table, part, bits)
+        batches = _group_batches(
+            self.model, self.layer, group, self._evaluator, self._positions, codes
+        )
+        for positions, channels, part in batches:
+            bits = (flat[positions, channels].ravel() > 0).astype(np.int32)
+            coder.encode(bits, self.model.table[part])
+            ideal += float(self._costs.take(2 * part + bits).sum())
         self.group_bits.append(ideal)
         return coder.finish()
 
@@ -223,15 +223,13 @@ class CodesDecoder:
     def _decode_passes(self, payload: bytes, codes: Codes) -> None:
         flat = codes.reshape(-1, codes.shape[2])
         coder = BitDecoder(payload)
-        layer = self.model.layers[self.layer]
-        for phase, positions_of_phase in enumerate(self._positions[layer.phases]):
-            index = self._evaluator.indices(codes, self.group, phase)
-            for positions, channels, part in _batches(
-                layer, self.group, index, positions_of_phase, codes
-            ):
-                bits = coder.decode(self.model.table[part])
-                signs = 2 * bits.astype(np.int8) - 1
-                flat[positions, channels] = signs.reshape(len(positions), -1)
+        batches = _group_batches(
+            self.model, self.layer, self.group, self._evaluator, self._positions, codes
+        )
+        for positions, channels, part in batches:
+            bits = coder.decode(self.model.table[part])
+            signs = 2 * bits.astype(np.int8) - 1
+            flat[positions, channels] = signs.reshape(len(positions), -1)
 
     def _misplaced(self, event: GroupRead) -> Damaged:
         if event.layer == self.layer + 2:
@@ -248,6 +246,66 @@ def codes_digest(codes: Codes) -> str:
     return hashlib.sha256(np.ascontiguousarray(codes).tobytes()).hexdigest()
 
 
+_Batch = tuple[npt.NDArray[np.int64], slice, npt.NDArray[np.int16]]
+"""Positions, as indices of the flattened grid; channels; table entries of these codes, flat."""
+
+
+def _group_batches(
+    model: ContextModel,
+    layer: int,
+    group: int,
+    evaluator: Evaluator,
+    positions: dict[int, list[npt.NDArray[np.int64]]],
+    codes: Codes,
+) -> Iterator[_Batch]:
+    """Yield all codes of a group in the order of the stream (SPEC section 7.3).
+
+    Args:
+        model: the context model.
+        layer: from 0.
+        group: of the layer.
+        evaluator: has started the layer.
+        positions: of `_positions`.
+        codes: (rows, columns, C) of the layer. The codes of a batch must be in there before the
+            next one is asked for: what follows depends on them.
+    """
+    weights = model.layers[layer]
+    start, stop = weights.bounds[group]
+    adaptation = Adaptation(model.table, stop - start) if model.adaptive else None
+    for phase, where in enumerate(positions[weights.phases]):
+        index = evaluator.indices(codes, group, phase)
+        if adaptation is None:
+            yield from _batches(weights, group, index, where, codes)
+        else:
+            yield from _adaptive_batches(weights, group, index, where, codes, adaptation)
+
+
+def _adaptive_batches(
+    layer: LayerWeights,
+    group: int,
+    index: Indices,
+    positions: npt.NDArray[np.int64],
+    codes: Codes,
+    adaptation: Adaptation,
+) -> Iterator[_Batch]:
+    """Yield the codes of a pass, chunk by chunk, and let the adaptation learn from each."""
+    start, stop = layer.bounds[group]
+    flat = codes.reshape(-1, codes.shape[2])
+    first = 0
+    while first < len(positions):
+        end = first + adaptation.chunk
+        where, part = positions[first:end], index[first:end]
+        used = np.empty_like(part)
+        for channels in _turns(layer, start, stop):
+            inside = slice(channels.start - start, stop - start, 2)
+            if channels.start % 2:  # kept in `part` too: the adaptation learns from it
+                part[:, inside] = _given_partners(layer, part[:, inside], flat, where, channels)
+            used[:, inside] = adaptation.corrected(part[:, inside], inside)
+            yield where, channels, used[:, inside].ravel()
+        adaptation.learn(part, used, flat[where, start:stop])
+        first = end
+
+
 def _batches(
     layer: LayerWeights,
     group: int,
@@ -255,35 +313,48 @@ def _batches(
     positions: npt.NDArray[np.int64],
     codes: Codes,
     size: int | None = None,
-) -> Iterator[tuple[npt.NDArray[np.int64], slice, npt.NDArray[np.int16]]]:
-    """Yield the codes of a pass in the order of the stream (SPEC section 7.3).
+) -> Iterator[_Batch]:
+    """Yield the codes of a pass as the networks predict them, in parts of bounded size.
 
     Args:
         layer: weights of the layer.
         group: of the layer.
         index: (positions, channels of the group), of the evaluator.
         positions: where, as indices of the flattened grid.
-        codes: (rows, columns, C) of the layer. The codes of a batch must be in there before the
-            next one is asked for: odd channels look at their partners.
+        codes: (rows, columns, C) of the layer, kept up to date by the caller.
         size: positions of a batch; by default so many that memory is bounded.
-
-    Yields:
-        Positions, channels, and the table entries of these codes in order, flat.
     """
     start, stop = layer.bounds[group]
     flat = codes.reshape(-1, codes.shape[2])
-    own = layer.own
-    # Without partners all channels at once; with them the even channels first.
-    turns = [slice(start, stop)] if own is None else [_every_other(start, stop, i) for i in (0, 1)]
-    for odd, channels in enumerate(turns):
+    for channels in _turns(layer, start, stop):
         inside = slice(channels.start - start, stop - start, channels.step)
-        count = max(size or _PART // (stop - start), 1)
-        for first in range(0, len(positions) if channels.start < stop else 0, count):
+        count = size or max(_PART // (stop - start), 1)
+        for first in range(0, len(positions), count):
             part, where = index[first : first + count, inside], positions[first : first + count]
-            if own is not None and odd:
-                partners = flat[where, slice(channels.start - 1, stop - 1, 2)]
-                part = with_partners(part, partners, own.q[channels])
+            if layer.own is not None and channels.start % 2:
+                part = _given_partners(layer, part, flat, where, channels)
             yield where, channels, part.ravel()
+
+
+def _turns(layer: LayerWeights, start: int, stop: int) -> list[slice]:
+    """Return which channels are coded at a time: with partners, the even ones first."""
+    if layer.own is None:
+        return [slice(start, stop)]
+    turns = [slice(start + (start + odd) % 2, stop, 2) for odd in (0, 1)]
+    return [turn for turn in turns if turn.start < stop]
+
+
+def _given_partners(
+    layer: LayerWeights,
+    index: Indices,
+    flat: Codes,
+    positions: npt.NDArray[np.int64],
+    channels: slice,
+) -> Indices:
+    """Return the entries of odd channels; the codes of their partners are in `flat`."""
+    assert layer.own is not None
+    partners = flat[positions, channels.start - 1 : channels.stop - 1 : 2]
+    return with_partners(index, partners, layer.own.q[channels])
 
 
 def _positions(
@@ -296,21 +367,13 @@ def _positions(
     }
 
 
-def _every_other(start: int, stop: int, odd: int) -> slice:
-    """Return the even or the odd channels from start to stop."""
-    return slice(start + (start + odd) % 2, stop, 2)
-
-
 def _check_grid(height: int, width: int) -> None:
     if height < 1 or width < 1:
         raise InvalidInput(f"a grid has at least one position, got {height} x {width}")
 
 
-def _ideal_bits(
-    table: npt.NDArray[np.uint16], index: npt.NDArray[np.int16], bits: npt.NDArray[np.int32]
-) -> float:
-    """Return the sum of -log2(P(bit)), by counting how often each entry meets each bit."""
-    counts = np.bincount(2 * index.astype(np.int32) + bits, minlength=2 * TABLE_SIZE)
+def _costs(table: npt.NDArray[np.uint16]) -> npt.NDArray[np.float64]:
+    """Return -log2(P(bit)) of each table entry, for bit 0 and for bit 1, flat."""
     chance = table.astype(np.float64) / _ONE
-    costs = -np.log2(np.stack([1 - chance, chance], axis=1)).ravel()
-    return float(counts @ costs)
+    costs: npt.NDArray[np.float64] = -np.log2(np.stack([1 - chance, chance], axis=1)).ravel()
+    return costs

@@ -28,8 +28,8 @@ Int16 = npt.NDArray[np.int16]
 Int32 = npt.NDArray[np.int32]
 
 MAGIC = b"\x89RGRUCM\n"
-_PLAIN, _WITH_OWN, _WITH_PHASES = 1, 2, 3
-"""Layouts of the file: without and with Q and q; with numbers of phases too."""
+_PLAIN, _WITH_OWN, _WITH_PHASES, _ADAPTIVE = 1, 2, 3, 4
+"""Layouts of the file: without and with Q and q; with numbers of phases too; adaptive."""
 MAX_LAYERS = 255
 MAX_WIDTH = 1024
 """Most channels of the state and of the hidden values."""
@@ -45,7 +45,8 @@ LOGIT_RANGE = 176
 TABLE_SIZE = 2 * LOGIT_RANGE + 1
 
 _PREFIX = struct.Struct("<8sBBHHH")
-_LAYER = {1: struct.Struct("<HH"), 2: struct.Struct("<HH"), 3: struct.Struct("<HHH")}
+_SHORT, _LONG = struct.Struct("<HH"), struct.Struct("<HHH")
+_LAYER = {_PLAIN: _SHORT, _WITH_OWN: _SHORT, _WITH_PHASES: _LONG, _ADAPTIVE: _LONG}
 """Sizes of a layer, for each layout."""
 
 
@@ -124,6 +125,8 @@ class ContextModel:
     layers: tuple[LayerWeights, ...]
     table: npt.NDArray[np.uint16]
     """(353,): P(code = +1) in 65536ths for each logit; see `sigmoid_table`."""
+    adaptive: bool = False
+    """Whether it learns of each picture while coding (SPEC section 7.7); needs Q and q."""
 
     def __post_init__(self) -> None:
         """Check everything, so that every model in memory is a valid one."""
@@ -132,6 +135,8 @@ class ContextModel:
         _check_table(self.table)
         for t, layer in enumerate(self.layers, start=1):
             _check_layer(t, layer, self.states, self.hidden, self.pairs)
+        if self.adaptive and not self.pairs:
+            raise InvalidInput("an adaptive model needs Q and q")
         self.check_bounds()
 
     @property
@@ -163,6 +168,15 @@ class ContextModel:
     def phases(self) -> tuple[int, ...]:
         """Phases of each layer."""
         return tuple(layer.phases for layer in self.layers)
+
+    @property
+    def _layout(self) -> int:
+        """The least layout of the file that can hold the model."""
+        if self.adaptive:
+            return _ADAPTIVE
+        if set(self.phases) != {2}:
+            return _WITH_PHASES
+        return _WITH_OWN if self.pairs else _PLAIN
 
     def check_bounds(self) -> None:
         """Make sure that no sum can leave -(2**24 - 1) .. 2**24 - 1 (SPEC section 7.5).
@@ -197,11 +211,11 @@ class ContextModel:
     def to_bytes(self) -> bytes:
         """Return the content of `context.bin` (SPEC section 7.6)."""
         sizes = (len(self.layers), self.states, self.hidden, TABLE_SIZE)
-        layout = _WITH_OWN if self.pairs else _PLAIN
-        layout = _WITH_PHASES if set(self.phases) != {2} else layout
-        parts = [_PREFIX.pack(MAGIC, layout, *sizes)]
+        parts = [_PREFIX.pack(MAGIC, self._layout, *sizes)]
         for size in zip(self.codes, self.groups, self.phases, strict=True):
-            parts.append(_LAYER[layout].pack(*(size if layout == _WITH_PHASES else size[:2])))
+            parts.append(
+                _LAYER[self._layout].pack(*(size if self._layout >= _WITH_PHASES else size[:2]))
+            )
         parts.append(self.table.astype("<u2").tobytes())
         for layer in self.layers:
             for array in _arrays(layer):
@@ -343,8 +357,11 @@ def _own_reach(layer: LayerWeights) -> npt.NDArray[np.int64]:
     return reach
 
 
-def _parse(data: bytes) -> tuple[tuple[LayerWeights, ...], npt.NDArray[np.uint16]]:
-    """Read layers and table; the sizes are checked before anything is allocated."""
+def _parse(data: bytes) -> tuple[tuple[LayerWeights, ...], npt.NDArray[np.uint16], bool]:
+    """Read layers, table and whether the model is adaptive.
+
+    The sizes are checked before anything is allocated.
+    """
     if len(data) < _PREFIX.size + 4 or not data.startswith(MAGIC):
         raise Damaged("context model: the signature is missing")
     body = data[:-4]
@@ -371,7 +388,7 @@ def _parse(data: bytes) -> tuple[tuple[LayerWeights, ...], npt.NDArray[np.uint16
         layers.append(_parse_layer(cursor, codes, groups, phases, states, hidden, own))
     if cursor.at != len(body):
         raise Damaged("context model: bytes are left over behind the last array")
-    return tuple(layers), table
+    return tuple(layers), table, version == _ADAPTIVE
 
 
 class _Cursor:

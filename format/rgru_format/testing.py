@@ -42,6 +42,7 @@ def random_model(
     extreme: bool = False,
     pairs: bool = False,
     phases: Sequence[int] = (),
+    adaptive: bool = False,
 ) -> ContextModel:
     """Return a valid context model with random integers.
 
@@ -55,6 +56,7 @@ def random_model(
             logits that reach both ends of the table.
         pairs: give it Q and q: codes that look at their own channel and its partner.
         phases: of each layer, 2, 4 or 5; by default 2. More than two need ``pairs``.
+        adaptive: let it learn of each picture (SPEC section 7.7); needs ``pairs``.
     """
     make = _extreme_layer if extreme else _layer
     generator = np.random.default_rng(seed)
@@ -62,7 +64,7 @@ def random_model(
     layers = [make(generator, *size, states, hidden) for size in sizes]
     if pairs:  # drawn last: without them a seed gives the model that it always gave
         layers = [_with_own(generator, layer, extreme) for layer in layers]
-    return ContextModel(tuple(layers), sigmoid_table())
+    return ContextModel(tuple(layers), sigmoid_table(), adaptive)
 
 
 def random_codes(

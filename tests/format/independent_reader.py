@@ -195,11 +195,12 @@ class Context:
         assert data[:8] == bytes.fromhex("895247525543 4D0A")
         assert zlib.crc32(data[:-4]) == u(data[-4:])
         version, T, self.K, self.M, entries = struct.unpack_from("<BBHHH", data, 8)
-        assert version in (1, 2, 3)
+        assert version in (1, 2, 3, 4)
         assert entries == 353
         self.own = version > 1
+        self.adaptive = version == 4
         self.data, self.at = data, 16
-        sizes = [[*self.take("H", 2 + (version == 3)), 2][:3] for _ in range(T)]
+        sizes = [[*self.take("H", 2 + (version > 2)), 2][:3] for _ in range(T)]
         self.table = self.take("H", 353)
         self.layers = [self.layer(C, G, F) for C, G, F in sizes]
         assert self.at == len(data) - 4
@@ -297,6 +298,38 @@ class RangeDecoder:
         return bit
 
 
+class Learned:
+    """Section 7.7: what an adaptive model learns in a group."""
+
+    def __init__(self, channels: int) -> None:
+        self.n = 0
+        self.shift, self.slope = [0] * channels, [0] * channels
+        self.known, self.sure = [20 * 2**16] * channels, [50 * 2**24] * channels
+
+    def chunk(self) -> int:
+        """Section 7.3."""
+        return max(8, min(512, self.n // 8))
+
+    def corrected(self, i: int, j: int) -> int:
+        """Section 7.4, step 2.7."""
+        return clamp(i + (self.shift[j] + self.slope[j] * i + 2048) // 4096, -176, 176)
+
+    def learn(self, met: list[list[tuple[int, int, int]]]) -> None:
+        """Take i, k and the code at each position of a chunk, for each channel."""
+        self.n += len(met[0])
+        for j, column in enumerate(met):
+            e = [65536 - k if code == 1 else -k for _, k, code in column]
+            w = [k * (65536 - k) // 65536 for _, k, _ in column]
+            i = [i for i, _, _ in column]
+            self.known[j] = min(self.known[j], 200 * 2**16) + sum(w)
+            self.sure[j] = min(self.sure[j], 1000 * 2**24)
+            self.sure[j] += sum(a * b * b for a, b in zip(w, i, strict=True))
+            step = 65536 * sum(e) // self.known[j]
+            self.shift[j] = clamp(self.shift[j] + step, -176 * 4096, 176 * 4096)
+            step = 65536 * sum(a * b for a, b in zip(e, i, strict=True)) // self.sure[j]
+            self.slope[j] = clamp(self.slope[j] + step, -4096, 4096)
+
+
 class Picture:
     """The codes of one file, group by group (sections 5, 7 and 8)."""
 
@@ -323,6 +356,7 @@ class Picture:
             raise Fault("Damaged", layer, offset)
         decoder = RangeDecoder(payload)
         try:
+            learned = Learned(stop - start)
             for phase in range(weights["F"]):
                 # All of a pass is predicted before any of it is known.
                 places = [(y, x) for y in range(self.h) for x in range(self.w)]
@@ -330,16 +364,35 @@ class Picture:
                 side = len(square)
                 places = [(y, x) for y, x in places if square[y % side][x % side] == phase]
                 logits = [self.logits(self.g, phase, y, x) for y, x in places]
-                for channels in self.turns(start, stop):
-                    for (y, x), row in zip(places, logits, strict=True):
-                        for j in channels:
-                            k = self.chance(row[j - start], y, x, j)
-                            self.codes[y][x][j] = 2 * decoder.bit(k) - 1
+                while places:
+                    size = learned.chunk() if self.context.adaptive else len(places)
+                    self.add_chunk(decoder, places[:size], logits[:size], learned)
+                    del places[:size], logits[:size]
         except ValueError:
             raise Fault("Damaged", layer, offset) from None
         self.g += 1
         if self.g == len(weights["bounds"]):
             self.end_layer(weights)
+
+    def add_chunk(
+        self,
+        decoder: RangeDecoder,
+        places: list[tuple[int, int]],
+        logits: list[list[int]],
+        learned: Learned,
+    ) -> None:
+        """Section 7.3: the codes of a chunk; without adaptation that is a phase."""
+        start, stop = self.context.layers[self.t]["bounds"][self.g]
+        met: list[list[tuple[int, int, int]]] = [[] for _ in range(stop - start)]
+        for channels in self.turns(start, stop):
+            for (y, x), row in zip(places, logits, strict=True):
+                for j in channels:
+                    i = self.partner(row[j - start], y, x, j)
+                    moved = learned.corrected(i, j - start) if self.context.adaptive else i
+                    k = self.context.table[moved + 176]
+                    self.codes[y][x][j] = 2 * decoder.bit(k) - 1
+                    met[j - start].append((i, k, self.codes[y][x][j]))
+        learned.learn(met)
 
     def turns(self, start: int, stop: int) -> list[list[int]]:
         """Section 7.3: channels whose codes come first in a phase, and those that come behind."""
@@ -348,11 +401,11 @@ class Picture:
             return [channels]
         return [[j for j in channels if j % 2 == odd] for odd in (0, 1)]
 
-    def chance(self, i: int, y: int, x: int, j: int) -> int:
-        """Section 7.4, steps 2.6 and 2.7: k of a channel."""
+    def partner(self, i: int, y: int, x: int, j: int) -> int:
+        """Section 7.4, step 2.6."""
         if self.context.own and j % 2 and self.codes[y][x][j - 1] == 1:
             i = clamp(i + self.context.layers[self.t]["q"][j], -176, 176)
-        return self.context.table[i + 176]
+        return i
 
     def own(self, known: Grid, phase: int, y: int, x: int, j: int) -> int:
         """Section 7.4, step 2.4: the term of a channel."""
@@ -430,7 +483,9 @@ class Picture:
                 values += [32768 * code for code in self.codes[y][x][: bounds[self.g][0]]]
                 for g in range(self.g, len(bounds)):
                     row = enumerate(self.logits(g, 0, y, x), bounds[g][0])
-                    values += [self.chance(i, y, x, j) - 32768 for j, i in row]
+                    values += [
+                        self.context.table[self.partner(i, y, x, j) + 176] - 32768 for j, i in row
+                    ]
         packed = struct.pack(f"<{len(values)}i", *values)
         return {
             "groups": self.g,

@@ -31,7 +31,10 @@ def test_codes_come_back(
     groups = [data.draw(st.integers(1, count)) for count in counts]
     pairs = data.draw(st.booleans())
     phases = [data.draw(st.sampled_from([2, 4, 5] if pairs else [2])) for _ in counts]
-    model = random_model(seed, counts, groups, extreme=extreme, pairs=pairs, phases=phases)
+    adaptive = pairs and data.draw(st.booleans())
+    model = random_model(
+        seed, counts, groups, extreme=extreme, pairs=pairs, phases=phases, adaptive=adaptive
+    )
     layers = random_codes(seed, model, rows, columns)
     encoder = CodesEncoder(model, rows, columns)
     plain_encoder = CodesEncoder(model, rows, columns, evaluator=ReferenceEvaluator)
@@ -49,6 +52,26 @@ def test_codes_come_back(
         assert plain_decoder.last is not None
         np.testing.assert_array_equal(decoder.last, codes)
         np.testing.assert_array_equal(plain_decoder.last, codes)
+
+
+def test_an_adaptive_model_learns_the_picture() -> None:
+    """Random logits predict nothing of codes that are nearly all -1: that is quickly learned."""
+    plain = random_model(3, (6,), (2,), pairs=True, phases=(4,))
+    adaptive = random_model(3, (6,), (2,), pairs=True, phases=(4,), adaptive=True)
+    rare = np.random.default_rng(0).random((60, 70, 6)) < 0.02
+    codes = np.where(rare, 1, -1).astype(np.int8)
+    sizes = []
+    for model in (plain, adaptive):
+        payloads = CodesEncoder(model, 60, 70).encode_layer(codes)
+        decoder = CodesDecoder(model, 60, 70)
+        for payload in payloads:
+            decoder.decode_group(payload)
+        assert decoder.last is not None
+        np.testing.assert_array_equal(decoder.last, codes)
+        sizes.append(sum(map(len, payloads)))
+    entropy = -(0.02 * np.log2(0.02) + 0.98 * np.log2(0.98)) * codes.size / 8
+    assert sizes[0] > 3 * entropy
+    assert sizes[1] < 2 * entropy
 
 
 def test_size_is_close_to_the_ideal_length(model: ContextModel) -> None:

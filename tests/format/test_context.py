@@ -198,7 +198,7 @@ def test_damaged_models_are_refused() -> None:
     ("at", "value", "word"),
     [
         (8, b"\x03", "phases|groups|codes"),
-        (8, b"\x04", "version"),
+        (8, b"\x05", "version"),
         (9, b"\x00", "layers"),
         (9, b"\xff", "too early|codes|groups"),
         (10, b"\x00\x00", "state channels"),
@@ -264,6 +264,11 @@ def test_own_terms_belong_to_all_layers() -> None:
     first, second = model.layers
     with pytest.raises(InvalidInput, match="all layers or to none"):
         ContextModel((first, dataclasses.replace(second, own=None)), model.table)
+
+
+def test_an_adaptive_model_has_own_terms() -> None:
+    with pytest.raises(InvalidInput, match="adaptive model needs Q and q"):
+        random_model(3, (4,), (2,), adaptive=True)
 
 
 def test_phases_are_two_four_or_five_and_the_same_in_all_groups() -> None:

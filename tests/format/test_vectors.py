@@ -11,9 +11,9 @@ import pytest
 from rgru_format import ContextModel, InvalidInput, ModelMissing
 from rgru_format.verify import VECTORS, run_vectors
 
-FROZEN = 206
+FROZEN = 306
 """So many lines of SHA256SUMS are fixed for ever; raise it, with the hash, when adding files."""
-FROZEN_HASH = "b8c874b8b0f8b6a5a4af9dd2d8fd0ed7d893f6d077072a02c877fa5241a567d9"
+FROZEN_HASH = "9aa29e0af92b183df09a82601bbab59817765df0b38aa2dfb3d28ab218784a6d"
 
 
 def sums() -> list[str]:

@@ -159,4 +159,5 @@ def _lengths(lengths: Sequence[tuple[float, float, float]]) -> str:
     change = f"{100 * (total[1] / total[0] - 1):+.2f} %"
     rows.append(("all", f"{total[0]:.4f}", f"{total[1]:.4f}", change, f"{total[2]:.4f}"))  # type: ignore[arg-type]
     head = ("layer", "float, bpp", "integer, bpp", "difference", "coded groups, bpp")
-    return "Bits per pixel of validation pictures.\n\n" + _table(head, rows)
+    text = "Bits per pixel of validation pictures; what is coded learns of each picture besides."
+    return f"{text}\n\n{_table(head, rows)}"

@@ -207,7 +207,7 @@ def integers(context: ContextModel) -> IntegerContextModel:
         layers.append(weights)
     layers[0] = _zeroed(layers[0], "U", "B")  # a state of zeros is all they meet
     layers[-1] = _zeroed(layers[-1], "A", "B", "a")  # no layer follows
-    return IntegerContextModel(tuple(layers), sigmoid_table())
+    return IntegerContextModel(tuple(layers), sigmoid_table(), adaptive=True)
 
 
 def _zeroed(layer: LayerWeights, *names: str) -> LayerWeights:
@@ -283,7 +283,7 @@ def code_lengths(
 
     Returns:
         For each layer the ideal code length of the trained model in floats, that of the integer
-        model, and the size of the coded groups.
+        model before it learns of the picture, and the size of the coded groups.
     """
     integer = integers(model.context)
     rows = [_lengths(model, integer, picture) for picture in pictures]
@@ -297,10 +297,13 @@ def _lengths(
     x = (tf.cast(picture[None], tf.float32) - 127.5) * LEVELS
     codes, _ = model.codec.iterate(x)
     floats, _ = model.context.bits(codes)
-    encoder = CodesEncoder(integer, *codes[0].shape[1:3])
+    grid = codes[0].shape[1:3]
+    fixed = CodesEncoder(dataclasses.replace(integer, adaptive=False), *grid)
+    encoder = CodesEncoder(integer, *grid)
     rows = []
     for bits, layer in zip(floats, codes, strict=True):
-        payloads = encoder.encode_layer(np.where(layer[0].numpy() < 0, -1, 1).astype(np.int8))
-        coded = 8 * sum(map(len, payloads))
-        rows.append([float(bits[0]), sum(encoder.group_bits), coded])
+        signs = np.where(layer[0].numpy() < 0, -1, 1).astype(np.int8)
+        fixed.encode_layer(signs)
+        coded = 8 * sum(map(len, encoder.encode_layer(signs)))
+        rows.append([float(bits[0]), sum(fixed.group_bits), coded])
     return np.array(rows) / (picture.shape[0] * picture.shape[1])
