@@ -19,7 +19,7 @@ from rgru_train.config import PRODUCTS, RunConfig
 from rgru_train.data import Crops, find_photos
 from rgru_train.loop import RateControl, Trainer, _log_near
 from rgru_train.losses import ms_ssim, scales_that_fit
-from rgru_train.run import Options, _Loop, train
+from rgru_train.run import Options, _Loop, average, train
 from rgru_train.validation import Validator, bpp_at, score, validate, validation_pictures
 from rgru_train.workers import Workers, one_process
 
@@ -103,6 +103,28 @@ def test_the_mean_distortion_follows_and_comes_back(
     again = Trainer(tiny(), tmp_path)
     again.restore()
     np.testing.assert_array_equal(again.mean_distortion, trainer.mean_distortion)
+
+
+def test_runs_go_on_from_their_mean(photos: Path, tmp_path: Path) -> None:
+    runs = [tmp_path / "first", tmp_path / "twin"]
+    for seed, folder in enumerate(runs):
+        training = dataclasses.replace(tiny().training, seed=seed)
+        options = Options(photos, folder, steps=2 + seed)
+        train(dataclasses.replace(tiny(), training=training), options)
+    out = tmp_path / "mean"
+    average(runs, out)
+    first, twin, mean = map(checkpoint.load, [*runs, out])
+    assert (int(first["step"]), int(twin["step"]), int(mean["step"])) == (2, 3, 3)
+    assert not np.array_equal(first["weight0"], twin["weight0"])
+    for name in ("weight0", "average0", "log_multipliers"):
+        np.testing.assert_allclose(mean[name], (first[name] + twin[name]) / 2, rtol=1e-5, atol=1e-7)
+    config = RunConfig.from_json((out / "config.json").read_text())
+    train(config, Options(photos, out, resume=True, steps=4))
+    assert int(checkpoint.load(out)["step"]) == 4
+    with pytest.raises(InvalidInput, match="exists"):
+        average(runs, out)
+    with pytest.raises(InvalidInput, match="same network"):
+        checkpoint.mean([first, {**twin, "weight0": np.zeros(3)}])
 
 
 def test_the_context_model_alone_can_be_trained(photos: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ rgru-train --config train/configs/compact.toml --data photos/ --out runs/first
 rgru-train --data photos/ --out runs/first --resume
 rgru-train --data photos/ --out runs/first --eval-only
 rgru-train --config other.toml --data photos/ --out runs/second --init-from default
+rgru-train average runs/first runs/twin --out runs/mean
 rgru-train export runs/first --out models/ --notes "Small text smears in the first layers."
 rgru-train describe --config train/configs/compact.toml
 """
@@ -56,6 +57,15 @@ def export_parser() -> argparse.ArgumentParser:
     return top
 
 
+def average_parser() -> argparse.ArgumentParser:
+    """The command line of ``rgru-train average``."""
+    description = "Write a run that goes on from the mean of others (same start, other crops)."
+    top = argparse.ArgumentParser(prog="rgru-train average", description=description)
+    top.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of the runs")
+    top.add_argument("--out", type=Path, required=True, help="folder of the new run")
+    return top
+
+
 def describe_parser() -> argparse.ArgumentParser:
     """The command line of ``rgru-train describe``."""
     description = "Print what a network costs."
@@ -68,7 +78,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    commands = {"export": (export_parser, _export), "describe": (describe_parser, _describe)}
+    commands = {
+        "average": (average_parser, _average),
+        "export": (export_parser, _export),
+        "describe": (describe_parser, _describe),
+    }
     make, run = commands.get("".join(arguments[:1]), (parser, _train))
     options = make().parse_args(arguments[make is not parser :])
     try:
@@ -99,6 +113,12 @@ def _train(options: argparse.Namespace) -> None:
         print(json.dumps(run.evaluate(config, chosen)))
     else:
         run.train(config, chosen)
+
+
+def _average(options: argparse.Namespace) -> None:
+    from rgru_train.run import average
+
+    average(options.runs, options.out)
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,27 @@ def load(folder: Path, names: tuple[str, ...] = (NEWEST, PREVIOUS)) -> Arrays:
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
             continue
     raise InvalidInput(f"{folder}: no checkpoint ({' or '.join(names)}) to start from")
+
+
+def mean(runs: Sequence[Arrays]) -> Arrays:
+    """Weights, running means of them and all else half-way between runs; the largest step.
+
+    Runs that began at the same weights stay near enough for their mean to be better than each
+    (Wortsman et al., Model soups, 2022).
+
+    Raises:
+        InvalidInput: they are not of the same network and optimizer.
+    """
+    shapes = [{name: array.shape for name, array in run.items() if name != "score"} for run in runs]
+    if any(one != shapes[0] for one in shapes):
+        raise InvalidInput("a mean needs runs of the same network and optimizer")
+    result = {}
+    for name in shapes[0]:
+        arrays = [run[name] for run in runs]
+        whole = arrays[0].dtype.kind in "iu"  # steps
+        together = np.max(arrays, axis=0) if whole else np.mean(arrays, axis=0, dtype=np.float64)
+        result[name] = together.astype(arrays[0].dtype)
+    return result
 
 
 def _read(path: Path) -> Arrays:

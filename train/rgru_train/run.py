@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,22 @@ def evaluate(config: RunConfig, options: Options) -> dict[str, Any]:
         raise InvalidInput(f"{options.data}: no photo is held out, or none is large enough")
     row, _ = Validator(trainer.model, pictures).run(config.network.iterations)
     return {"step": trainer.step, **row}
+
+
+def average(runs: Sequence[Path], out: Path) -> None:
+    """Write a run that goes on from the mean of the newest checkpoints of others.
+
+    Raises:
+        InvalidInput: a run has no checkpoint, the runs do not fit together, or ``out`` exists.
+    """
+    if out.exists():
+        raise InvalidInput(f"{out} exists: name another folder")
+    arrays = checkpoint.mean([checkpoint.load(run) for run in runs])
+    out.mkdir(parents=True)
+    for name in ("config.json", "data.json"):
+        if (runs[0] / name).exists():
+            shutil.copy(runs[0] / name, out / name)
+    checkpoint.save(out, arrays)
 
 
 def _begin(config: RunConfig, options: Options, workers: Workers) -> Trainer:
