@@ -7,25 +7,26 @@ a step of Newton's method towards the shift and the slope that make the codes ch
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import numpy as np
 import numpy.typing as npt
 
 from rgru_format.contextnet import LOGIT_RANGE, TABLE_SIZE
 from rgru_format.evaluate import Codes, Indices
 
-_Integers = TypeVar("_Integers", npt.NDArray[np.int32], npt.NDArray[np.int64])
-
 _ONE = 2**16
 """Probabilities, and what is derived from them, are in 65536ths."""
 _UNIT = 2**12
 """Slopes are in 4096ths, shifts in 4096ths of a sixteenth."""
-_SHORTEST, _LONGEST, _GROWTH = 8, 512, 8
-"""Positions of a chunk: an eighth of those before it, within these bounds."""
-_SHIFT_START, _SHIFT_KEPT = 20 * 2**16, 200 * 2**16
-_SLOPE_START, _SLOPE_KEPT = 50 * 2**24, 1000 * 2**24
-"""Fisher information that stands for the start, and the most that is kept of the past."""
+_SHORTEST, _LONGEST, _GROWTH = 16, 512, 4
+"""Positions of a chunk: a quarter of those before it, within these bounds."""
+_BLOCK = 2**13
+"""Codes worked on at a time: so many stay in the cache."""
+# Of shift and slope:
+_START = np.array([[20 * 2**16], [50 * 2**24]], np.int64)
+"""Fisher information that stands for the start."""
+_KEPT = np.array([[200 * 2**16], [1000 * 2**24]], np.int64)
+"""The most information that is kept of the past."""
+_BOUND = np.array([[LOGIT_RANGE * _UNIT], [_UNIT]], np.int64)
 
 
 class Adaptation:
@@ -43,31 +44,33 @@ class Adaptation:
         # exactly in any order.
         self._errors = np.concatenate([-chance, _ONE - chance]).astype(np.float64)
         self._variances = np.tile(chance * (_ONE - chance) // _ONE, 2).astype(np.float64)
-        self.shift, self.slope = np.zeros((2, channels), np.int64)
-        """In 65536ths of a unit of the logarithm of odds; in 4096ths."""
-        self._shift_information = np.full(channels, _SHIFT_START, np.int64)
-        self._slope_information = np.full(channels, _SLOPE_START, np.int64)
+        self.learned = np.zeros((2, channels), np.int64)
+        """Shift, in 4096ths of a sixteenth, and slope, in 4096ths."""
+        self._information = np.repeat(_START, channels, axis=1)
         self._positions = 0
+        self._of_entries()
 
     @property
     def chunk(self) -> int:
         """How many positions the next chunk has, if so many are left in the phase."""
         return min(max(_SHORTEST, self._positions // _GROWTH), _LONGEST)
 
-    def corrected(self, index: Indices, channels: slice) -> Indices:
+    def corrected(self, index: Indices, channels: slice) -> npt.NDArray[np.int32]:
         """Return the table entries to use.
 
         Args:
             index: (positions, channels), what the networks say.
             channels: which of the group.
         """
-        logit = index.astype(np.int32) - LOGIT_RANGE
-        # Shift and slope are bounded: all of this fits int32.
-        shift, slope = self.shift[channels].astype(np.int32), self.slope[channels].astype(np.int32)
-        logit += (shift + slope * logit + _UNIT // 2) >> 12
-        return (_within(logit, LOGIT_RANGE) + LOGIT_RANGE).astype(np.int16)
+        entries = index.astype(np.int32)
+        moved = entries * self._slope[channels]
+        moved += self._offset[channels]
+        moved >>= 12
+        entries += moved
+        np.maximum(entries, 0, out=entries)
+        return np.minimum(entries, 2 * LOGIT_RANGE, out=entries)
 
-    def learn(self, index: Indices, used: Indices, codes: Codes) -> None:
+    def learn(self, index: Indices, used: npt.NDArray[np.int32], codes: Codes) -> None:
         """Take a step after a chunk.
 
         Args:
@@ -75,36 +78,41 @@ class Adaptation:
             used: the same, corrected.
             codes: the same, each -1 or +1.
         """
-        entry = used + np.int16(TABLE_SIZE) * (codes > 0)
+        gradient, information = np.zeros((2, 2, index.shape[1]))
+        rows = max(_BLOCK // index.shape[1], 1)
+        for at in range(0, len(index), rows):
+            part = slice(at, at + rows)
+            self._add_sums(index[part], used[part], codes[part], gradient, information)
+        np.minimum(self._information, _KEPT, out=self._information)
+        self._information += information.astype(np.int64)
+        self.learned += _ONE * gradient.astype(np.int64) // self._information
+        np.maximum(self.learned, -_BOUND, out=self.learned)
+        np.minimum(self.learned, _BOUND, out=self.learned)
+        self._positions += len(index)
+        self._of_entries()
+
+    def _add_sums(
+        self,
+        index: Indices,
+        used: npt.NDArray[np.int32],
+        codes: Codes,
+        gradient: npt.NDArray[np.float64],
+        information: npt.NDArray[np.float64],
+    ) -> None:
+        """Add the sums over some positions, (2, channels) each, of SPEC section 7.7."""
+        entry = used + np.int32(TABLE_SIZE) * (codes > 0)
         error, variance = self._errors.take(entry), self._variances.take(entry)
-        total = np.ones(len(index))
         logit = index - float(LOGIT_RANGE)
-        of_shift, information = total @ error, total @ variance
+        total = np.ones(len(index))
+        gradient[0] += total @ error
+        information[0] += total @ variance
         error *= logit
         variance *= logit
         variance *= logit
-        _step(self.shift, of_shift, self._shift_information, information, _SHIFT_KEPT)
-        _step(self.slope, total @ error, self._slope_information, total @ variance, _SLOPE_KEPT)
-        _within(self.shift, _UNIT * LOGIT_RANGE)
-        _within(self.slope, _UNIT)
-        self._positions += len(index)
+        gradient[1] += total @ error
+        information[1] += total @ variance
 
-
-def _step(
-    value: npt.NDArray[np.int64],
-    gradient: npt.NDArray[np.float64],
-    information: npt.NDArray[np.int64],
-    added: npt.NDArray[np.float64],
-    kept: int,
-) -> None:
-    """Add gradient / information to value, in place, after what was learned of the information."""
-    np.minimum(information, kept, out=information)
-    information += added.astype(np.int64)
-    value += _ONE * gradient.astype(np.int64) // information
-
-
-def _within(values: _Integers, bound: int) -> _Integers:
-    """Clamp to -bound .. bound, in place; several times faster on small arrays than np.clip."""
-    np.minimum(values, bound, out=values)
-    np.maximum(values, -bound, out=values)
-    return values
+    def _of_entries(self) -> None:
+        """Prepare slope and shift for table entries instead of logits; bounded, they fit int32."""
+        shift, self._slope = self.learned.astype(np.int32)
+        self._offset = shift - LOGIT_RANGE * self._slope + _UNIT // 2

@@ -19,6 +19,8 @@ PROBABILITY_BITS = 16
 
 Bits = npt.NDArray[np.int32]
 Probabilities = npt.NDArray[np.uint16]
+Chances = npt.NDArray[np.float64]
+"""(n, 2): P(bit = 0) and P(bit = 1), made by `chances`, or rows taken from what it made."""
 
 _WORD_BYTES = 4
 
@@ -34,16 +36,15 @@ def _library() -> tuple[Any, Any]:
     return constriction.stream.queue, constriction.stream.model.Categorical(perfect=False)
 
 
-def _as_float(probabilities: Probabilities) -> npt.NDArray[np.float64]:
+def chances(probabilities: Probabilities) -> Chances:
+    """Return what the library takes for k, uint16 (n,), each at least 1."""
     # A value outside 1 .. 65535 would not be an error for the library but another stream, and NaN
     # a panic: uint16 leaves 0 as the only one to look for.
     assert probabilities.dtype == np.uint16
     assert probabilities.ndim == 1
     assert probabilities.all()
-    both = np.empty((probabilities.size, 2))
-    np.multiply(probabilities, 2.0**-PROBABILITY_BITS, out=both[:, 1])
-    np.subtract(1.0, both[:, 1], out=both[:, 0])
-    return both
+    one = probabilities * 2.0**-PROBABILITY_BITS
+    return np.stack([1.0 - one, one], axis=1)
 
 
 class BitEncoder:
@@ -53,17 +54,17 @@ class BitEncoder:
         queue, self._family = _library()
         self._encoder = queue.RangeEncoder()
 
-    def encode(self, bits: Bits, probabilities: Probabilities) -> None:
+    def encode(self, bits: Bits, chances: Chances) -> None:
         """Append bits; how they are split over calls does not change the stream.
 
         Args:
             bits: int32 (n,), each 0 or 1.
-            probabilities: uint16 (n,), each at least 1: P(bit = 1) in 65536ths.
+            chances: (n, 2), of these bits.
         """
         assert bits.dtype == np.int32
-        assert bits.shape == probabilities.shape
+        assert chances.shape == (bits.size, 2)
         if bits.size:
-            self._encoder.encode(np.ascontiguousarray(bits), self._family, _as_float(probabilities))
+            self._encoder.encode(np.ascontiguousarray(bits), self._family, chances)
 
     def finish(self) -> bytes:
         """Return the stream, ended as early as the last interval allows (SPEC section 8.4)."""
@@ -90,11 +91,11 @@ class BitDecoder:
         words = np.frombuffer(padded, dtype=">u4").astype(np.uint32)
         self._decoder = queue.RangeDecoder(words)
 
-    def decode(self, probabilities: Probabilities) -> Bits:
+    def decode(self, chances: Chances) -> Bits:
         """Return the next bits.
 
         Args:
-            probabilities: uint16 (n,), each at least 1: P(bit = 1) in 65536ths.
+            chances: (n, 2), of these bits.
 
         Returns:
             int32 (n,), each 0 or 1.
@@ -103,10 +104,10 @@ class BitDecoder:
             Damaged: the bytes are no stream of an encoder. Most damage is not seen here: that is
                 what the checksum is for.
         """
-        if not probabilities.size:
+        if not len(chances):
             return np.zeros(0, np.int32)
         try:
-            bits: Bits = self._decoder.decode(self._family, _as_float(probabilities))
+            bits: Bits = self._decoder.decode(self._family, chances)
         except AssertionError as error:
             raise Damaged(f"the range coder refuses the stream: {error}") from None
         return bits

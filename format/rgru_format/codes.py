@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rgru_format.adaptation import Adaptation
-from rgru_format.coder import PROBABILITY_BITS, BitDecoder, BitEncoder
+from rgru_format.coder import PROBABILITY_BITS, BitDecoder, BitEncoder, chances
 from rgru_format.contextnet import ContextModel, LayerWeights
 from rgru_format.errors import Damaged, InvalidInput
 from rgru_format.evaluate import Codes, Evaluator, FastEvaluator, Indices, with_partners
@@ -55,7 +55,8 @@ class CodesEncoder:
         """Ideal code length in bits of all layers so far."""
         self._evaluator = evaluator(model, height, width)
         self._positions = _positions(model, height, width)
-        self._costs = _costs(model.table)
+        self._chances = chances(model.table)
+        self._costs = -np.log2(self._chances).ravel()
         self._previous: Codes | None = None
 
     def encode_layer(self, codes: Codes) -> list[bytes]:
@@ -78,16 +79,15 @@ class CodesEncoder:
         return payloads
 
     def _encode_group(self, codes: Codes, group: int) -> bytes:
-        flat = codes.reshape(-1, codes.shape[2])
         coder = BitEncoder()
         ideal = 0.0
         batches = _group_batches(
             self.model, self.layer, group, self._evaluator, self._positions, codes
         )
-        for positions, channels, part in batches:
-            bits = (flat[positions, channels].ravel() > 0).astype(np.int32)
-            coder.encode(bits, self.model.table[part])
-            ideal += float(self._costs.take(2 * part + bits).sum())
+        for _, block, entries in batches:
+            bits = (block > 0).astype(np.int32).ravel()
+            coder.encode(bits, self._chances.take(entries, axis=0))
+            ideal += float(self._costs.take(2 * entries + bits).sum())
         self.group_bits.append(ideal)
         return coder.finish()
 
@@ -138,6 +138,7 @@ class CodesDecoder:
         self.last: Codes | None = None
         """int8 (height, width, C): the last complete layer; None before the first is complete."""
         self._evaluator = evaluator(model, height, width)
+        self._chances = chances(model.table)
         self._started = 0  # layers that the evaluator has been told to start
         self._positions = _positions(model, height, width)
 
@@ -210,8 +211,8 @@ class CodesDecoder:
         for group in range(self.group, len(weights.passes)):
             index = self._evaluator.indices(codes, group, 0, everywhere=True)
             every = np.arange(len(index))
-            for _, channels, part in _batches(weights, group, index, every, codes, len(index)):
-                result[..., channels] = levels[part].reshape(*self.grid, -1)
+            for channels, _, entries in _batches(weights, group, index, every, codes, len(index)):
+                result[..., channels] = levels[entries].reshape(*self.grid, -1)
         return result
 
     def _start_layer(self) -> None:
@@ -221,15 +222,15 @@ class CodesDecoder:
             self._started += 1
 
     def _decode_passes(self, payload: bytes, codes: Codes) -> None:
-        flat = codes.reshape(-1, codes.shape[2])
         coder = BitDecoder(payload)
         batches = _group_batches(
             self.model, self.layer, self.group, self._evaluator, self._positions, codes
         )
-        for positions, channels, part in batches:
-            bits = coder.decode(self.model.table[part])
-            signs = 2 * bits.astype(np.int8) - 1
-            flat[positions, channels] = signs.reshape(len(positions), -1)
+        for _, block, entries in batches:
+            bits = coder.decode(self._chances.take(entries, axis=0))
+            block[:] = bits.reshape(block.shape)
+            block *= 2
+            block -= 1
 
     def _misplaced(self, event: GroupRead) -> Damaged:
         if event.layer == self.layer + 2:
@@ -246,8 +247,9 @@ def codes_digest(codes: Codes) -> str:
     return hashlib.sha256(np.ascontiguousarray(codes).tobytes()).hexdigest()
 
 
-_Batch = tuple[npt.NDArray[np.int64], slice, npt.NDArray[np.int16]]
-"""Positions, as indices of the flattened grid; channels; table entries of these codes, flat."""
+_Batch = tuple[slice, Codes, npt.NDArray[np.int16] | npt.NDArray[np.int32]]
+"""Channels; their codes at some positions (positions, channels), to be read, or set before the next
+batch is asked for; the table entries of these codes in the order of the stream, flat."""
 
 
 def _group_batches(
@@ -266,8 +268,7 @@ def _group_batches(
         group: of the layer.
         evaluator: has started the layer.
         positions: of `_positions`.
-        codes: (rows, columns, C) of the layer. The codes of a batch must be in there before the
-            next one is asked for: what follows depends on them.
+        codes: (rows, columns, C) of the layer; what is set in a batch is set here.
     """
     weights = model.layers[layer]
     start, stop = weights.bounds[group]
@@ -290,20 +291,24 @@ def _adaptive_batches(
 ) -> Iterator[_Batch]:
     """Yield the codes of a pass, chunk by chunk, and let the adaptation learn from each."""
     start, stop = layer.bounds[group]
+    first = start - start % 2  # a partner may be of the group before
     flat = codes.reshape(-1, codes.shape[2])
-    first = 0
-    while first < len(positions):
-        end = first + adaptation.chunk
-        where, part = positions[first:end], index[first:end]
-        used = np.empty_like(part)
-        for channels in _turns(layer, start, stop):
-            inside = slice(channels.start - start, stop - start, 2)
+    turns = _turns(layer, start, stop)
+    at = 0
+    while at < len(positions):
+        end = at + adaptation.chunk
+        where, part = positions[at:end], index[at:end]
+        known = flat[where, first:stop]
+        used = np.empty(part.shape, np.int32)
+        for channels in turns:
+            inside = slice(channels.start - start, None, 2)
             if channels.start % 2:  # kept in `part` too: the adaptation learns from it
-                part[:, inside] = _given_partners(layer, part[:, inside], flat, where, channels)
+                part[:, inside] = _given_partners(layer, part[:, inside], known, channels, first)
             used[:, inside] = adaptation.corrected(part[:, inside], inside)
-            yield where, channels, used[:, inside].ravel()
-        adaptation.learn(part, used, flat[where, start:stop])
-        first = end
+            yield channels, known[:, channels.start - first :: 2], used[:, inside].ravel()
+        flat[where, first:stop] = known
+        adaptation.learn(part, used, known[:, start - first :])
+        at = end
 
 
 def _batches(
@@ -321,19 +326,22 @@ def _batches(
         group: of the layer.
         index: (positions, channels of the group), of the evaluator.
         positions: where, as indices of the flattened grid.
-        codes: (rows, columns, C) of the layer, kept up to date by the caller.
+        codes: (rows, columns, C) of the layer; what is set in a batch is set here.
         size: positions of a batch; by default so many that memory is bounded.
     """
     start, stop = layer.bounds[group]
+    first = start - start % 2
     flat = codes.reshape(-1, codes.shape[2])
+    count = size or max(_PART // (stop - start), 1)
     for channels in _turns(layer, start, stop):
-        inside = slice(channels.start - start, stop - start, channels.step)
-        count = size or max(_PART // (stop - start), 1)
-        for first in range(0, len(positions), count):
-            part, where = index[first : first + count, inside], positions[first : first + count]
+        for at in range(0, len(positions), count):
+            where = positions[at : at + count]
+            part = index[at : at + count, channels.start - start :: channels.step]
+            known = flat[where, first:stop]
             if layer.own is not None and channels.start % 2:
-                part = _given_partners(layer, part, flat, where, channels)
-            yield where, channels, part.ravel()
+                part = _given_partners(layer, part, known, channels, first)
+            yield channels, known[:, channels.start - first :: channels.step], part.ravel()
+            flat[where, first:stop] = known
 
 
 def _turns(layer: LayerWeights, start: int, stop: int) -> list[slice]:
@@ -345,15 +353,11 @@ def _turns(layer: LayerWeights, start: int, stop: int) -> list[slice]:
 
 
 def _given_partners(
-    layer: LayerWeights,
-    index: Indices,
-    flat: Codes,
-    positions: npt.NDArray[np.int64],
-    channels: slice,
+    layer: LayerWeights, index: Indices, known: Codes, channels: slice, first: int
 ) -> Indices:
-    """Return the entries of odd channels; the codes of their partners are in `flat`."""
+    """Return the entries of odd channels; `known` holds the codes of channels from `first` on."""
     assert layer.own is not None
-    partners = flat[positions, channels.start - 1 : channels.stop - 1 : 2]
+    partners = known[:, channels.start - 1 - first : channels.stop - 1 - first : 2]
     return with_partners(index, partners, layer.own.q[channels])
 
 
@@ -370,10 +374,3 @@ def _positions(
 def _check_grid(height: int, width: int) -> None:
     if height < 1 or width < 1:
         raise InvalidInput(f"a grid has at least one position, got {height} x {width}")
-
-
-def _costs(table: npt.NDArray[np.uint16]) -> npt.NDArray[np.float64]:
-    """Return -log2(P(bit)) of each table entry, for bit 0 and for bit 1, flat."""
-    chance = table.astype(np.float64) / _ONE
-    costs: npt.NDArray[np.float64] = -np.log2(np.stack([1 - chance, chance], axis=1)).ravel()
-    return costs

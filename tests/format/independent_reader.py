@@ -308,7 +308,7 @@ class Learned:
 
     def chunk(self) -> int:
         """Section 7.3."""
-        return max(8, min(512, self.n // 8))
+        return max(16, min(512, self.n // 4))
 
     def corrected(self, i: int, j: int) -> int:
         """Section 7.4, step 2.7."""

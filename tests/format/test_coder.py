@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rgru_format import Damaged
-from rgru_format.coder import BitDecoder, BitEncoder
+from rgru_format.coder import BitDecoder, BitEncoder, chances
 
 Probabilities = npt.NDArray[np.uint16]
-chances = st.lists(st.integers(1, 65535), max_size=300)
+lists = st.lists(st.integers(1, 65535), max_size=300)
 
 
 def encode(bits: list[int], chance: list[int]) -> bytes:
     coder = BitEncoder()
-    coder.encode(np.array(bits, np.int32), np.array(chance, np.uint16))
+    coder.encode(np.array(bits, np.int32), chances(np.array(chance, np.uint16)))
     return coder.finish()
 
 
@@ -71,13 +71,13 @@ def test_golden_bytes(bits: list[int], chance: list[int], expected: str) -> None
     assert encode(bits, chance).hex() == expected
 
 
-@given(chances, st.integers(0, 2**300 - 1))
+@given(lists, st.integers(0, 2**300 - 1))
 def test_bits_come_back_from_both_decoders(chance: list[int], digits: int) -> None:
     bits = [digits >> index & 1 for index in range(len(chance))]
     payload = encode(bits, chance)
     assert not payload.endswith(b"\0")
     assert plain_decode(payload, chance) == bits
-    assert BitDecoder(payload).decode(np.array(chance, np.uint16)).tolist() == bits
+    assert BitDecoder(payload).decode(chances(np.array(chance, np.uint16))).tolist() == bits
 
 
 def test_carries_into_earlier_words_survive_the_early_end() -> None:
@@ -85,7 +85,7 @@ def test_carries_into_earlier_words_survive_the_early_end() -> None:
     for seed in range(2000):
         bits, chance = message(seed, seed % 90)
         payload = encode(bits, chance)
-        assert BitDecoder(payload).decode(np.array(chance, np.uint16)).tolist() == bits
+        assert BitDecoder(payload).decode(chances(np.array(chance, np.uint16))).tolist() == bits
 
 
 def test_no_stream_can_end_a_byte_earlier() -> None:
@@ -108,11 +108,11 @@ def plain_decode_or_none(payload: bytes, chance: list[int]) -> list[int] | None:
         return None
 
 
-@given(st.binary(max_size=40), chances)
+@given(st.binary(max_size=40), lists)
 def test_any_bytes_decode_alike_or_are_damage(payload: bytes, chance: list[int]) -> None:
     expected = plain_decode_or_none(payload, chance)
     try:
-        actual = BitDecoder(payload).decode(np.array(chance, np.uint16)).tolist()
+        actual = BitDecoder(payload).decode(chances(np.array(chance, np.uint16))).tolist()
     except Damaged:
         actual = None
     assert actual == expected
@@ -123,7 +123,7 @@ def test_splitting_a_message_over_calls_changes_nothing() -> None:
     coder = BitEncoder()
     for start in range(0, 500, 7):
         part = slice(start, start + 7)
-        coder.encode(np.array(bits[part], np.int32), np.array(chance[part], np.uint16))
+        coder.encode(np.array(bits[part], np.int32), chances(np.array(chance[part], np.uint16)))
     assert coder.finish() == encode(bits, chance)
 
 
@@ -143,11 +143,11 @@ def test_the_cheapest_and_the_dearest_bit() -> None:
 def test_the_coder_prints_nothing() -> None:
     program = (
         "import numpy as np\n"
-        "from rgru_format.coder import BitDecoder, BitEncoder\n"
+        "from rgru_format.coder import BitDecoder, BitEncoder, chances\n"
         "coder = BitEncoder()\n"
-        "coder.encode(np.ones(9, np.int32), np.full(9, 40000, np.uint16))\n"
+        "coder.encode(np.ones(9, np.int32), chances(np.full(9, 40000, np.uint16)))\n"
         "data = coder.finish()\n"
-        "assert BitDecoder(data).decode(np.full(9, 40000, np.uint16)).all()\n"
+        "assert BitDecoder(data).decode(chances(np.full(9, 40000, np.uint16))).all()\n"
     )
     path = repr([p for p in sys.path if p])
     done = subprocess.run(
