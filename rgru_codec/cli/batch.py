@@ -6,19 +6,20 @@ import argparse
 import collections
 import contextlib
 import dataclasses
+import functools
 import io
 import os
 import shutil
-import signal
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from rgru_codec.cli.files import STREAM, Job, check_target
-from rgru_codec.cli.status import DONE, INTERRUPTED, UNUSABLE, USAGE, explain, say
+from rgru_codec.cli.status import DONE, UNUSABLE, USAGE, explain, say
+from rgru_codec.processes import cores, run_in_processes
 
 SKIPPED = -1
 
@@ -74,13 +75,6 @@ def share_threads(args: argparse.Namespace, processes: int) -> None:
         args.threads = max(1, cores() // processes)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def attempt(work: Work, job: Job, args: argparse.Namespace) -> Outcome:
@@ -211,52 +205,17 @@ def _all(
 def _in_processes(
     work: Work, jobs: list[Job], args: argparse.Namespace, processes: int
 ) -> Iterator[tuple[Job, Outcome]]:
-    """A pool; if a worker dies (out of memory), its job fails and the others are done."""
-    waiting = jobs
-    while waiting:
-        finished = set()
-        for job, outcome in _pool(work, waiting, args, processes):
-            finished.add(job)
-            yield job, outcome
-        waiting = [job for job in waiting if job not in finished]
-        # A worker died. The job it died of is among the first ones: do those one at a time.
-        suspects, waiting = waiting[: 2 * processes + 1], waiting[2 * processes + 1 :]
-        for job in suspects:
-            died = Outcome(UNUSABLE, f"{job.source}: the process working on it died (memory?)")
-            yield next(_pool(work, [job], args, 1), (job, died))
+    """Outcomes from a pool; a worker that dies (out of memory) fails the job it was at."""
+    with contextlib.closing(
+        run_in_processes(functools.partial(_attempt_quietly, work, args), jobs, processes)
+    ) as results:
+        for job, result in results:
+            if isinstance(result, Exception):
+                result = Outcome(UNUSABLE, f"{job.source}: {result}")
+            yield job, result
 
 
-def _pool(
-    work: Work, jobs: Sequence[Job], args: argparse.Namespace, processes: int
-) -> Iterator[tuple[Job, Outcome]]:
-    """Outcomes until all jobs are done or a worker has died."""
-    import concurrent.futures
-    import multiprocessing
-    from concurrent.futures.process import BrokenProcessPool
-
-    # Not forked: the inference engine and BLAS have threads that a fork would not take along.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(processes, context, _begin_worker) as pool:
-        futures: dict[Any, Job] = {pool.submit(attempt, work, job, args): job for job in jobs}
-        try:
-            for future in concurrent.futures.as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool:
-            return
-        except (KeyboardInterrupt, GeneratorExit):
-            for future in futures:
-                future.cancel()
-            for worker in multiprocessing.active_children():
-                worker.terminate()
-            raise
-
-
-def _begin_worker() -> None:
-    """Ctrl-C is for the parent, which then terminates its workers: they tidy up and go."""
-    warnings.simplefilter("ignore")  # as in the parent
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _leave)
-
-
-def _leave(signum: int, frame: object) -> None:
-    raise SystemExit(INTERRUPTED)  # quiet, also where the worker waits for a job
+def _attempt_quietly(work: Work, args: argparse.Namespace, job: Job) -> Outcome:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in the parent
+        return attempt(work, job, args)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgru_codec.models import Model, StepShape
+from rgru_codec.processes import cores
 
 Array = NDArray[np.float32]
 
@@ -34,13 +35,6 @@ class _Sized(Protocol):
 Window = TypeVar("Window", bound=_Sized)
 
 
-def default_threads() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 _KEPT_PIXELS = 2**19
 """Networks whose window is larger are not kept: their working memory is better given back."""
 _idle: dict[tuple[object, ...], Network] = {}
@@ -54,7 +48,7 @@ def borrow(owner: object, model: Model, name: str, threads: int | None = None) -
     Starting a network costs as much as decoding a thumbnail: a process that works on many small
     pictures starts each once.
     """
-    key = (model.folder, name, threads or default_threads())
+    key = (model.folder, name, threads or cores())
     network = _idle.pop(key, None)
     if network is None:
         network = Network(model, name, threads)
@@ -75,7 +69,7 @@ class Network:
 
     def __init__(self, model: Model, name: str, threads: int | None = None) -> None:
         self._file = model.folder / f"{name}.tflite"
-        self._threads = threads or default_threads()
+        self._threads = threads or cores()
         self.shape: StepShape = model.steps[name]
         self.unit = model.stride
         """Sides of a window are multiples of it."""

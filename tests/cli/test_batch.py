@@ -148,7 +148,7 @@ def test_a_worker_that_dies_takes_one_job_with_it(
     assert {job.source: outcome.code for job, outcome in outcomes.items()} == {
         str(n): int(n == 3) for n in range(9)
     }
-    assert "3: the process working on it died" in outcomes[jobs[3]].message
+    assert "3: the process working on it died (SIGKILL" in outcomes[jobs[3]].message
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

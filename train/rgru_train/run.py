@@ -19,7 +19,7 @@ from typing import Any
 import tensorflow as tf
 
 from rgru_codec.nets.cost import cost_of
-from rgru_codec.runtime.litert import default_threads
+from rgru_codec.processes import cores
 from rgru_format import InvalidInput
 from rgru_train import checkpoint
 from rgru_train.config import RunConfig
@@ -72,7 +72,7 @@ def _share_cores(branches: int) -> None:
     """Let each branch of a step have its share of the cores, and all run at once."""
     if branches > 1:
         threading = tf.config.threading
-        threading.set_intra_op_parallelism_threads(max(default_threads() // branches, 1))
+        threading.set_intra_op_parallelism_threads(max(cores() // branches, 1))
         threading.set_inter_op_parallelism_threads(branches)
 
 
