@@ -54,9 +54,8 @@ def imwrite(path: str | Path, pixels: NDArray[np.uint8], **options: Any) -> int:
         RgruError: as :func:`rgru_codec.compress`.
         OSError: the file cannot be written; nothing is left of it.
     """
-    from rgru_codec.files import replacing
+    from rgru_codec.files import write_file
 
     data = compress(pixels, **options)
-    with replacing(str(path)) as file:
-        file.write(data)
+    write_file(path, data)
     return len(data)

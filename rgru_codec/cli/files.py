@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from rgru_codec.cli.status import UNUSABLE, USAGE, Failure
-from rgru_codec.files import replacing
+from rgru_codec.files import write_file
 
 STREAM = "-"
 """Standard input or standard output."""
@@ -161,7 +162,7 @@ def named(name: str) -> Iterator[None]:
         ) from None
 
 
-def write(job: Job, save: Callable[[BinaryIO | IO[bytes]], object]) -> None:
+def write(job: Job, save: Callable[[BinaryIO | IO[bytes]], object], force: bool = True) -> None:
     """Let ``save`` write the target of a job.
 
     Raises:
@@ -174,5 +175,6 @@ def write(job: Job, save: Callable[[BinaryIO | IO[bytes]], object]) -> None:
             save(sys.stdout.buffer)
             sys.stdout.buffer.flush()
         else:
-            with replacing(job.target) as file:
-                save(file)
+            buffer = io.BytesIO()
+            save(buffer)
+            write_file(job.target, buffer.getbuffer(), overwrite=not job.derived or force)
