@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from rgru_codec.nets.cost import cost_of
 from rgru_train.config import RunConfig
+from rgru_train.nets.cost import cost_of
 
 from .tiny import ROOT, tiny
 

@@ -11,9 +11,9 @@ from .tiny import ROOT
 
 CONFIGS = [
     (ROOT / "train" / "rgru_train" / "config.py", "TrainingConfig"),
-    (ROOT / "rgru_codec" / "nets" / "config.py", "NetworkConfig"),
-    (ROOT / "rgru_codec" / "nets" / "config.py", "LayerSpec"),
-    (ROOT / "rgru_codec" / "nets" / "config.py", "LinearConfig"),
+    (ROOT / "train" / "rgru_train" / "nets" / "config.py", "NetworkConfig"),
+    (ROOT / "train" / "rgru_train" / "nets" / "config.py", "LayerSpec"),
+    (ROOT / "train" / "rgru_train" / "nets" / "config.py", "LinearConfig"),
 ]
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rgru_codec.nets.config import LinearConfig, NetworkConfig
-from rgru_codec.nets.linear import LinearPath
 from rgru_format import InvalidInput
+from rgru_train.nets.config import LinearConfig, NetworkConfig
+from rgru_train.nets.linear import LinearPath
 
 from .tiny import tiny
 

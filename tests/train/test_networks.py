@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rgru_codec.nets.config import NetworkConfig
-from rgru_codec.nets.cost import cost_of
-from rgru_codec.nets.networks import Binarizer, Codec
 from rgru_format import InvalidInput
 from rgru_train.config import RunConfig
 from rgru_train.loop import Trainer
+from rgru_train.nets.config import NetworkConfig
+from rgru_train.nets.cost import cost_of
+from rgru_train.nets.networks import Binarizer, Codec
 
 CONFIGS = Path(__file__).parents[2] / "train" / "configs"
 
@@ -153,7 +153,7 @@ def test_gradient_passes_the_binarizer_unchanged() -> None:
 
 
 def test_dct_start_paints_what_it_sees() -> None:
-    from rgru_codec.nets.transform import analysis_kernel, synthesis_kernel
+    from rgru_train.nets.transform import analysis_kernel, synthesis_kernel
 
     analysis = analysis_kernel(8, 192).reshape(192, 192)
     synthesis = synthesis_kernel(3, 8, 192)[1, 1]

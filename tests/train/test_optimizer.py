@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from rgru_codec.nets.networks import Codec
 from rgru_train.config import RunConfig
 from rgru_train.loop import Trainer
+from rgru_train.nets.networks import Codec
 from rgru_train.optimizer import Muon, kernels
 
 from .tiny import ROOT, tiny

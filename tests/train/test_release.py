@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from rgru_codec import models
-from rgru_codec.nets.context import WEIGHT_MAX, WEIGHT_SCALE
 from rgru_format import InvalidInput
 from rgru_train import readback
 from rgru_train.__main__ import main
@@ -18,6 +17,7 @@ from rgru_train.card import check_size, hours, packed_size
 from rgru_train.log import read_log
 from rgru_train.loop import Trainer
 from rgru_train.manifest import summary
+from rgru_train.nets.context import WEIGHT_MAX, WEIGHT_SCALE
 from rgru_train.release import release
 
 from .tiny import TINY, tiny

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rgru_codec.models import FILES
-from rgru_codec.nets.cost import cost_of
 from rgru_format import InvalidInput
 from rgru_train.config import RunConfig
+from rgru_train.nets.cost import cost_of
 
 CARD = "MODEL_CARD.md"
 SIZE_LIMIT = 8.0

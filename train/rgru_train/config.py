@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rgru_codec.nets.config import NetworkConfig
 from rgru_format import InvalidInput
+from rgru_train.nets.config import NetworkConfig
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -15,15 +15,6 @@ from numpy.typing import NDArray
 
 from rgru_codec.models import Model as Package
 from rgru_codec.models import package_id
-from rgru_codec.nets.context import (
-    ACCUMULATOR_SCALE,
-    PAIR_SCALE,
-    WEIGHT_MAX,
-    WEIGHT_SCALE,
-    ContextModel,
-)
-from rgru_codec.nets.cost import depth_after
-from rgru_codec.nets.networks import Codec
 from rgru_codec.runtime.litert import Network
 from rgru_format import (
     CodesEncoder,
@@ -37,6 +28,15 @@ from rgru_format import ContextModel as IntegerContextModel
 from rgru_format.phases import neighbour_rows
 from rgru_train import readback
 from rgru_train.loop import LEVELS, Model
+from rgru_train.nets.context import (
+    ACCUMULATOR_SCALE,
+    PAIR_SCALE,
+    WEIGHT_MAX,
+    WEIGHT_SCALE,
+    ContextModel,
+)
+from rgru_train.nets.cost import depth_after
+from rgru_train.nets.networks import Codec
 
 Shapes = list[tuple[int, int]]
 

@@ -16,12 +16,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from rgru_codec.nets.context import ContextModel
-from rgru_codec.nets.networks import Codec
 from rgru_format import InvalidInput
 from rgru_train import checkpoint
 from rgru_train.config import RunConfig
 from rgru_train.losses import colour_error, ms_ssim, offset_error
+from rgru_train.nets.context import ContextModel
+from rgru_train.nets.networks import Codec
 from rgru_train.optimizer import make_optimizer
 from rgru_train.products import bfloat16_products
 from rgru_train.workers import Workers, mean_of_replicas, one_process

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rgru_codec.nets.networks import Codec
 from rgru_train.config import TrainingConfig
+from rgru_train.nets.networks import Codec
 
 _LEAST = 48
 """Kernels with fewer inputs or outputs are left to Adam."""

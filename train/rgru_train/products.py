@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-from rgru_codec.nets.networks import Codec
+from rgru_train.nets.networks import Codec
 
 _LEAST = 48
 """Convolutions with fewer inputs or outputs are left in float32: there is little to gain."""

@@ -19,17 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgru_codec import models
-from rgru_codec.nets.context import (
+from rgru_format import ContextModel as IntegerContextModel
+from rgru_format import InvalidInput, OwnWeights, PassWeights
+from rgru_train import checkpoint
+from rgru_train.loop import Model
+from rgru_train.nets.context import (
     ACCUMULATOR_SCALE,
     OWN_UNIT,
     PAIR_SCALE,
     PAIR_UNIT,
     WEIGHT_SCALE,
 )
-from rgru_format import ContextModel as IntegerContextModel
-from rgru_format import InvalidInput, OwnWeights, PassWeights
-from rgru_train import checkpoint
-from rgru_train.loop import Model
 
 Array = NDArray[np.float32]
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from rgru_codec.nets.cost import cost_of
 from rgru_codec.processes import cores
 from rgru_format import InvalidInput
 from rgru_train import checkpoint
@@ -27,6 +26,7 @@ from rgru_train.data import Crops, find_photos
 from rgru_train.log import Log, machine_rate, progress
 from rgru_train.loop import Trainer
 from rgru_train.manifest import summary
+from rgru_train.nets.cost import cost_of
 from rgru_train.readback import starting_weights
 from rgru_train.validation import Validator, validation_pictures
 from rgru_train.workers import Workers, workers_of_environment

@@ -10,8 +10,8 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from rgru_codec.nets.config import LayerSpec, NetworkConfig
 from rgru_format.phases import group_bounds, phase_share
+from rgru_train.nets.config import LayerSpec, NetworkConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,10 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rgru_codec.nets.cells import CELL_TYPES
-from rgru_codec.nets.config import LayerSpec, NetworkConfig
-from rgru_codec.nets.linear import LinearPath
-from rgru_codec.nets.transform import analysis_kernel, synthesis_kernel
+from rgru_train.nets.cells import CELL_TYPES
+from rgru_train.nets.config import LayerSpec, NetworkConfig
+from rgru_train.nets.linear import LinearPath
+from rgru_train.nets.transform import analysis_kernel, synthesis_kernel
 
 States = list[tf.Tensor]
 

@@ -18,8 +18,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from rgru_codec.nets.config import LinearConfig
-from rgru_codec.nets.transform import COLOUR, cosines
+from rgru_train.nets.config import LinearConfig
+from rgru_train.nets.transform import COLOUR, cosines
 
 LEVELS = 0.9 / 127.5
 """A level of 8 bits in network units."""

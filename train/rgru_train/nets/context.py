@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rgru_codec.nets.config import NetworkConfig
 from rgru_format.phases import (
     group_bounds,
     neighbour_rows,
@@ -21,6 +20,7 @@ from rgru_format.phases import (
     phase_grid,
     spacing,
 )
+from rgru_train.nets.config import NetworkConfig
 
 WEIGHT_SCALE = 256.0
 ACTIVATION_SCALE = 64.0

@@ -11,7 +11,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from rgru_codec.nets.config import LayerSpec
+from rgru_train.nets.config import LayerSpec
 
 ALPHA = 0.1
 """Weight of both residual connections of the residual GRU (paper, equation 8)."""
