@@ -16,7 +16,7 @@ from skimage import data
 import rgru_codec
 from rgru_codec.msssim import ms_ssim
 
-OUT = Path(__file__).parent / "out"
+OUT = Path(__file__).parents[1] / "demo" / "out"
 QUALITY = 0.95
 GAP = 12
 CAPTION = 40

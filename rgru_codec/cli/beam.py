@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.threads = args.threads or 1  # runners start as many workers as there are cores
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(args.threads))
     try:
-        from rgru_codec.beam import run
+        from rgru_codec.cli.pipeline import run
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "apache_beam":
             raise

@@ -1,4 +1,4 @@
-"""Watch a .rgru picture arrive over a slow connection: python docs/slow_stream.py photo.rgru.
+"""Watch a .rgru picture arrive over a slow connection: python examples/slow_stream.py photo.rgru.
 
 Serves the file over HTTP on this machine only, at a limited rate, and receives it: after every
 group of codes the picture so far is drawn in the terminal and saved.

@@ -1,7 +1,7 @@
 """How fast the codec is, as ratios that a machine's own speed drops out of.
 
-    python bench/speed.py                     # some minutes; up to 10 megapixels
-    python bench/speed.py --photo a.jpg --largest 100e6 --plot docs/speed.png --json speed.json
+    python tools/speed.py                     # some minutes; up to 10 megapixels
+    python tools/speed.py --photo a.jpg --largest 100e6 --plot docs/speed.png --json speed.json
 
 Run it on a machine that does nothing else. Every number is the median over ``--runs`` runs.
 Efficiency is the arithmetic of the networks and of the context model (multiply-adds of their
@@ -24,10 +24,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path[:0] = [str(ROOT), str(ROOT / "format")]
+
+from rgru_codec.processes import cores  # noqa: E402
 
 KODAK = (512, 768)
 SIZES = (1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8)
@@ -122,11 +123,11 @@ class Bench:
         self.model = default_model()
         self.macs = macs_of(self.model)
         script = [sys.executable, "-c", MATRIX_RATE, str(max(5, runs))]
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(CORES)}
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(cores())}
         result = subprocess.run(script, env=environment, capture_output=True, check=True)
         self.rate = float(result.stdout)
         self.results: dict[str, Any] = {
-            "cores": CORES,
+            "cores": cores(),
             "model": self.model.id.hex(),
             "kmac_per_pixel_and_layer": {k: round(v / 1e3, 2) for k, v in self.macs.items()},
             "matrix_gmac_per_s": round(self.rate / 1e9, 1),

@@ -1,4 +1,4 @@
-"""Turns rgru.1.md into the manual page rgru.1: python docs/make_man.py."""
+"""Turns rgru.1.md into the manual page rgru.1: python tools/make_man.py."""
 
 import re
 from pathlib import Path
@@ -30,5 +30,5 @@ def _inline(text: str) -> str:
 
 
 if __name__ == "__main__":
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1] / "docs"
     (here / "rgru.1").write_text(convert((here / "rgru.1.md").read_text("utf-8")), "utf-8")

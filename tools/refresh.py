@@ -1,4 +1,4 @@
-"""Measure anew what the pages say of the installed model: python docs/refresh.py --kodak DIR.
+"""Measure anew what the pages say of the installed model: python tools/refresh.py --kodak DIR.
 
 Runs each command that a page names and puts its output between the marks of its name, ``begin`` and
 ``end``; draws the pictures. README's table and plots come from eval/results/kodak*.json, which
@@ -18,8 +18,8 @@ from pathlib import Path
 
 from PIL import Image
 
-DOCS = Path(__file__).parent
-ROOT = DOCS.parent
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 PHOTO = "kodim23"
 """The Kodak picture that is shown."""
 
@@ -97,7 +97,7 @@ def animation(kodak: Path) -> None:
 
 def demo(kodak: Path) -> None:
     """The picture of ``make demo``, for README."""
-    print(run("demo/demo.py"))
+    print(run("examples/demo.py"))
     with Image.open(ROOT / "demo" / "out" / "steps.png") as picture:
         picture.save(DOCS / "steps.webp", quality=95, method=6)
 

@@ -1,8 +1,8 @@
 """How much faster the shipped network is than the paper's, both in the same runtime.
 
     pip install -e '.[train]'                # builds the paper's network
-    python bench/paper.py
-    python bench/paper.py --iterations 5 --runs 5
+    python tools/paper.py
+    python tools/paper.py --iterations 5 --runs 5
 
 Networks alone, without the entropy stage: residuals to codes and codes to pictures of 768x512
 pixels, whose content does not matter. The paper's network has random weights, which cost the same.

@@ -1,0 +1,1 @@
+"""What developers run: measurements, pages, the manual page. No part of the packages."""
