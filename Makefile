@@ -9,7 +9,7 @@ help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 demo: $(DEMO)/ready  ## compress a photo and draw demo/out/steps.png (no TensorFlow)
-	$(DEMO)/bin/python demo/demo.py
+	$(DEMO)/bin/python examples/demo.py
 
 test: $(TEST)/ready  ## run all tests
 	$(TEST)/bin/python -m pytest
@@ -21,7 +21,7 @@ lint: $(TEST)/ready  ## ruff, mypy and the doors between rooms
 	$(TEST)/bin/lint-imports
 
 clean:  ## remove environments and outputs
-	rm -rf $(DEMO) $(TEST) demo/out
+	rm -rf $(DEMO) $(TEST) demo
 
 $(DEMO)/ready: pyproject.toml
 	$(PYTHON) -m venv $(DEMO)

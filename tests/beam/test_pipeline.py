@@ -34,7 +34,7 @@ def environment() -> dict[str, str]:
 
 
 def start(*options: object, workers: int = 2) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "rgru_codec.batch", "compress", *map(str, options)]
+    command = [sys.executable, "-m", "rgru_codec.cli.beam", "compress", *map(str, options)]
     command += ["--runner", "DirectRunner", "--direct_running_mode", "multi_processing"]
     command += ["--direct_num_workers", str(workers)]
     return subprocess.Popen(
@@ -70,7 +70,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_without_beam_it_says_what_to_install() -> None:
     script = (
         "import sys; sys.modules['apache_beam'] = None\n"
-        "from rgru_codec.batch import main\n"
+        "from rgru_codec.cli.beam import main\n"
         "sys.exit(main(['compress', '--input', 'a', '--output', 'b']))"
     )
     result = subprocess.run(

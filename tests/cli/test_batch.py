@@ -187,9 +187,10 @@ def test_progress_bar_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "[######..................] 1/4 photo.jpg" in terminal.getvalue()
     progress.clear()
     assert terminal.getvalue().endswith("\r\x1b[K")
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    quiet = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", quiet)
     Progress(4).advance("x")
-    assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
+    assert quiet.getvalue() == ""
 
 
 def test_threads_are_divided(rgru: Rgru, monkeypatch: pytest.MonkeyPatch) -> None:

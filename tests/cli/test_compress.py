@@ -244,7 +244,7 @@ def test_metadata_options(rgru: Rgru, folder: Path) -> None:
 
     def kept(*options: object) -> dict[str, object]:
         assert rgru("compress", "m.png", "-o", "m.rgru", "-l", 1, *options).code == 0
-        info = dict(rgru_codec.decompress(folder / "m.rgru").info)
+        info = {str(k): v for k, v in rgru_codec.decompress(folder / "m.rgru").info.items()}
         del info["layers"]
         return info
 

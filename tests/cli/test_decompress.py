@@ -209,7 +209,7 @@ def test_steps_of_a_damaged_file(rgru: Rgru, folder: Path) -> None:
 def test_animation(rgru: Rgru, folder: Path, name: str) -> None:
     assert rgru("decompress", "whole.rgru", "--animate", name, "-l", 3).code == 0
     with Image.open(name) as image:
-        assert image.n_frames == 3
+        assert getattr(image, "n_frames", 1) == 3
         assert image.width == 40
         assert image.height > 24, "bytes are written below"
         image.seek(1)

@@ -23,12 +23,12 @@ PAGES = ["cli.md", "python.md", "progressive.md", "format.md", "scaling.md"]
 
 @pytest.fixture
 def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as the pages assume it: a photo, a file of it, this folder as ``docs``."""
+    """A folder as the pages assume it: a photo, a file of it, the program they call."""
     import rgru_codec
 
     picture(96, 64).save(tmp_path / "photo.png")
-    (tmp_path / "docs").mkdir()
-    shutil.copy(ROOT / "docs" / "slow_stream.py", tmp_path / "docs")
+    (tmp_path / "examples").mkdir()
+    shutil.copy(ROOT / "examples" / "slow_stream.py", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     rgru_codec.imwrite("photo.rgru", rgru_codec.imread(rgru_codec.compress("photo.png")))
     return tmp_path
@@ -101,7 +101,7 @@ def test_examples_of_the_readme(workshop: Path) -> None:
 
 @pytest.mark.parametrize("page", ["cli.md", "measured.md"])
 def test_samples_are_of_the_shipped_model(page: str) -> None:
-    """docs/refresh.py writes them anew."""
+    """tools/refresh.py writes them anew."""
     import re
 
     from rgru_codec import default_model
@@ -112,7 +112,7 @@ def test_samples_are_of_the_shipped_model(page: str) -> None:
 
 
 def test_the_slow_stream_draws_and_saves(workshop: Path) -> None:
-    command = [sys.executable, "docs/slow_stream.py", "photo.rgru", "--seconds", "3", "--draw"]
+    command = [sys.executable, "examples/slow_stream.py", "photo.rgru", "--seconds", "3", "--draw"]
     result = subprocess.run(command, capture_output=True, env=environment(), check=True)
     stages = sorted(Path("stages").glob("*.png"))
     assert len(stages) > 2
@@ -130,7 +130,7 @@ def test_the_slow_stream_explains_bad_files(workshop: Path) -> None:
         ("text.txt", "not a picture of a known format"),
         ("missing.rgru", "No such file"),
     ):
-        command = [sys.executable, "docs/slow_stream.py", name, "--seconds", "0.1"]
+        command = [sys.executable, "examples/slow_stream.py", name, "--seconds", "0.1"]
         result = subprocess.run(command, capture_output=True, env=environment(), check=False)
         assert result.returncode == 1
         error = result.stderr.decode()

@@ -166,7 +166,7 @@ def test_man_page_names_every_option() -> None:
 @checkout
 def test_man_page_is_up_to_date() -> None:
     namespace: dict[str, object] = {"__name__": "make_man"}
-    source = (ROOT / "docs" / "make_man.py").read_text("utf-8")
+    source = (ROOT / "tools" / "make_man.py").read_text("utf-8")
     exec(compile(source, "make_man.py", "exec"), namespace)
     convert = namespace["convert"]
     assert callable(convert)
