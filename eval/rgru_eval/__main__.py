@@ -160,7 +160,11 @@ def _add_small(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     p = commands.add_parser("summary", help="print the tables of results")
     p.add_argument("results", type=Path, nargs="+", metavar="RESULTS")
     p.add_argument("--json", action="store_true", help="the same as one JSON object")
-    p.add_argument("--markdown", action="store_true", help="bpp at equal MS-SSIM, for a page")
+    p.add_argument(
+        "--markdown", action="store_true", help="bpp at equal quality and BD-rates, for a page"
+    )
+    p.add_argument("--codecs", nargs="+", metavar="SPEC", help="with --markdown: only these")
+    p.add_argument("--metrics", default="all", metavar="LIST", help="with --markdown: only these")
     p = commands.add_parser("plot", help="draw the plots of results as PNG files")
     p.add_argument("results", type=Path, nargs="+", metavar="RESULTS")
     p.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
@@ -267,16 +271,22 @@ def _demo(args: argparse.Namespace) -> None:
 def _summary(args: argparse.Namespace) -> None:
     import json
 
+    from rgru_eval.metrics import GROUPS, parse_metrics
+    from rgru_eval.registry import make_codecs
     from rgru_eval.results import load_all
-    from rgru_eval.summary import rates_table, summarise, text_table
+    from rgru_eval.summary import losses, rates_table, summarise, text_table
 
+    metrics = [name for group in parse_metrics(args.metrics) for name in GROUPS[group]]
+    chosen = [codec.identity() for codec in make_codecs(args.codecs)] if args.codecs else None
     results = load_all(args.results)
     if args.json:
         print(json.dumps({name: summarise(results, name) for name in results.sets}, indent=1))
         return
     for name in results.sets:
         if args.markdown:
-            print(rates_table(results, name))
+            print(rates_table(results, name, chosen, metrics))
+            print("\nWhere more bits are needed than an anchor needs:\n")
+            print("\n".join(f"- {line}" for line in losses(results, name)) or "nowhere")
         else:
             print(text_table(results, name), end="\n\n")
 

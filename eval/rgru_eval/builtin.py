@@ -126,12 +126,12 @@ class Webp(_PillowCodec):
 
     FORMAT, FEATURE, TITLE = "WEBP", "webp", "WebP"
     PARAMETERS: ClassVar[Mapping[str, Value]] = {"method": 4}
+    SHOWN = ("method",)
     SETTINGS = (0, 1, 3, 6, 10, 15, 20, 30, 40, 50, 60, 70, 80, 87, 95)
 
     def label(self) -> str:
-        """Return the name, and the effort if it is not the default."""
-        method = self.options["method"]
-        return "WebP" if method == 4 else f"WebP method {method}"
+        """Return e.g. ``WebP method 4``."""
+        return f"WebP method {self.options['method']}"
 
     def save_options(self, setting: float) -> dict[str, Any]:
         """Return quality and method."""
@@ -143,13 +143,13 @@ class Avif(_PillowCodec):
 
     FORMAT, FEATURE, TITLE = "AVIF", "avif", "AVIF"
     PARAMETERS: ClassVar[Mapping[str, Value]] = {"speed": 6, "subsampling": "444"}
+    SHOWN = ("speed", "subsampling")
     SETTINGS = (0, 5, 10, 15, 20, 25, 30, 40, 50, 60, 70, 80, 88)
 
     def label(self) -> str:
-        """Return e.g. ``AVIF 4:4:4``."""
-        speed = self.options["speed"]
+        """Return e.g. ``AVIF 4:4:4 speed 6``."""
         ratio = ":".join(str(self.options["subsampling"]))
-        return f"AVIF {ratio}" + ("" if speed == 6 else f" speed {speed}")
+        return f"AVIF {ratio} speed {self.options['speed']}"
 
     def check(self) -> None:
         """Raise UnavailableError if Pillow lacks AVIF; keep its decoder to one thread otherwise."""
@@ -173,12 +173,12 @@ class JpegXl(_PillowCodec):
 
     FORMAT, FEATURE, TITLE = "JXL", "jxl", "JPEG XL"
     PARAMETERS: ClassVar[Mapping[str, Value]] = {"effort": 7}
+    SHOWN = ("effort",)
     SETTINGS = (0, 3, 6, 10, 15, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95)
 
     def label(self) -> str:
-        """Return the name, and the effort if it is not the default."""
-        effort = self.options["effort"]
-        return "JPEG XL" if effort == 7 else f"JPEG XL effort {effort}"
+        """Return e.g. ``JPEG XL effort 7``."""
+        return f"JPEG XL effort {self.options['effort']}"
 
     def check(self) -> None:
         """Raise UnavailableError without the plugin; load it otherwise."""

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 BASELINE = "jpeg:subsampling=420,optimize"
+ANCHORS = (BASELINE, "avif:speed=6,subsampling=444", "avif:speed=4,subsampling=444")
+"""Whom BD-rates are told against, where they are among the codecs."""
 Value = bool | int | float | str
 
 

@@ -11,6 +11,7 @@ import importlib.util
 import io
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,18 +23,71 @@ from rgru_eval.pictures import EvalError, pixels_of
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-DEFINITIONS = {
-    "msssim_rgb": "MS-SSIM, mean of R, G and B; constants of tf.image.ssim_multiscale",
-    "msssim_luma": "MS-SSIM of luma (ITU-R 601: 0.299 R + 0.587 G + 0.114 B, rounded to 8 bits)",
-    "psnr": "PSNR in dB from the mean squared error over all channels, per picture",
-    "ssim": "SSIM, mean of the channels; scikit-image, Gaussian of sigma 1.5, data range 255",
-    "ssimulacra2": "SSIMULACRA2 by the ssimulacra2 package: 100 = no difference seen, may be < 0",
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured value: how it is called, what it is, and where curves are compared."""
+
+    title: str
+    definition: str
+    targets: tuple[float, ...]
+    """Qualities at which the tables give the rate."""
+    digits: int
+    """Decimals that mean something."""
+    decibels: bool = False
+    """Whether curves are drawn and interpolated as -10 log10(1 - value)."""
+
+    def scaled(self, values: npt.ArrayLike) -> Floats:
+        """Return values on the scale of curves; a lossless MS-SSIM of 1 becomes 100 dB."""
+        array = np.asarray(values, float)
+        return -10 * np.log10(np.maximum(1 - array, 1e-10)) if self.decibels else array
+
+    def unscaled(self, value: float) -> float:
+        """Return the value that stands at a place of that scale."""
+        return 1 - 10 ** (-value / 10) if self.decibels else value
+
+
+METRICS = {
+    "msssim_rgb": Metric(
+        "RGB MS-SSIM",
+        "MS-SSIM, mean of R, G and B; constants of tf.image.ssim_multiscale",
+        (0.90, 0.95, 0.98),
+        6,
+        decibels=True,
+    ),
+    "msssim_luma": Metric(
+        "luma MS-SSIM",
+        "MS-SSIM of luma (ITU-R 601: 0.299 R + 0.587 G + 0.114 B, rounded to 8 bits)",
+        (0.90, 0.95, 0.98),
+        6,
+        decibels=True,
+    ),
+    "ssimulacra2": Metric(
+        "SSIMULACRA2",
+        "SSIMULACRA2 by the ssimulacra2 package: 100 = no difference seen, may be < 0",
+        (30, 50, 70),
+        3,
+    ),
+    "psnr": Metric(
+        "PSNR in dB",
+        "PSNR in dB from the mean squared error over all channels, per picture",
+        (28, 30, 32),
+        3,
+    ),
+    "ssim": Metric(
+        "SSIM",
+        "SSIM, mean of the channels; scikit-image, Gaussian of sigma 1.5, data range 255",
+        (0.80, 0.90, 0.95),
+        5,
+    ),
 }
 GROUPS = {
     "msssim": ("msssim_rgb", "msssim_luma"),
+    "ssimulacra2": ("ssimulacra2",),
     "psnr": ("psnr",),
     "ssim": ("ssim",),
-    "ssimulacra2": ("ssimulacra2",),
 }
 SMALLEST = {"ssim": 11, "ssimulacra2": 8}  # shorter sides have no value
 DEFAULT_METRICS = ("msssim", "psnr", "ssim")

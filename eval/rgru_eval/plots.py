@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from rgru_eval.metrics import METRICS
 from rgru_eval.published import PUBLISHED
 from rgru_eval.results import Results, curve_rows
 from rgru_eval.style import PUBLISHED as PUBLISHED_COLOUR
 from rgru_eval.style import Style, styles
-from rgru_eval.summary import TARGETS, db, rate_at, tabulate
+from rgru_eval.summary import TARGETS, tabulate
 from rgru_eval.tables import received_curve
 
+MS_SSIM = METRICS["msssim_rgb"]
 SIZE_INCHES = (9, 5.6)
 DPI = 130
 COLOURS = 192  # of a file: many faint lines take several times the bytes otherwise
@@ -83,15 +85,19 @@ def _curves(axes: Any, results: Results, set_name: str) -> bool:
         if table is None:
             continue
         for bpp, quality in zip(table.bpp, table.quality, strict=True):
-            axes.plot(bpp, db(quality), color=look[codec].colour, alpha=0.08, linewidth=0.7)
+            axes.plot(
+                bpp, MS_SSIM.scaled(quality), color=look[codec].colour, alpha=0.08, linewidth=0.7
+            )
         bpp, quality = table.mean()
-        axes.plot(bpp, db(quality), ".-", label=results.label(codec), **_look(look[codec]))
+        axes.plot(
+            bpp, MS_SSIM.scaled(quality), ".-", label=results.label(codec), **_look(look[codec])
+        )
         drawn = True
     if "kodak" in set_name.lower():
         for number, paper in enumerate(PUBLISHED):
             axes.plot(
                 paper.bpp,
-                db(np.array(paper.msssim_rgb)),
+                MS_SSIM.scaled(paper.msssim_rgb),
                 linestyle=(":", (0, (1, 4)))[number % 2],
                 color=PUBLISHED_COLOUR,
                 label=f"{paper.name} (published)",
@@ -122,7 +128,7 @@ def _rates(axes: Any, results: Results, set_name: str) -> bool:
     for place, codec in enumerate(codecs):
         table = tabulate(results, set_name, codec, "msssim_rgb")
         assert table is not None
-        rates = [rate_at(*table.mean(), target) for target in TARGETS]
+        rates = [table.rate_at(target) for target in TARGETS]
         ys = [group + place * height for group in range(len(TARGETS))]
         axes.barh(
             ys,
@@ -155,7 +161,7 @@ def _received(axes: Any, results: Results, set_name: str) -> bool:
             bpp, quality = received_curve(own, "msssim_rgb")
             style = _look(look[codec]) | ({"dashes": [4, 2]} if number else {})
             label = f"{results.label(codec)}, one file ({results.unit(codec)} {setting:g})"
-            axes.plot(bpp, db(np.array(quality)), marker=".", label=label, **style)
+            axes.plot(bpp, MS_SSIM.scaled(quality), marker=".", label=label, **style)
             drawn = True
     _rate_axis(axes, 0.03, 2, "bits per pixel received of one file")
     axes.set_ylabel("RGB MS-SSIM in dB, -10 log10(1 - MS-SSIM)")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rgru_eval.builtin import Avif, Jpeg, Jpeg2000, JpegXl, Webp
-from rgru_eval.codecs import BASELINE, Codec, Factory, parse_parameters, split_specs
+from rgru_eval.codecs import ANCHORS, BASELINE, Codec, Factory, parse_parameters, split_specs
 from rgru_eval.external import DEFINITIONS, command_factory, read_definitions
 from rgru_eval.pictures import EvalError
 from rgru_eval.rgru import Rgru
@@ -21,14 +21,15 @@ BUILT_IN: dict[str, Factory] = {
     "jpeg2000": Jpeg2000,
     **{name: command_factory(definition) for name, definition in DEFINITIONS.items()},
 }
-# What a bare name stands for: no JPEG curve is shown without its stronger and weaker settings.
+# What a bare name stands for: no curve of these is shown without its stronger and weaker settings.
 FAMILIES = {
     "jpeg": (
         BASELINE,
         "jpeg:subsampling=420",
         "jpeg:subsampling=420,optimize,progressive",
         "jpeg:subsampling=444,optimize",
-    )
+    ),
+    "avif": ANCHORS[1:],
 }
 DEFAULT_CODECS = "rgru,jpeg,webp,avif,jxl,jpeg2000"
 

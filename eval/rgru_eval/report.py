@@ -15,24 +15,17 @@ from typing import Any
 from rgru_eval.bench import CUTS_BPP
 from rgru_eval.codecs import Codec
 from rgru_eval.machine import available_cores
+from rgru_eval.metrics import METRICS
 from rgru_eval.pictures import EvalError, Source, find_pictures, read_picture
 from rgru_eval.published import PUBLISHED, TODERICI_2017
 from rgru_eval.registry import make_codec
-from rgru_eval.results import METRICS, Results, curve_rows, load_all
+from rgru_eval.results import Results, curve_rows, load_all
 from rgru_eval.run import load_paths, picture_notes
 from rgru_eval.style import PUBLISHED as PUBLISHED_COLOUR
 from rgru_eval.style import styles
 from rgru_eval.summary import area, summarise
 from rgru_eval.tables import method_table, prefix_table, rate_tables, times_table
 from rgru_eval.viewer import choose, make_views
-
-METRIC_NAMES = {
-    "msssim_rgb": "MS-SSIM, RGB",
-    "msssim_luma": "MS-SSIM, luma",
-    "psnr": "PSNR, dB",
-    "ssim": "SSIM",
-    "ssimulacra2": "SSIMULACRA2",
-}
 
 
 @dataclass(frozen=True)
@@ -140,7 +133,7 @@ def build_page(
         lead=_lead(results, summaries),
         notes=_notes(results),
         set_options=_options({s: s or "all pictures" for s in summaries}),
-        metric_options=_options({m: METRIC_NAMES[m] for m in metrics}),
+        metric_options=_options({m: METRICS[m].title for m in metrics}),
         published="".join(
             f"<li>{html.escape(f'{p.name}: {p.note}. Source: {p.source}.')}</li>" for p in PUBLISHED
         ),
@@ -243,7 +236,7 @@ def _payload(
             for c in codecs
         ],
         "images": [{"set": i["set"], "name": i["name"]} for i in images],
-        "metrics": {m: METRIC_NAMES[m] for m in metrics},
+        "metrics": {m: METRICS[m].title for m in metrics},
         "columns": columns,
         "rows": rows,
         "cuts": CUTS_BPP,

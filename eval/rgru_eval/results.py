@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rgru_eval.metrics import METRICS
 from rgru_eval.pictures import EvalError
 
 FORMAT = "rgru-eval results"
@@ -30,17 +31,12 @@ COLUMNS = (
     ("setting", "number", "setting of the codec that made the file"),
     ("bytes", "integer", "size of the whole file, or bytes received of it"),
     ("bpp", "number", "8 * bytes / pixels"),
-    ("msssim_rgb", "number", "see metadata.metrics"),
-    ("msssim_luma", "number", "see metadata.metrics"),
-    ("psnr", "number", "see metadata.metrics"),
-    ("ssim", "number", "see metadata.metrics"),
-    ("ssimulacra2", "number", "see metadata.metrics"),
+    *((name, "number", "see metadata.metrics") for name in METRICS),
     ("encode_s", "number", "seconds to encode, one thread"),
     ("decode_s", "number", "seconds to decode, one thread"),
 )
 NAMES = tuple(name for name, _, _ in COLUMNS)
-METRICS = ("msssim_rgb", "msssim_luma", "psnr", "ssim", "ssimulacra2")
-_DIGITS = {"bpp": 6, "msssim_rgb": 6, "msssim_luma": 6, "psnr": 3, "ssim": 5, "ssimulacra2": 3}
+_DIGITS = {"bpp": 6} | {name: metric.digits for name, metric in METRICS.items()}
 
 Row = dict[str, Any]
 
@@ -129,8 +125,8 @@ def load_results(path: Path) -> Results:
     try:
         names = [f["name"] for f in content["schema"]["fields"]]
         rows = [dict(zip(names, values, strict=True)) for values in content["data"]]
-        if not set(NAMES) <= set(names):
-            raise ValueError(f"columns missing: {sorted(set(NAMES) - set(names))}")
+        if missing := set(NAMES) - set(METRICS) - set(names):  # metrics may be newer than the file
+            raise ValueError(f"columns missing: {sorted(missing)}")
         return Results(content["metadata"], rows)
     except (KeyError, TypeError, ValueError) as error:
         raise EvalError(f"{path}: the results file is damaged ({error!r})") from error

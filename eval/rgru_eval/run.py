@@ -25,7 +25,7 @@ from rgru_eval.bench import (
 )
 from rgru_eval.codecs import BASELINE, Codec, UnavailableError
 from rgru_eval.machine import available_cores, describe_machine, describe_software
-from rgru_eval.metrics import DEFINITIONS, check_metrics, metric_names
+from rgru_eval.metrics import METRICS, check_metrics, metric_names
 from rgru_eval.pictures import EvalError, Source, find_pictures, read_picture
 from rgru_eval.registry import make_codecs
 from rgru_eval.results import Results, load_results
@@ -200,7 +200,7 @@ def _describe(results: Results, order: Order) -> None:
     about.setdefault("created", _now())
     about["machine"] = describe_machine()
     about["software"] = describe_software()
-    about["metrics"] = DEFINITIONS
+    about["metrics"] = {name: metric.definition for name, metric in METRICS.items()}
     about["baseline"] = BASELINE
     about["jobs"] = order.jobs or available_cores()
     about["threads"] = "1 for each codec, unless its parameters say otherwise"

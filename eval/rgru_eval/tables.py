@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from rgru_eval.bench import CUTS_BPP
+from rgru_eval.metrics import METRICS, Metric
 from rgru_eval.results import Results, Row, curve_rows
-from rgru_eval.summary import TARGETS, area, format_percent, format_rate
+from rgru_eval.summary import anchors, area, format_percent, format_rate
 
 RECEIVED_SHOWN = (0.1, 0.25, 0.5, 1.0)
 Summaries = Mapping[str, Sequence[dict[str, Any]]]
@@ -22,9 +23,10 @@ def rate_tables(results: Results, summaries: Summaries) -> str:
     parts = []
     for number, (set_name, entries) in enumerate(summaries.items()):
         body = ""
-        for metric, title in (("msssim_rgb", "RGB MS-SSIM"), ("msssim_luma", "Luma MS-SSIM")):
-            rows = [_rate_row(results, e, metric) for e in entries if metric in e]
-            body += f"<h3>{title}</h3>" + _table(_rate_heads(), rows)
+        for name, metric in METRICS.items():
+            rows = [_rate_row(results, e, name) for e in entries if name in e]
+            if rows:
+                body += f"<h3>{metric.title}</h3>" + _table(_rate_heads(results, metric), rows)
         parts.append(_of_set(set_name, body, shown=number == 0))
     return "".join(parts)
 
@@ -49,8 +51,9 @@ def _row(results: Results, codec: str, cells: Sequence[str]) -> str:
     return f'<tr class="{kind}">{body}</tr>' if kind else f"<tr>{body}</tr>"
 
 
-def _rate_heads() -> list[str]:
-    return ["Codec", *(f"bpp at {t:.2f}" for t in TARGETS), "BD-rate", "AUC", "wins"]
+def _rate_heads(results: Results, metric: Metric) -> list[str]:
+    against = [f"BD-rate against<br>{html.escape(results.label(a))}" for a in anchors(results)]
+    return ["Codec", *(f"bpp at {t:g}" for t in metric.targets), *against, "AUC", "wins"]
 
 
 def _rate_row(results: Results, entry: dict[str, Any], metric: str) -> str:
@@ -58,8 +61,10 @@ def _rate_row(results: Results, entry: dict[str, Any], metric: str) -> str:
     is_baseline = entry["codec"] == results.metadata.get("baseline")
     cells = [html.escape(entry["label"])]
     cells += [_rate_cell(rate, is_baseline) for rate in values["rates"].values()]
-    cells.append("—" if is_baseline else _bd_cell(values["bd"]))
-    cells.append("n/a" if values["area"] is None else f"{values['area']:.4f}")
+    for anchor in anchors(results):
+        itself = anchor == entry["codec"]
+        cells.append("—" if itself else _bd_cell(values["bd"].get(anchor), metric))
+    cells.append(f"{values['area']:.4f}" if values.get("area") else "n/a")
     wins = [f"{r['wins']}/{r['decided']}" for r in values["rates"].values() if "wins" in r]
     cells.append("—" if is_baseline else " · ".join(wins))
     return _row(results, entry["codec"], cells)
@@ -76,13 +81,14 @@ def _rate_cell(rate: dict[str, Any], is_baseline: bool) -> str:
     return text + "</small>"
 
 
-def _bd_cell(bd: dict[str, Any] | None) -> str:
+def _bd_cell(bd: dict[str, Any] | None, metric: str) -> str:
     if bd is None:
         return "n/a"
     text = format_percent(bd["percent"])
     if bd["interval"]:
         text += "<br><small>[{:+.1f}, {:+.1f}]</small>".format(*bd["interval"])
-    return f'<span title="MS-SSIM {bd["from"]:.3f} to {bd["to"]:.3f}">{text}</span>'
+    title = METRICS[metric].title
+    return f'<span title="{title} {bd["from"]:.4g} to {bd["to"]:.4g}">{text}</span>'
 
 
 def received_curve(rows: Sequence[Row], metric: str) -> tuple[list[float], list[float]]:

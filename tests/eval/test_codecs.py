@@ -31,8 +31,9 @@ def test_commas_separate_codecs_and_parameters():
         "rgru",
         "jpeg:subsampling=444,optimize,progressive",
         "webp:method=6,q=10+20",
-        "avif",
-        "jxl",
+        "avif:speed=6,subsampling=444",
+        "avif:speed=4,subsampling=444",
+        "jxl:effort=7",
     ]
 
 

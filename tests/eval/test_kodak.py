@@ -19,10 +19,10 @@ KNOWN = {
     "jpeg:subsampling=420": (0.340, 0.538, 1.012),
     "jpeg:subsampling=420,optimize,progressive": (0.283, 0.489, 0.972),
     "jpeg:subsampling=444,optimize": (0.316, 0.514, 0.950),
-    "webp": (None, 0.361, 0.866),
-    "avif": (None, 0.225, 0.558),
+    "webp:method=4": (None, 0.361, 0.866),
+    "avif:speed=6,subsampling=444": (None, 0.225, 0.558),
     "jpeg2000": (0.147, 0.365, 0.882),
-    "jxl": (None, 0.334, 0.776),
+    "jxl:effort=7": (None, 0.334, 0.776),
 }
 KNOWN_LUMA = {BASELINE: (0.192, 0.332, 0.626), "jpeg:subsampling=420": (0.269, 0.398, 0.675)}
 

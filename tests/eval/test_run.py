@@ -82,7 +82,7 @@ def test_what_is_done_is_not_done_again(folder, tmp_path, monkeypatch):
     run.run(order(folder, tmp_path))
     assert tasks == []
     second = run.run(order(folder, tmp_path, codecs=(SMALL, "webp:q=20")))
-    assert {t.codec for t in tasks} == {"webp:q=20"}
+    assert {t.codec for t in tasks} == {"webp:method=4,q=20"}
     assert len(second.rows) == len(first.rows) + 3
     assert len(second.metadata["commands"]) == 2
     tasks.clear()
@@ -151,7 +151,10 @@ def test_a_codec_that_fails_at_some_settings(folder, tmp_path, capsys):
     wanted = order(folder, tmp_path, codecs=("shaky:q=10+20+30",), definitions=(str(plugin),))
     results = run.run(wanted)
     messages = capsys.readouterr().err
-    assert "shaky:q=10+20+30 on photos/a: at quality 20: RuntimeError: out of luck" in messages
+    assert (
+        "shaky:method=4,q=10+20+30 on photos/a: at quality 20: RuntimeError: out of luck"
+        in messages
+    )
     assert "decoded to 5x5 instead of 170x192" in messages
     assert {(r["image"], r["setting"]) for r in results.rows} == {
         ("a", 10),
@@ -247,7 +250,7 @@ def test_joining_results(folder, tmp_path):
     second = run.run(order(folder, tmp_path, out=tmp_path / "two.json", codecs=("webp:q=30",)))
     whole = merge([first, second, second])
     assert len(whole.rows) == len(first.rows) + len(second.rows)
-    assert list(whole.metadata["codecs"]) == [first.rows[0]["codec"], "webp:q=30"]
+    assert list(whole.metadata["codecs"]) == [first.rows[0]["codec"], "webp:method=4,q=30"]
     other = Results(json.loads(json.dumps(second.metadata)), second.rows)
     other.metadata["images"][0]["sha256"] = "0"
     with pytest.raises(EvalError, match="differ in its pixels"):

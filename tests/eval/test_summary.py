@@ -3,22 +3,25 @@ import json
 import numpy as np
 import pytest
 
-from rgru_eval.codecs import BASELINE
+from rgru_eval.codecs import ANCHORS, BASELINE
+from rgru_eval.metrics import METRICS
 from rgru_eval.published import JOHNSTON_2018, PUBLISHED, TODERICI_2017
 from rgru_eval.results import Results
 from rgru_eval.summary import (
     Crossing,
     area,
     bd_rate,
-    db,
     interval,
+    losses,
     rate_at,
+    rates_table,
     rising,
     summarise,
     tabulate,
     text_table,
 )
 
+DB = METRICS["msssim_rgb"].scaled
 # JPEG 4:2:0 with optimised tables, mean of the 24 Kodak pictures, q 5 .. 75
 JPEG = (
     np.array([0.1408, 0.2101, 0.2555, 0.2982, 0.3587, 0.4491, 0.5334, 0.6101, 0.8692, 1.3443]),
@@ -101,8 +104,8 @@ def test_bd_rate_of_the_paper_against_optimised_jpeg():
 
 def test_bd_rate_equals_an_independent_integration():
     """Mean horizontal distance of log rates over the common range, by piecewise-linear curves."""
-    grid = np.linspace(db(JPEG[1])[0] + 0.3, db(JPEG[1])[-1] - 0.05, 2000)
-    rates = [np.interp(grid, db(q), np.log(r)) for r, q in (JPEG, PAPER)]
+    grid = np.linspace(DB(JPEG[1])[0] + 0.3, DB(JPEG[1])[-1] - 0.05, 2000)
+    rates = [np.interp(grid, DB(q), np.log(r)) for r, q in (JPEG, PAPER)]
     plain = 100 * (np.exp(np.mean(rates[1] - rates[0])) - 1)
     value, _, _ = bd_rate(JPEG, PAPER)
     assert value == pytest.approx(plain, abs=1.5)
@@ -122,13 +125,13 @@ def test_rising_drops_what_got_worse():
 
 def test_summary_of_a_codec_with_three_quarters_of_the_rate():
     base, entry = summarise(made_up(0.75), "s")
-    assert base["msssim_rgb"]["bd"]["percent"] == pytest.approx(0, abs=1e-6)
+    assert base["msssim_rgb"]["bd"][BASELINE]["percent"] == pytest.approx(0, abs=1e-6)
     for rate in entry["msssim_rgb"]["rates"].values():
         assert rate["change"] == pytest.approx(-0.25)
         assert rate["interval"] == pytest.approx([-0.25, -0.25])
         assert (rate["wins"], rate["decided"]) == (4, 4)
-    assert entry["msssim_rgb"]["bd"]["percent"] == pytest.approx(-25, abs=0.01)
-    assert entry["msssim_rgb"]["bd"]["interval"] == pytest.approx([-25, -25], abs=0.01)
+    assert entry["msssim_rgb"]["bd"][BASELINE]["percent"] == pytest.approx(-25, abs=0.01)
+    assert entry["msssim_rgb"]["bd"][BASELINE]["interval"] == pytest.approx([-25, -25], abs=0.01)
     assert entry["encode_mps"] == pytest.approx(0.08)
     assert entry["decode_mps"] is None
 
@@ -152,7 +155,7 @@ def test_bounds_can_win():
         if row["codec"] == "other":
             row["bpp"] *= 0.2
     _, entry = summarise(results, "s")
-    rate = entry["msssim_rgb"]["rates"]["0.90"]
+    rate = entry["msssim_rgb"]["rates"]["0.9"]
     assert rate["bound"] == "<"
     assert "change" not in rate
     assert (rate["wins"], rate["decided"]) == (4, 4)
@@ -171,15 +174,54 @@ def test_pictures_on_which_a_codec_failed_are_left_out():
 def test_one_picture_has_no_interval():
     _, entry = summarise(made_up(0.5, pictures=1), "s")
     assert entry["msssim_rgb"]["rates"]["0.95"]["interval"] is None
-    assert entry["msssim_rgb"]["bd"]["interval"] is None
+    assert entry["msssim_rgb"]["bd"][BASELINE]["interval"] is None
     assert interval([1.0] * 5) is None
+
+
+AVIF = ANCHORS[2]
+
+
+def behind_avif() -> Results:
+    """A codec that needs three quarters of JPEG's rate, and AVIF half of it."""
+    ours, theirs = made_up(0.75, codec="rgru"), made_up(0.5, codec=AVIF)
+    ours.metadata["codecs"]["rgru"] |= {"label": "rgru", "versions": {"model": "0badcafe"}}
+    ours.metadata["codecs"][AVIF] = {"label": "AVIF speed 4", "versions": {}}
+    ours.metadata["codecs"][BASELINE]["versions"] = {}
+    ours.rows += [row for row in theirs.rows if row["codec"] == AVIF]
+    return ours
+
+
+def test_a_loss_is_told_with_metric_and_anchor():
+    assert losses(behind_avif(), "s") == [
+        "RGB MS-SSIM: rgru needs 50 % more bits than AVIF speed 4.",
+        "luma MS-SSIM: rgru needs 50 % more bits than AVIF speed 4.",
+    ]
+
+
+def test_a_loss_at_some_qualities_is_told_though_the_bd_rate_is_a_gain():
+    results = behind_avif()
+    for row in results.rows:
+        if row["codec"] == "rgru" and row["msssim_rgb"] > 0.973:
+            row["bpp"] *= 1.4
+    assert losses(results, "s")[0].startswith(
+        "RGB MS-SSIM: rgru needs more bits than JPEG at 0.98;"
+    )
+
+
+def test_the_table_for_a_page_names_metric_and_anchors():
+    heads, _, *rows = rates_table(behind_avif(), "s").splitlines()
+    assert "BD-rate against JPEG" in heads
+    assert "BD-rate against AVIF speed 4" in heads
+    assert rows[0].startswith("| **RGB MS-SSIM** | at 0.9 | at 0.95 | at 0.98 |")
+    assert [row.endswith("| -25 % | +50 % |") for row in rows].count(True) == 2
+    assert len(rates_table(behind_avif(), "s", ["rgru"]).splitlines()) == 6
 
 
 def test_summary_without_the_baseline():
     results = made_up(0.5)
     results.rows = [r for r in results.rows if r["codec"] == "other"]
     (entry,) = summarise(results, "s")
-    assert entry["msssim_rgb"]["bd"] is None
+    assert entry["msssim_rgb"]["bd"] == {}
     assert "change" not in entry["msssim_rgb"]["rates"]["0.95"]
     assert "n/a" in text_table(results)
 
