@@ -13,21 +13,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rgru_codec.api import Info as Info
-    from rgru_codec.api import LayerInfo as LayerInfo
-    from rgru_codec.api import compress as compress
-    from rgru_codec.api import decompress as decompress
-    from rgru_codec.api import info as info
-    from rgru_codec.api import thumbnail as thumbnail
     from rgru_codec.arrays import imread as imread
     from rgru_codec.arrays import imwrite as imwrite
+    from rgru_codec.decoder import Decoder as Decoder
+    from rgru_codec.decoder import LayerDecoded as LayerDecoded
+    from rgru_codec.decoder import decompress as decompress
+    from rgru_codec.decoder import thumbnail as thumbnail
+    from rgru_codec.encoder import Settings as Settings
+    from rgru_codec.encoder import compress as compress
+    from rgru_codec.inspection import Info as Info
+    from rgru_codec.inspection import LayerInfo as LayerInfo
+    from rgru_codec.inspection import info as info
     from rgru_codec.models import Model as Model
     from rgru_codec.models import default_model as default_model
-    from rgru_codec.progressive import Decoder as Decoder
-    from rgru_codec.progressive import LayerDecoded as LayerDecoded
-    from rgru_codec.progressive import Stage as Stage
-    from rgru_codec.progressive import aiter_pictures as aiter_pictures
-    from rgru_codec.progressive import iter_pictures as iter_pictures
+    from rgru_codec.streams import Stage as Stage
+    from rgru_codec.streams import aiter_pictures as aiter_pictures
+    from rgru_codec.streams import iter_pictures as iter_pictures
     from rgru_format import BoxRead as BoxRead
     from rgru_format import Damaged as Damaged
     from rgru_format import GroupRead as GroupRead
@@ -39,21 +40,18 @@ if TYPE_CHECKING:
     from rgru_format import NeedMoreData as NeedMoreData
     from rgru_format import NotRgru as NotRgru
     from rgru_format import RgruError as RgruError
+    from rgru_format import Unreadable as Unreadable
     from rgru_format import UnsupportedVersion as UnsupportedVersion
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "rgru_codec.api": ("Info", "LayerInfo", "compress", "decompress", "info", "thumbnail"),
     "rgru_codec.arrays": ("imread", "imwrite"),
     "rgru_codec.models": ("Model", "default_model"),
-    "rgru_codec.progressive": (
-        "Decoder",
-        "LayerDecoded",
-        "Stage",
-        "aiter_pictures",
-        "iter_pictures",
-    ),
+    "rgru_codec.decoder": ("Decoder", "LayerDecoded", "decompress", "thumbnail"),
+    "rgru_codec.encoder": ("Settings", "compress"),
+    "rgru_codec.inspection": ("Info", "LayerInfo", "info"),
+    "rgru_codec.streams": ("Stage", "aiter_pictures", "iter_pictures"),
     "rgru_format": (
         "BoxRead",
         "Damaged",
@@ -66,6 +64,7 @@ _HOMES = {
         "NeedMoreData",
         "NotRgru",
         "RgruError",
+        "Unreadable",
         "UnsupportedVersion",
     ),
 }

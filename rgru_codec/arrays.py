@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rgru_codec.api import compress, decompress
-from rgru_codec.progressive import Source
+from rgru_codec.decoder import decompress
+from rgru_codec.encoder import compress
+from rgru_codec.source import Source
 from rgru_format import Limits
 
 

@@ -16,12 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rgru_codec.metrics import LEVELS
 from rgru_codec.models import Model
 from rgru_codec.runtime.litert import Array, borrow
 from rgru_codec.runtime.windows import Rect, Sink, Source, border_of, crop, fields, is_large, sweep
-
-LEVELS = 0.9 / 127.5
-"""A level of 8 bits, as the networks see it."""
 
 Pixels = NDArray[np.uint8]
 Codes = NDArray[np.int8]

@@ -13,8 +13,12 @@ import struct
 import warnings
 from typing import TYPE_CHECKING
 
+from rgru_format import BOX_EXIF, BOX_ICC, BOX_XMP, Box
+
 if TYPE_CHECKING:
     from PIL import Image
+
+_INFO_KEYS = {BOX_ICC: "icc_profile", BOX_EXIF: "exif", BOX_XMP: "xmp"}
 
 EXIF_PREFIX = b"Exif\0\0"
 """What JPEG puts before the TIFF structure; files have the structure alone."""
@@ -129,3 +133,11 @@ def without_orientation(exif: bytes) -> bytes:
     except struct.error:
         return exif
     return bytes(patched)
+
+
+def metadata_of(box: Box) -> dict[str, bytes]:
+    """What a box becomes in ``Image.info``; nothing if it is none of ICC, Exif, XMP."""
+    key, content = _INFO_KEYS.get(box.type), box.content
+    if key == "exif":
+        content = EXIF_PREFIX + content.removeprefix(EXIF_PREFIX)  # as Pillow's writers want it
+    return {} if key is None else {key: content}

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rgru_codec.metadata import EXIF_PREFIX, is_exif, read_metadata, without_orientation
-from rgru_format import InvalidInput
+from rgru_format import InvalidInput, Unreadable
 
 Pixels = NDArray[np.uint8]
 
@@ -167,7 +167,7 @@ def check_frames(image: Image.Image, frame: int | None) -> None:
     except MemoryError:
         raise
     except Exception as error:  # Pillow's readers raise what they like on bad files
-        raise InvalidInput(f"the picture cannot be read: {error}") from None
+        raise Unreadable(f"the picture cannot be read: {error}") from None
     if frame is not None and not 0 <= frame < frames:
         last = f"frames 0..{frames - 1}" if frames > 1 else "one frame only, 0"
         raise InvalidInput(f"frame {frame} does not exist, the picture has {last}")
@@ -257,7 +257,8 @@ def _loaded(image: Image.Image, frame: int | None) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:  # Pillow's readers raise what they like on bad files
-        raise InvalidInput(f"the picture cannot be read: {error or type(error).__name__}") from None
+        words = str(error) or type(error).__name__
+        raise Unreadable(f"the picture cannot be read: {words}") from None
     return chosen
 
 
@@ -332,16 +333,6 @@ def _through_profile(image: Image.Image, icc: bytes | None) -> Image.Image:
         if converted is not None:
             return converted
     return image.convert("RGB")
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """The picture as it is to be seen: of 8 bits a channel, and turned as its metadata says.
-
-    Raises:
-        InvalidInput: it has values that no range explains.
-    """
-    image.load()
-    return _turned(_eight_bits(image), read_metadata(image).orientation)
 
 
 def to_image(

@@ -18,9 +18,11 @@ from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from rgru_codec.api import compress, layers_for
+from rgru_codec.decoder import Decoder
+from rgru_codec.encoder import compress
+from rgru_codec.inspection import layers_for, mode_of
+from rgru_codec.metadata import metadata_of
 from rgru_codec.models import WEIGHTS
-from rgru_codec.progressive import Decoder, metadata_of, mode_of
 from rgru_format import (
     SIGNATURE,
     BoxRead,
@@ -146,8 +148,7 @@ class _RgruDecoder(ImageFile.PyDecoder):
                 decoder.feed(data)
             decoder.close()
         except RgruError as error:
-            enough = layers is not None and decoder.layers >= layers
-            if not (enough or ImageFile.LOAD_TRUNCATED_IMAGES):
+            if not ImageFile.LOAD_TRUNCATED_IMAGES:
                 raise OSError(str(error)) from error
         try:
             picture = decoder.picture()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from rgru_codec.api import decompress
+from rgru_codec.decoder import decompress
 from rgru_codec.models import find_model
 from rgru_format import ContextModel, RgruError, read_file
 from rgru_format.verify import VectorResult, decode_vector

@@ -85,3 +85,7 @@ class ModelMissing(RgruError):  # noqa: N818
 
 class InvalidInput(RgruError):  # noqa: N818
     """An argument of the caller (picture, codes, model, option) cannot be represented."""
+
+
+class Unreadable(InvalidInput):
+    """A picture of another format cannot be read: no known format, damaged, or cut short."""

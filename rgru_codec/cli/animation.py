@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from PIL import Image, ImageDraw, ImageFont
 
-from rgru_codec.api import inspect
 from rgru_codec.cli.status import USAGE, Failure, number
-from rgru_codec.progressive import Decoder
-from rgru_format import RgruError
+from rgru_codec.streams import Stage
 
 _FORMATS = {".webp": "WEBP", ".gif": "GIF", ".png": "PNG", ".apng": "PNG"}
 _FRAME_MS, _LAST_MS = 700, 2500
@@ -46,41 +42,16 @@ def animation_format(name: str) -> str:
     return found
 
 
-class Stages:
-    """Feeds a decoder and stops at each layer; collects frames."""
+class Animation:
+    """Collects frames."""
 
-    def __init__(self, decoder: Decoder, data: bytes) -> None:
-        self.count = 0
-        self._decoder = decoder
-        self._data = data
+    def __init__(self) -> None:
         self._frames: list[Image.Image] = []
 
-    def __iter__(self) -> Iterator[tuple[Image.Image, Label]]:
-        """A picture after each layer, complete or not, as far as the decoder wants them.
-
-        A fault in the file ends the iteration; ``Decoder.close`` tells it.
-        """
-        decoder, position, seen = self._decoder, 0, (0, 0)
-        found, _ = inspect(self._data, limits=decoder.limits)
-        for layer in found.layers:
-            self._feed(self._data[position : layer.end])
-            position = layer.end
-            if (decoder.layers, decoder.groups) != seen and not decoder.error:
-                seen = (decoder.layers, decoder.groups)
-                yield self._stage(layer.number, layer.end)
-        self._feed(self._data[position:])
-
-    def _feed(self, data: bytes) -> None:
-        with contextlib.suppress(RgruError):  # the decoder remembers it
-            self._decoder.feed(data)
-
-    def _stage(self, layer: int, end: int) -> tuple[Image.Image, Label]:
-        self.count += 1
-        image = self._decoder.picture()
-        return image, Label(layer, end, image.width * image.height)
-
-    def add_frame(self, image: Image.Image, label: Label) -> None:
-        """Keep a frame of the animation."""
+    def add(self, stage: Stage, layer: int) -> None:
+        """Keep a frame: the picture with ``layer``, complete or not."""
+        image = stage.picture
+        label = Label(layer, stage.bytes, image.width * image.height)
         self._frames.append(_labelled(image, str(label)))
 
     def save(self, file: BinaryIO | IO[bytes], name: str) -> None:

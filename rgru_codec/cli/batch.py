@@ -33,57 +33,74 @@ class Outcome:
     message: str
 
 
-Work = Callable[[Job, argparse.Namespace], Outcome]
+Work = Callable[[Job], Outcome]
 
 
-def run(work: Work, jobs: Sequence[Job], args: argparse.Namespace, done: str) -> int:
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the options of `rgru_codec.cli.options.add_batch` say, inputs and outputs apart."""
+
+    jobs: int = 1
+    """Processes."""
+    quiet: bool = False
+    force: bool = False
+    failures: str | None = None
+    """Where the names of inputs that failed are written."""
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Options:
+        """Return what was parsed."""
+        return cls(args.jobs, args.quiet, args.force, args.failures)
+
+
+def run(work: Work, jobs: Sequence[Job], options: Options, done: str) -> int:
     """Do all jobs; one that fails does not stop the others.
 
     Args:
-        work: does one job; a function of a module, since other processes call it.
+        work: does one job; can be pickled, since other processes call it.
         jobs: what there is to do.
-        args: options; ``jobs``, ``threads``, ``quiet``, ``force`` and ``failures`` are used here.
+        options: how.
         done: the verb of the summary, "compressed".
 
     Returns:
         The exit code.
     """
     start = time.monotonic()
-    processes = min(args.jobs, len(jobs))
-    share_threads(args, processes)
-    outcomes = _all(work, jobs, args, processes)
+    processes = min(options.jobs, len(jobs))
+    outcomes = _all(work, jobs, options.force, processes)
     if len(jobs) == 1:
         _, outcome = next(iter(outcomes))
         if outcome.code == SKIPPED:  # one derived name that exists: nothing was done at all
             outcome = Outcome(UNUSABLE, outcome.message)
-        _report(outcome, args.quiet)
+        _report(outcome, options.quiet)
         codes = [outcome.code]
     else:
-        codes = _follow(outcomes, jobs, args)
-        if not args.quiet:
+        codes = _follow(outcomes, jobs, options)
+        if not options.quiet:
             say(_summary(codes, done, time.monotonic() - start))
     return _exit_code(codes)
 
 
-def share_threads(args: argparse.Namespace, processes: int) -> None:
-    """Divide the cores among the processes.
+def share_threads(threads: int | None, processes: int) -> int | None:
+    """Divide the cores among the processes; returns the threads of each.
 
     They are for the networks. The products of the context model are small: there BLAS is kept to
     one thread, which has to be said before numpy is loaded.
     """
-    if args.threads is None and processes > 1:
-        args.threads = max(1, cores() // processes)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    if threads is None and processes > 1:
+        return max(1, cores() // processes)
+    return threads
 
 
-def attempt(work: Work, job: Job, args: argparse.Namespace) -> Outcome:
+def attempt(work: Work, job: Job, force: bool) -> Outcome:
     """Do one job; whatever goes wrong becomes its outcome."""
     try:
-        if job.derived and not args.force and job.target != STREAM and Path(job.target).exists():
+        if job.derived and not force and job.target != STREAM and Path(job.target).exists():
             return _existing(job)
-        check_target(job, args.force)
-        return work(job, args)
+        check_target(job, force)
+        return work(job)
     except BrokenPipeError:
         raise
     except Exception as error:
@@ -123,17 +140,17 @@ def _line(message: str) -> None:
 
 
 def _follow(
-    outcomes: Iterable[tuple[Job, Outcome]], jobs: Sequence[Job], args: argparse.Namespace
+    outcomes: Iterable[tuple[Job, Outcome]], jobs: Sequence[Job], options: Options
 ) -> list[int]:
     codes = []
-    progress = Progress(len(jobs), enabled=not args.quiet)
-    with _failures(args.failures) as failures:
+    progress = Progress(len(jobs), enabled=not options.quiet)
+    with _failures(options.failures) as failures:
         for job, outcome in outcomes:
             codes.append(outcome.code)
             if outcome.code not in (DONE, SKIPPED):
                 failures.write(f"{job.source}\n")  # at once: an interruption loses none
             progress.clear()
-            _report(outcome, args.quiet)
+            _report(outcome, options.quiet)
             progress.advance(job.source)
     progress.clear()
     return codes
@@ -185,7 +202,7 @@ class Progress:
 
 
 def _all(
-    work: Work, jobs: Sequence[Job], args: argparse.Namespace, processes: int
+    work: Work, jobs: Sequence[Job], force: bool, processes: int
 ) -> Iterator[tuple[Job, Outcome]]:
     """Outcomes as they come; twice the same target is a failure of the second."""
     unique: dict[str, Job] = {}
@@ -197,17 +214,17 @@ def _all(
                 message = f"{job.source}: is the output of {first.source}; name outputs with -o"
             yield job, Outcome(UNUSABLE, message)
     if processes == 1:
-        yield from ((job, attempt(work, job, args)) for job in unique.values())
+        yield from ((job, attempt(work, job, force)) for job in unique.values())
     else:
-        yield from _in_processes(work, list(unique.values()), args, processes)
+        yield from _in_processes(work, list(unique.values()), force, processes)
 
 
 def _in_processes(
-    work: Work, jobs: list[Job], args: argparse.Namespace, processes: int
+    work: Work, jobs: list[Job], force: bool, processes: int
 ) -> Iterator[tuple[Job, Outcome]]:
     """Outcomes from a pool; a worker that dies (out of memory) fails the job it was at."""
     with contextlib.closing(
-        run_in_processes(functools.partial(_attempt_quietly, work, args), jobs, processes)
+        run_in_processes(functools.partial(_attempt_quietly, work, force), jobs, processes)
     ) as results:
         for job, result in results:
             if isinstance(result, Exception):
@@ -215,7 +232,7 @@ def _in_processes(
             yield job, result
 
 
-def _attempt_quietly(work: Work, args: argparse.Namespace, job: Job) -> Outcome:
+def _attempt_quietly(work: Work, force: bool, job: Job) -> Outcome:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as in the parent
-        return attempt(work, job, args)
+        return attempt(work, job, force)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import options
 from rgru_codec.cli.files import read_bytes
-from rgru_codec.cli.pictures import load, open_picture
 from rgru_codec.cli.status import DONE, USAGE, Failure, explain, number
 
 if TYPE_CHECKING:
-    from PIL import Image
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def add_command(commands: Any) -> None:
@@ -20,7 +20,7 @@ def add_command(commands: Any) -> None:
         "compare",
         help="PSNR and MS-SSIM of two pictures",
         description="Compare a picture with another, each a .rgru file or of any known format. "
-        "Pictures are compared as 8-bit RGB (grey if both are), alpha apart.",
+        "Pictures are compared as 8-bit RGB, alpha apart.",
     )
     parser.add_argument("reference", metavar="A", help="the original")
     parser.add_argument("picture", metavar="B", help="what became of it")
@@ -35,27 +35,23 @@ def run(args: argparse.Namespace) -> int:
     """Print bytes, rate and distances."""
     import json
 
-    import numpy as np
+    from rgru_codec.metrics import ms_ssim, psnr
 
-    from rgru_codec.api import psnr
-    from rgru_codec.msssim import ms_ssim
-
-    first, first_size = _open(args.reference, args)
-    second, second_size = _open(args.picture, args)
-    if first.size != second.size:
+    a, first_size = _open(args.reference, args)
+    b, second_size = _open(args.picture, args)
+    height, width = a.shape[:2]
+    if a.shape != b.shape:
         raise Failure(
             USAGE,
-            f"{args.reference} is {first.width}x{first.height}, {args.picture} is "
-            f"{second.width}x{second.height}; only pictures of the same size can be compared",
+            f"{args.reference} is {width}x{height}, {args.picture} is "
+            f"{b.shape[1]}x{b.shape[0]}; only pictures of the same size can be compared",
         )
-    mode = "L" if {first.mode, second.mode} <= {"1", "L", "LA"} else "RGB"
-    a, b = (np.asarray(image.convert(mode)) for image in (first, second))
-    pixels = first.width * first.height
+    pixels = width * height
     table = {
         "a": args.reference,
         "b": args.picture,
-        "width": first.width,
-        "height": first.height,
+        "width": width,
+        "height": height,
         "bytes_a": first_size,
         "bytes_b": second_size,
         "bpp_a": 8 * first_size / pixels,
@@ -77,19 +73,22 @@ def _words(table: dict[str, Any]) -> str:
     )
 
 
-def _open(name: str, args: argparse.Namespace) -> tuple[Image.Image, int]:
-    from rgru_codec.api import decompress
-    from rgru_codec.picture import upright
+def _open(name: str, args: argparse.Namespace) -> tuple[NDArray[np.uint8], int]:
+    """Pixels (H, W, 3) as `rgru compress` sees them, and the bytes that they take in their file."""
+    import numpy as np
+    from PIL import Image
+
+    from rgru_codec.decoder import decompress
+    from rgru_codec.source import read_planes
     from rgru_format import SIGNATURE, Limits
 
+    Image.MAX_IMAGE_PIXELS = None  # ours is the limit, and it is checked
+    limits = Limits(max_pixels=args.max_pixels)
     try:
         data = read_bytes(name)
         if data.startswith(SIGNATURE[:5]):
-            limits = Limits(max_pixels=args.max_pixels)
             image = decompress(data, args.layers, limits=limits, threads=args.threads)
-            return image, len(data)
-        image, size = open_picture(name, args.max_pixels)
-        load(image, name)
-        return upright(image), size
+            return np.asarray(image.convert("RGB")), len(data)
+        return read_planes(data, convert_depth=True, frame=0, limits=limits).pixels, len(data)
     except Exception as error:
         raise explain(error, name) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import batch, options
 from rgru_codec.cli.files import STREAM, Job, display_name, plan, read_bytes, write
-from rgru_codec.cli.pictures import count_frames, known_suffixes, load, parse_picture
+from rgru_codec.cli.pictures import known_suffixes
 from rgru_codec.cli.status import DONE, USAGE, Failure, layer_count, number, say
 
 if TYPE_CHECKING:
-    from rgru_codec.api import Encoded
+    from rgru_codec.encoder import Encoded, Settings
     from rgru_codec.picture import Planes
 
 
@@ -33,7 +34,7 @@ def add_command(commands: Any) -> None:
 
 
 def add_encoding(parser: argparse.ArgumentParser) -> None:
-    """What :func:`encode` needs to know."""
+    """Add what `settings_of` reads."""
     target = parser.add_argument_group("how much to keep (one of these)")
     target = target.add_mutually_exclusive_group()
     target.add_argument(
@@ -41,7 +42,7 @@ def add_encoding(parser: argparse.ArgumentParser) -> None:
         "--quality",
         type=options.between(1, 100),
         metavar="Q",
-        help="1..100; 33 is about MS-SSIM 0.90, 53 about 0.95, 80 is 0.98",
+        help="1..100: so many hundredths of the groups of codes; 100 keeps everything",
     )
     target.add_argument("-l", "--layers", type=options.count(1), metavar="N", help="so many layers")
     target.add_argument(
@@ -93,16 +94,40 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compress all inputs."""
     jobs = plan(args.inputs, args.output, ".rgru", known_suffixes)
-    prepare(args)
-    return batch.run(work, jobs, args, "compressed")
+    args.threads = batch.share_threads(args.threads, min(args.jobs, len(jobs)))
+    work = Compress(settings_of(args), quiet=args.quiet, verbose=args.verbose)
+    return batch.run(work, jobs, batch.Options.of(args), "compressed")
 
 
-def prepare(args: argparse.Namespace) -> None:
-    """Read the metadata files that options name; refuse layers that the model does not have."""
-    for name in ("exif", "xmp", "icc"):
-        path = getattr(args, name)
-        setattr(args, name, None if path is None else Path(path).read_bytes())
+def settings_of(args: argparse.Namespace) -> Settings:
+    """Return what the options of `add_encoding` ask for; files that they name are read.
+
+    Raises:
+        OSError: One of these cannot be read.
+        InvalidInput: Values that do not fit together.
+        Failure: More layers than the model has.
+    """
+    from rgru_codec.encoder import Settings
+    from rgru_format import Limits
+
     _check_layers(args.layers)
+    given = {name: getattr(args, name) for name in ("exif", "xmp", "icc")}
+    content = {k: None if path is None else Path(path).read_bytes() for k, path in given.items()}
+    return Settings(
+        layers=args.layers,
+        quality=args.quality,
+        bpp=args.bpp,
+        target_size=args.target_size,
+        msssim=args.msssim,
+        icc_profile=content["icc"],
+        exif=content["exif"],
+        xmp=content["xmp"],
+        strip=args.strip,
+        convert_depth=args.depth == 8,
+        frame=args.frame,
+        limits=Limits(max_pixels=args.max_pixels, max_memory=args.max_memory),
+        threads=args.threads,
+    )
 
 
 def _check_layers(layers: int | None) -> None:
@@ -117,21 +142,34 @@ def _check_layers(layers: int | None) -> None:
         )
 
 
-def work(job: Job, args: argparse.Namespace) -> batch.Outcome:
-    """Compress one picture."""
-    start = time.monotonic()
-    _check_suffix(job.target)
-    name = display_name(job.source, "standard input")
-    data = read_bytes(job.source)
-    planes, encoded = encode(data, name, args)
-    write(job, lambda file: file.write(encoded.data))
-    if not args.quiet:
-        for note in planes.notes:
-            say(f"{name}: {note}")
-    shown = "standard output" if job.target == STREAM else job.target
-    summary = _summary(shown, len(data), planes, encoded, time.monotonic() - start)
-    details = _details(encoded, args) if args.verbose else ""
-    return batch.Outcome(DONE, summary + details)
+@dataclasses.dataclass(frozen=True)
+class Compress:
+    """Compresses one picture after the other."""
+
+    settings: Settings
+    quiet: bool
+    verbose: bool
+
+    def __call__(self, job: Job) -> batch.Outcome:
+        """Compress the picture of a job."""
+        from PIL import Image
+
+        from rgru_codec.encoder import encode, prepare
+
+        Image.MAX_IMAGE_PIXELS = None  # ours is the limit, and it is checked
+        start = time.monotonic()
+        _check_suffix(job.target)
+        name = display_name(job.source, "standard input")
+        data = read_bytes(job.source)
+        planes = prepare(data, self.settings)
+        encoded = encode(planes, self.settings)
+        write(job, lambda file: file.write(encoded.data))
+        if not self.quiet:
+            for note in planes.notes:
+                say(f"{name}: {note}")
+        shown = "standard output" if job.target == STREAM else job.target
+        summary = _summary(shown, len(data), planes, encoded, time.monotonic() - start)
+        return batch.Outcome(DONE, summary + (_details(encoded) if self.verbose else ""))
 
 
 def _check_suffix(target: str) -> None:
@@ -139,44 +177,6 @@ def _check_suffix(target: str) -> None:
     suffix = Path(target).suffix.lower()
     if suffix not in ("", ".rgru") and suffix in known_suffixes():
         raise Failure(USAGE, f"{target}: the output of this command is a .rgru file")
-
-
-def encode(data: bytes, name: str, args: argparse.Namespace) -> tuple[Planes, Encoded]:
-    """Compress a picture as the options of :func:`add_encoding` say.
-
-    Args:
-        data: a picture of another format.
-        name: what to call it in errors.
-        args: the options.
-
-    Raises:
-        Failure: it is no picture, or damaged.
-        InvalidInput, LimitExceeded: it, or what is asked for, cannot be represented.
-    """
-    from rgru_codec.api import check_encoding, encode_planes, target_of
-    from rgru_codec.picture import check_depth, check_frames, to_planes
-    from rgru_format import Limits
-
-    image = parse_picture(data, name, args.max_pixels)
-    limits = Limits(max_pixels=args.max_pixels, max_memory=args.max_memory)
-    check_encoding(image.height, image.width, limits)
-    target = target_of(
-        args.layers,
-        args.quality,
-        args.bpp,
-        args.target_size,
-        args.msssim,
-        pixels=image.width * image.height,
-    )
-    count_frames(image, name)
-    check_frames(image, args.frame)
-    if args.depth is None:
-        check_depth(image)
-    load(image, name)
-    planes = to_planes(image, convert_depth=args.depth == 8, frame=args.frame)
-    del image  # its planes are enough: large pictures need the memory
-    planes = planes.with_metadata(args.icc, args.exif, args.xmp, strip=args.strip)
-    return planes, encode_planes(planes, target, limits=limits, threads=args.threads)
 
 
 def _summary(name: str, before: int, planes: Planes, encoded: Encoded, seconds: float) -> str:
@@ -189,18 +189,18 @@ def _summary(name: str, before: int, planes: Planes, encoded: Encoded, seconds: 
     )
 
 
-def _details(encoded: Encoded, args: argparse.Namespace) -> str:
+def _details(encoded: Encoded) -> str:
     """For ``--verbose``: the layers."""
-    from rgru_codec.api import as_dict, info
     from rgru_codec.cli.info import layer_table
+    from rgru_codec.inspection import info
     from rgru_format import Limits
 
-    found = info(encoded.data, limits=Limits(max_pixels=args.max_pixels))
-    return "".join(f"\n{line}" for line in layer_table(as_dict(found)["layers"]))
+    found = info(encoded.data, limits=Limits(max_pixels=2**48))
+    return "".join(f"\n{line}" for line in layer_table(found.as_dict()["layers"]))
 
 
 def _psnr(encoded: Encoded, planes: Planes) -> str:
-    from rgru_codec.api import psnr
+    from rgru_codec.metrics import psnr
 
     value = psnr(encoded.shown, planes.pixels)
     return "infinite" if value == float("inf") else f"{value:.1f} dB"

@@ -11,7 +11,7 @@ from rgru_codec.cli.files import STREAM, read_bytes
 from rgru_codec.cli.status import DONE, UNUSABLE, explain, number, say
 
 if TYPE_CHECKING:
-    from rgru_codec.api import Info
+    from rgru_codec.inspection import Info
 
 
 def add_command(commands: Any) -> None:
@@ -45,15 +45,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(name: str, args: argparse.Namespace) -> int:
-    from rgru_codec.api import as_dict, inspect
+    from rgru_codec.inspection import inspect
     from rgru_format import Limits
 
     data = read_bytes(name)
-    found, fault = inspect(data, limits=Limits(max_pixels=args.max_pixels))
+    found = inspect(data, limits=Limits(max_pixels=args.max_pixels))
+    fault = found.error
     if args.json:
         import json
 
-        table = {"file": name, **as_dict(found), "damage": str(fault) if fault else None}
+        table = {"file": name, **found.as_dict(), "damage": str(fault) if fault else None}
         print(json.dumps(table))
     else:
         if len(args.inputs) > 1:
@@ -68,9 +69,7 @@ def _show(name: str, args: argparse.Namespace) -> int:
 
 def describe(found: Info, *, verbose: bool) -> list[str]:
     """Lines for people."""
-    from rgru_codec.api import as_dict
-
-    table = as_dict(found)
+    table = found.as_dict()
     lines = [
         f"RGRU {table['version']}, {table['width']}x{table['height']} {table['mode']} 8-bit, "
         f"model {table['model']} ({_model_name(found)}), {len(found.layers)} layers, "

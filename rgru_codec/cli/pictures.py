@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
-from rgru_codec.cli.files import STREAM, read_bytes
-from rgru_codec.cli.status import UNUSABLE, USAGE, Failure, say
+from rgru_codec.cli.status import USAGE, Failure, say
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,78 +18,12 @@ def known_suffixes() -> frozenset[str]:
     """Suffixes of pictures that can be read, .rgru apart."""
     from PIL import Image
 
+    from rgru_codec.source import readable_formats
+
     Image.init()
-    readable = {s for s, name in Image.registered_extensions().items() if name in Image.OPEN}
+    formats = set(readable_formats())
+    readable = {s for s, name in Image.registered_extensions().items() if name in formats}
     return frozenset(readable - {".rgru", ".pdf", ".mpg", ".mpeg"})
-
-
-def open_picture(source: str, max_pixels: int) -> tuple[Image.Image, int]:
-    """A picture, and the bytes that it takes in its own format. Pixels are not read yet.
-
-    Raises:
-        Failure: not a picture.
-        LimitExceeded: too many pixels.
-        OSError: cannot be read.
-    """
-    data = read_bytes(source)
-    name = "standard input" if source == STREAM else source
-    return parse_picture(data, name, max_pixels), len(data)
-
-
-def parse_picture(data: bytes, name: str, max_pixels: int) -> Image.Image:
-    """:func:`open_picture` for bytes that have been read; ``name`` is for errors."""
-    from PIL import Image
-
-    from rgru_format import SIGNATURE, Limits
-
-    Image.MAX_IMAGE_PIXELS = None  # ours is the limit, and it is checked here
-    if not data:
-        raise Failure(UNUSABLE, f"{name}: is empty")
-    if data.startswith(SIGNATURE):
-        raise Failure(UNUSABLE, f"{name}: is a .rgru file already")
-    with _readable(name):
-        image = Image.open(io.BytesIO(data))
-    Limits(max_pixels=max_pixels).check_pixels(image.height, image.width)
-    return image
-
-
-def load(image: Image.Image, name: str) -> None:
-    """Read the pixels.
-
-    Raises:
-        Failure: the picture is damaged or cut short.
-    """
-    with _readable(name):
-        image.load()
-
-
-def count_frames(image: Image.Image, name: str) -> int:
-    """How many frames or pages a picture has.
-
-    Raises:
-        Failure: the picture is damaged where they are counted.
-    """
-    with _readable(name):
-        frames = getattr(image, "n_frames", 1)
-    return int(frames)
-
-
-@contextlib.contextmanager
-def _readable(name: str) -> Iterator[None]:
-    from PIL import UnidentifiedImageError
-
-    try:
-        yield
-    except MemoryError:
-        raise
-    except UnidentifiedImageError:
-        raise Failure(UNUSABLE, f"{name}: is not a picture of a known format") from None
-    except Exception as error:  # Pillow's readers raise what they like on bad files
-        raise _unreadable(name, error) from None
-
-
-def _unreadable(name: str, error: Exception) -> Failure:
-    return Failure(UNUSABLE, f"{name}: the picture cannot be read: {error or type(error).__name__}")
 
 
 _OPTIONS: dict[str, dict[str, Any]] = {

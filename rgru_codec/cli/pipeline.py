@@ -17,12 +17,15 @@ import posixpath
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics.metric import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
+
+if TYPE_CHECKING:
+    from rgru_codec.encoder import Settings
 
 REPORTS = "_rgru"
 """Folder of lists and temporary files, below the output folder."""
@@ -50,12 +53,12 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
     Returns:
         How many pictures were compressed, skipped because they were done, and failed.
     """
-    from rgru_codec.cli import compress
+    from rgru_codec.cli.compress import settings_of
     from rgru_codec.cli.pictures import known_suffixes
 
-    compress.prepare(args)
     output = args.output.rstrip("/")
-    temporary = f"{output}/{REPORTS}/temporary"
+    work = Compress(settings_of(args), output, args.force, args.measure)
+    temporary = _temporary(output)
     _remove(temporary)
     patterns = [_pattern(text) for text in args.input]
     pipeline = beam.Pipeline(options=PipelineOptions(list(rest), save_main_session=False))
@@ -65,7 +68,7 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
         | "Match" >> beam.FlatMap(_matches, known_suffixes(), output)
         # One group for each target: finds two pictures with one name, and spreads the work.
         | "By target" >> beam.GroupByKey()
-        | "Compress" >> beam.ParDo(Compress(args, temporary))
+        | "Compress" >> beam.ParDo(work)
     )
     for name, failed in LISTS.items():
         _write(outcomes, f"{temporary}/{name}", failed)
@@ -75,6 +78,11 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
         FileSystems.rename([f"{temporary}/{name}.jsonl"], [f"{output}/{REPORTS}/{name}.jsonl"])
     _remove(temporary)
     return _counts(result)
+
+
+def _temporary(output: str) -> str:
+    """A folder for files that are being written."""
+    return f"{output}/{REPORTS}/temporary"
 
 
 def _write(outcomes: Any, path: str, failed: bool) -> None:
@@ -125,22 +133,24 @@ class Compress(beam.DoFn):  # type: ignore[misc]
     """(target, sources) to outcomes; writes the targets.
 
     Args:
-        args: options of the compressor.
-        temporary: a folder for files that are being written.
+        settings: of the compressor.
+        output: where files go.
+        force: do again what is there.
+        measure: the MS-SSIM of each picture as well.
     """
 
-    def __init__(self, args: argparse.Namespace, temporary: str) -> None:
+    def __init__(self, settings: Settings, output: str, force: bool, measure: bool) -> None:
         super().__init__()
-        self._args = args
-        self._temporary = temporary
+        self._settings, self._force, self._measure = settings, force, measure
+        self._temporary = _temporary(output)
 
     def setup(self) -> None:
         """Load the model, once a worker: the codec keeps networks from picture to picture."""
         import numpy as np
 
-        from rgru_codec.api import compress
+        from rgru_codec.encoder import compress
 
-        compress(np.zeros((16, 16, 3), np.uint8), layers=1, threads=self._args.threads)
+        compress(np.zeros((16, 16, 3), np.uint8), layers=1, threads=self._settings.threads)
 
     def process(self, element: tuple[str, Iterable[str]]) -> Iterator[Outcome]:
         """One picture; other sources with the same target are failures."""
@@ -156,7 +166,7 @@ class Compress(beam.DoFn):  # type: ignore[misc]
 
         start = time.monotonic()
         try:
-            there = not self._args.force and FileSystems.exists(target)
+            there = not self._force and FileSystems.exists(target)
             line = self._skip(target) if there else self._compress(source, target)
         except Exception as error:  # whatever it is: the pictures after it are not to suffer
             failure = explain(error, source)
@@ -170,12 +180,13 @@ class Compress(beam.DoFn):  # type: ignore[misc]
         return Outcome(True, {"source": source, "code": code, "message": message})
 
     def _compress(self, source: str, target: str) -> dict[str, Any]:
-        from rgru_codec.api import psnr
-        from rgru_codec.cli.compress import encode
+        from rgru_codec.encoder import encode, prepare
+        from rgru_codec.metrics import ms_ssim, psnr
 
         with FileSystems.open(source, "application/octet-stream") as file:
             data = file.read()
-        planes, encoded = encode(data, source, self._args)
+        planes = prepare(data, self._settings)
+        encoded = encode(planes, self._settings)
         self._replace(target, encoded.data)
         value = psnr(encoded.shown, planes.pixels)
         line: dict[str, Any] = {
@@ -184,9 +195,7 @@ class Compress(beam.DoFn):  # type: ignore[misc]
             "psnr": None if value == float("inf") else round(value, 3),
             **_sizes(encoded.data),
         }
-        if self._args.measure:
-            from rgru_codec.msssim import ms_ssim
-
+        if self._measure:
             line["ms_ssim"] = round(ms_ssim(encoded.shown, planes.pixels), 5)
         return line
 
@@ -221,10 +230,10 @@ def _make(folder: str) -> None:
 
 
 def _sizes(data: bytes) -> dict[str, Any]:
-    from rgru_codec.api import as_dict, info
+    from rgru_codec.inspection import info
     from rgru_format import Limits
 
-    found = as_dict(info(data, limits=Limits(max_pixels=2**48)))
+    found = info(data, limits=Limits(max_pixels=2**48)).as_dict()
     return {
         "width": found["width"],
         "height": found["height"],

@@ -60,13 +60,13 @@ def explain(error: BaseException, name: str = "") -> Failure:
     if isinstance(error, MemoryError):
         return Failure(LIMIT, f"{place}not enough memory")
     # The format's errors are imported only where something has failed.
-    from rgru_format import InvalidInput, LimitExceeded, ModelMissing, RgruError
+    from rgru_format import InvalidInput, LimitExceeded, ModelMissing, RgruError, Unreadable
 
     if isinstance(error, LimitExceeded):
         return Failure(LIMIT, place + _limit_words(error))
     if isinstance(error, ModelMissing):
         return Failure(MODEL, f"{place}{error}; a newer or other version of rgru-codec may have it")
-    if isinstance(error, InvalidInput):
+    if isinstance(error, InvalidInput) and not isinstance(error, Unreadable):
         return Failure(USAGE, f"{place}{error}")
     if isinstance(error, RgruError):
         return Failure(UNUSABLE, f"{place}{error}")

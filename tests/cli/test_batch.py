@@ -126,7 +126,7 @@ DEADLY = """
 import os, signal
 from rgru_codec.cli.batch import Outcome
 
-def work(job, args):
+def work(job):
     if job.source == "3":
         os.kill(os.getpid(), signal.SIGKILL)
     return Outcome(0, job.source)
@@ -137,14 +137,11 @@ def work(job, args):
 def test_a_worker_that_dies_takes_one_job_with_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import argparse
-
     (folder / "deadly.py").write_text(DEADLY)
     monkeypatch.syspath_prepend(folder)
     work = importlib.import_module("deadly").work
-    args = argparse.Namespace(force=True)
     jobs = [Job(str(n), str(folder / str(n)), derived=True) for n in range(9)]
-    outcomes = dict(batch._in_processes(work, jobs, args, 2))
+    outcomes = dict(batch._in_processes(work, jobs, True, 2))
     assert {job.source: outcome.code for job, outcome in outcomes.items()} == {
         str(n): int(n == 3) for n in range(9)
     }
@@ -194,15 +191,10 @@ def test_progress_bar_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_threads_are_divided(rgru: Rgru, monkeypatch: pytest.MonkeyPatch) -> None:
-    import argparse
-
     monkeypatch.setattr(batch, "cores", lambda: 8)
-    args = argparse.Namespace(threads=None)
-    batch.share_threads(args, 3)
-    assert args.threads == 2
-    args = argparse.Namespace(threads=None)
-    batch.share_threads(args, 1)
-    assert args.threads is None
+    assert batch.share_threads(None, 3) == 2
+    assert batch.share_threads(5, 3) == 5
+    assert batch.share_threads(None, 1) is None
 
 
 def test_what_is_there_must_be_sound(rgru: Rgru, photos: Path) -> None:

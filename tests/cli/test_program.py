@@ -74,7 +74,7 @@ def test_a_bug_has_no_traceback(rgru: Rgru, folder: Path, monkeypatch: pytest.Mo
     def broken(*args: object) -> None:
         raise ZeroDivisionError("nought")
 
-    monkeypatch.setattr("rgru_codec.cli.compress.parse_picture", broken)
+    monkeypatch.setattr("rgru_codec.encoder.prepare", broken)
     result = rgru("compress", "a.png")
     assert result.code == 1
     assert "a.png: unexpected ZeroDivisionError: nought. This is a bug" in result.err
@@ -87,7 +87,7 @@ def test_no_memory(rgru: Rgru, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     def hungry(*args: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("rgru_codec.cli.compress.parse_picture", hungry)
+    monkeypatch.setattr("rgru_codec.encoder.prepare", hungry)
     result = rgru("compress", "a.png")
     assert (result.code, "a.png: not enough memory" in result.err) == (4, True)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rgru_codec
-from rgru_codec.api import layers_for
+from rgru_codec.inspection import layers_for
 
 from .conftest import photo
 

@@ -48,10 +48,29 @@ def test_rubbish_behind_a_header() -> None:
         assert attempt(header + generator.bytes(size))
 
 
-def test_rubbish_behind_a_file(data: bytes) -> None:
+@pytest.mark.parametrize("rubbish", [b"\x03rubbish", bytes(1000), b"\x01", bytes(range(256))])
+def test_bytes_behind_the_last_layer_of_the_model_are_ignored_and_counted(
+    data: bytes, rubbish: bytes
+) -> None:
+    whole = rgru_codec.decompress(data)
+    assert rgru_codec.decompress(data + rubbish).tobytes() == whole.tobytes()
+    for size in (1, 100, len(data) + len(rubbish)):
+        decoder = rgru_codec.Decoder()
+        for at in range(0, len(data) + len(rubbish), size):
+            decoder.feed((data + rubbish)[at : at + size])
+        decoder.close()
+        assert decoder.ignored == len(rubbish)
+
+
+def test_bytes_behind_a_layer_that_others_can_follow_are_damage(data: bytes) -> None:
+    end = rgru_codec.info(data).layers[1].end
+    decoder = rgru_codec.Decoder()
+    decoder.feed(data[:end] + b"\x03rubbish")
+    assert isinstance(decoder.error, rgru_codec.Damaged)
     with pytest.raises(rgru_codec.Damaged):
-        rgru_codec.decompress(data + b"\x03rubbish")
-    assert attempt(data + b"\x03rubbish")
+        decoder.close()
+    assert decoder.ignored == 0
+    assert decoder.close(partial=True).layers == 2
 
 
 def test_a_file_that_claims_to_be_huge_fails_at_once() -> None:

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import rgru_codec
+from rgru_codec.decoder import DecoderEvent
 from rgru_codec.memory import decoding_bytes
-from rgru_codec.progressive import DecoderEvent
 from rgru_format import BoxRead, GroupRead, HeaderRead, NeedMoreData, read_file
 
 from .conftest import photo
@@ -311,7 +311,7 @@ def test_asynchronous_readers(data: bytes) -> None:
 
 
 def test_layers_below_zero() -> None:
-    with pytest.raises(rgru_codec.InvalidInput, match="layers must be 0 or more, got -1"):
+    with pytest.raises(rgru_codec.InvalidInput, match="a whole number, 0 or more, got -1"):
         rgru_codec.Decoder(layers=-1)
 
 

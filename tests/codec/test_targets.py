@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import rgru_codec
-from rgru_codec.api import quality_to_ms_ssim
-from rgru_codec.msssim import ms_ssim
+from rgru_codec.metrics import ms_ssim
 from rgru_format import cut_to_size
 
 Pixels = NDArray[np.uint8]
@@ -59,16 +58,25 @@ def test_msssim_that_is_out_of_reach(pixels: Pixels) -> None:
         rgru_codec.compress(pixels, msssim=0.9999999)
 
 
-def test_quality_out_of_reach_gives_all_layers(data: bytes) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (48, 40, 3), np.uint8)
-    small = rgru_codec.compress(noise, quality=100)
-    assert len(rgru_codec.info(small).layers) == rgru_codec.default_model().iterations
+def test_quality_100_keeps_everything(pixels: Pixels, data: bytes) -> None:
+    assert rgru_codec.compress(pixels, quality=100) == data
 
 
-def test_quality_in_decibels() -> None:
-    assert quality_to_ms_ssim(80) == pytest.approx(0.98, abs=1e-3)
-    assert quality_to_ms_ssim(100) == pytest.approx(0.99, abs=1e-9)
-    assert quality_to_ms_ssim(33) == pytest.approx(0.90, abs=2e-3)
+def test_a_higher_quality_is_never_a_smaller_file_and_takes_every_step(
+    pixels: Pixels, data: bytes
+) -> None:
+    files = [rgru_codec.compress(pixels, quality=quality) for quality in range(1, 101, 3)]
+    sizes = [len(file) for file in files]
+    assert sizes == sorted(sizes)
+    assert all(data.startswith(file) for file in files)
+    groups = sum(rgru_codec.default_model().context().groups)
+    assert len(set(sizes)) == min(groups, len(files))
+
+
+def test_the_lowest_quality_keeps_alpha(pixels: Pixels) -> None:
+    rgba = np.dstack([pixels, pixels[..., 0]])
+    picture = rgru_codec.decompress(rgru_codec.compress(rgba, quality=1))
+    assert np.array_equal(np.asarray(picture)[..., 3], pixels[..., 0])
 
 
 def test_a_size_too_small_says_what_is_needed(pixels: Pixels) -> None:

@@ -1,7 +1,7 @@
-"""A picture that gets better with every packet: the push decoder.
+"""From the bytes of a file to pictures, while they arrive or at once.
 
     decoder = Decoder()
-    for packet in network:
+    for packet in connection:
         for event in decoder.feed(packet):
             if isinstance(event, LayerDecoded):
                 show(decoder.picture())
@@ -14,30 +14,25 @@ bytes is not an error: it is the event ``NeedMoreData``.
 from __future__ import annotations
 
 import dataclasses
-import io
 import math
-import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+import numbers
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from rgru_codec.inspection import layers_for
 from rgru_codec.iterations import Painter
 from rgru_codec.memory import decoding_bytes
-from rgru_codec.metadata import EXIF_PREFIX
+from rgru_codec.metadata import metadata_of
 from rgru_codec.models import Model, find_model
 from rgru_codec.picture import to_image
 from rgru_codec.runtime.windows import Rect
+from rgru_codec.source import Source, read_source
 from rgru_format import (
     BOX_ALPHA,
-    BOX_EXIF,
-    BOX_ICC,
-    BOX_XMP,
     HEADER_SIZE,
-    Box,
     BoxRead,
     CodesDecoder,
     Damaged,
@@ -48,17 +43,11 @@ from rgru_format import (
     HeaderRead,
     InvalidInput,
     Limits,
-    NeedMoreData,
     Reader,
     RgruError,
     decode_alpha,
+    pack_box,
 )
-
-Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
-"""Where a file can come from: its bytes, a path, or something open."""
-
-_INFO_KEYS = {BOX_ICC: "icc_profile", BOX_EXIF: "exif", BOX_XMP: "xmp"}
-_PACKET = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +90,10 @@ class Decoder:
         model: Model | None = None,
         region: tuple[int, int, int, int] | None = None,
     ) -> None:
-        if layers is not None and layers < 0:
-            raise InvalidInput(f"layers must be 0 or more, got {layers}")
+        if not isinstance(layers, numbers.Integral | None) or (layers is not None and layers < 0):
+            raise InvalidInput(f"layers must be a whole number, 0 or more, got {layers!r}")
+        check_threads(threads)
+        _check_region(region)
         self.limits = limits or Limits()
         self.header: Header | None = None
         self.model: Model | None = None
@@ -118,7 +109,8 @@ class Decoder:
         self._waiting: list[NDArray[np.uint8]] = []
         """Codes of layers not painted yet, eight to a byte."""
         self._region = region
-        self._closed = False
+        self._closed = self._done = False
+        self._fed = self._end = 0
         self._painter: Painter | None = None
         self._seen: tuple[int, int] = (-1, -1)
         self._pixels: NDArray[np.uint8] = np.empty((0, 0, 3), np.uint8)
@@ -138,43 +130,84 @@ class Decoder:
         """Whether the picture has an alpha plane that has not arrived."""
         return self.header is not None and self.header.alpha and self._alpha is None
 
+    @property
+    def done(self) -> bool:
+        """Whether all that is wanted has been decoded: what follows in the file is ignored."""
+        return self._done
+
+    @property
+    def ignored(self) -> int:
+        """Bytes behind the last layer that the model has, where nothing can follow."""
+        full = self.model is not None and self.layers == self.model.iterations
+        return self._fed - self._end if full and self._done else 0
+
     def feed(self, data: bytes) -> list[DecoderEvent]:
         """Take in the next bytes, any number of them.
+
+        What stands behind the layers that are wanted, or behind the last one that the model has,
+        is ignored, whatever it is.
 
         Returns:
             What became known: ``HeaderRead``; ``BoxRead``; ``GroupRead`` (its codes are decoded),
             followed by ``LayerDecoded`` if it completes a layer; at the end ``NeedMoreData``, how
-            many bytes it takes at least before there is more to say.
+            many bytes it takes at least before there is more to say. Nothing once `done`.
 
         Raises:
-            NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing: see
-                :mod:`rgru_format.errors`. Raised once the events before the fault have been handed
+            NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing: See
+                `rgru_format.errors`. Raised once the events before the fault have been handed
                 out: at once if there are none, otherwise by the next call (``close`` included).
                 What was decoded before stays available.
         """
         if self.error is not None:
             raise self.error
         events: list[DecoderEvent] = []
+        self._fed += len(data)
+        if self._done:
+            return events
         try:
             for event in self._reader.feed(data):
                 self._take(event, events)
+                if self._done:
+                    return events
+            fault = self._reader.error
         except RgruError as error:
-            self.error = error
+            fault = error
+        if fault is not None and self._enough():
+            self._done = True
+        elif fault is not None:
+            self.error = fault
             if not events:
-                raise
+                raise fault
         return events
 
-    def close(self) -> Ending:
-        """Say that no more bytes come; tells where the file ended.
+    def close(self, *, partial: bool = False) -> Ending:
+        """Say that no more bytes come; tells where the file, or the wanted part of it, ended.
+
+        Args:
+            partial: Damage behind the header is no error: the file ends before it.
 
         Raises:
-            NotRgru, Damaged: the data ended before the header did.
-            RgruError: a fault found by ``feed``.
+            NotRgru, Damaged: The data ended before the header did.
+            RgruError: A fault found by ``feed``.
         """
         self._closed = True
-        if self.error is not None:
+        forgiven = partial and self.header is not None and isinstance(self.error, Damaged)
+        if self.error is not None and not forgiven:
             raise self.error
-        return self._reader.close()
+        if not (self._done or forgiven):
+            ending = self._reader.close()
+            if not self._enough() or (ending.unfinished and ending.cut_layer is None):
+                return ending
+            self._done = True
+        return Ending(self.layers, self.groups, self._end, 0, 0, None)
+
+    def _enough(self) -> bool:
+        """Whether all wanted layers are complete, and what belongs to them is there."""
+        if self.model is None:
+            return False
+        most = self.model.iterations
+        wanted = most if self._wanted is None else min(self._wanted, most)
+        return self.layers >= wanted and not (wanted and self.alpha_missing)
 
     def picture(self) -> Image.Image:
         """The best picture so far, of the file's size (or the region's) and mode.
@@ -209,15 +242,20 @@ class Decoder:
     def _take(self, event: Event, events: list[DecoderEvent]) -> None:
         """Decode what an event brings; ``events`` gets what became known."""
         if isinstance(event, HeaderRead):
-            self.header = event.header
+            self.header, self._end = event.header, HEADER_SIZE
             events.append(event)
             self._begin(event.header)
         elif isinstance(event, BoxRead):
             self._take_box(event)
+            self._end = event.offset + len(pack_box(event.box))
             events.append(event)
         elif isinstance(event, GroupRead):
+            if self._enough():  # the first group of a layer that is not wanted
+                self._done = True
+                return
             before = self.layers
             self._take_group(event)
+            self._end = event.end
             events.append(event)
             if self.layers > before:
                 events.append(LayerDecoded(self.layers, event.end))
@@ -238,13 +276,11 @@ class Decoder:
             try:
                 self._alpha = decode_alpha(box.content, header.height, header.width, self.limits)
             except Damaged as error:
-                raise Damaged(error.message, self.layers + 1, event.offset) from None
+                raise Damaged(error.message, offset=event.offset) from None
         self.info.update(metadata_of(box))
 
     def _take_group(self, event: GroupRead) -> None:
         assert self._codes is not None
-        if self._wanted is not None and self._codes.layer >= self._wanted:
-            return
         before = self._codes.layer
         self._codes.decode(event)
         if self._codes.layer > before:
@@ -286,119 +322,87 @@ class Decoder:
         return Rect(y, y + height, x, x + width)
 
 
-def mode_of(header: Header) -> str:
-    """The mode of the picture: L, LA, RGB or RGBA."""
-    return ("L" if header.grey else "RGB") + ("A" if header.alpha else "")
-
-
-def metadata_of(box: Box) -> dict[str, bytes]:
-    """What a box becomes in ``Image.info``; nothing if it is none of ICC, Exif, XMP."""
-    key, content = _INFO_KEYS.get(box.type), box.content
-    if key == "exif":
-        content = EXIF_PREFIX + content.removeprefix(EXIF_PREFIX)  # as Pillow's writers want it
-    return {} if key is None else {key: content}
-
-
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """A picture and how much of the file it took."""
-
-    picture: Image.Image
-    layers: int
-    """Complete layers in it."""
-    bytes: int
-    """Bytes received."""
-
-
-class AsyncReader(Protocol):
-    """What ``asyncio.StreamReader`` and the responses of HTTP libraries have."""
-
-    async def read(self, size: int, /) -> bytes:
-        """At most ``size`` bytes, as soon as there are some; none at the end."""
-        ...
-
-
-def iter_pictures(
-    source: Source | Iterable[bytes], *, limits: Limits | None = None, threads: int | None = None
-) -> Iterator[Stage]:
-    """Yield a picture whenever bytes have brought at least one more group of codes.
-
-    Args:
-        source: an open file or response (``read``), a path or the bytes of a file: a picture for
-            each group; or any iterable of packets: at most one picture for each.
-        limits: what the file may ask for.
-        threads: of the inference engine; by default all cores.
+def check_threads(threads: int | None) -> None:
+    """Refuse a number of threads that no engine can have.
 
     Raises:
-        RgruError: as :meth:`Decoder.feed`; pictures before the fault have been yielded.
-        OSError: the source cannot be read.
+        InvalidInput: It is no whole number above 0, nor None.
     """
-    stages = _Stages(Decoder(limits=limits, threads=threads))
-    for packet in _packets(source, stages):
-        yield from stages.take(packet)
-    stages.decoder.close()
+    if not isinstance(threads, numbers.Integral | None) or (threads is not None and threads < 1):
+        raise InvalidInput(f"threads must be a whole number, 1 or more, got {threads!r}")
 
 
-async def aiter_pictures(
-    source: AsyncIterable[bytes] | AsyncReader,
+def _check_region(region: tuple[int, int, int, int] | None) -> None:
+    if region is None:
+        return
+    whole = isinstance(region, tuple | list) and len(region) == 4
+    if not whole or not all(isinstance(value, numbers.Integral) for value in region):
+        raise InvalidInput(f"region must be (x, y, width, height) in pixels, got {region!r}")
+
+
+def decompress(
+    source: Source,
+    layers: int | None = None,
+    *,
+    partial: bool = False,
+    limits: Limits | None = None,
+    threads: int | None = None,
+    model: Model | None = None,
+    region: tuple[int, int, int, int] | None = None,
+) -> Image.Image:
+    """Decode the picture of a file, or of any beginning of one that holds the header.
+
+    Args:
+        source: A whole file, or the first bytes of one: bytes, a path, or an open file.
+        layers: Use at most so many layers; by default all that are there.
+        partial: Of a damaged file, return what comes before the damage.
+        limits: What the file may ask for.
+        threads: Of the inference engine; by default all cores.
+        model: A model package that is not installed.
+        region: (x, y, width, height) of the part to return, in pixels: the crop of the whole
+            picture (within a level), for less work.
+
+    Returns:
+        Mode L, LA, RGB or RGBA. ``info`` holds ``icc_profile``, ``exif`` and ``xmp`` if present,
+        and ``layers``, the complete layers that were used.
+
+    Raises:
+        NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing: See
+            `rgru_format.errors`. Damage behind the layers asked for is none.
+        InvalidInput: The region does not lie in the picture.
+        OSError: The source cannot be read.
+    """
+    decoder = Decoder(layers=layers, limits=limits, threads=threads, model=model, region=region)
+    decoder.feed(read_source(source))
+    decoder.close(partial=partial)
+    return decoder.picture()
+
+
+def thumbnail(
+    source: Source,
+    size: int,
     *,
     limits: Limits | None = None,
     threads: int | None = None,
-) -> AsyncIterator[Stage]:
-    """:func:`iter_pictures` for asynchronous streams; decoding runs in a worker thread."""
-    import asyncio
+    model: Model | None = None,
+) -> Image.Image:
+    """Make a small picture of a file, from as few layers as it can show; of a broken file too.
 
-    stages = _Stages(Decoder(limits=limits, threads=threads))
-    async for packet in _async_packets(source, stages):
-        for stage in await asyncio.to_thread(stages.taken, packet):
-            yield stage
-    stages.decoder.close()
+    Args:
+        source: A file, or the beginning of one: bytes, a path, or an open file.
+        size: The longer side, in pixels; a smaller picture keeps its size.
+        limits: What the file may ask for.
+        threads: Of the inference engine; by default all cores.
+        model: A model package that is not installed.
 
-
-class _Stages:
-    def __init__(self, decoder: Decoder) -> None:
-        self.decoder = decoder
-        self.received = 0
-        self.missing = HEADER_SIZE
-        """Bytes that it takes at least before there is more to say."""
-
-    def taken(self, packet: bytes) -> list[Stage]:
-        """:meth:`take`, done."""
-        return list(self.take(packet))
-
-    def take(self, packet: bytes) -> Iterator[Stage]:
-        self.received += len(packet)
-        before = (self.decoder.layers, self.decoder.groups)
-        for event in self.decoder.feed(packet):
-            if isinstance(event, NeedMoreData):
-                self.missing = event.at_least
-        if (self.decoder.layers, self.decoder.groups) != before:
-            yield Stage(self.decoder.picture(), self.decoder.layers, self.received)
-
-
-def _packets(source: Source | Iterable[bytes], stages: _Stages) -> Iterator[bytes]:
-    """Packets as they are; of a file, however much has arrived, the bytes of the next element."""
-    if isinstance(source, str | os.PathLike):
-        with Path(source).open("rb") as file:
-            yield from _packets(file, stages)
-        return
-    if isinstance(source, bytes | bytearray | memoryview):
-        source = io.BytesIO(source)
-    read = getattr(source, "read", None)
-    if read is None:
-        yield from source
-        return
-    while packet := read(min(stages.missing, _PACKET)):
-        yield packet
-
-
-async def _async_packets(
-    source: AsyncIterable[bytes] | AsyncReader, stages: _Stages
-) -> AsyncIterator[bytes]:
-    read = getattr(source, "read", None)
-    if read is None:
-        async for packet in cast("AsyncIterable[bytes]", source):
-            yield packet
-        return
-    while packet := await read(min(stages.missing, _PACKET)):
-        yield packet
+    Raises:
+        NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing: As `decompress`.
+        InvalidInput: ``size`` is no whole number above 0.
+    """
+    if not isinstance(size, numbers.Integral) or size < 1:
+        raise InvalidInput(f"size must be a whole number of pixels, 1 or more, got {size!r}")
+    data = read_source(source)
+    layers = layers_for(data, size, limits=limits)
+    image = decompress(data, layers, partial=True, limits=limits, threads=threads, model=model)
+    image.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=None)
+    return image

@@ -1,0 +1,334 @@
+"""From a picture to the bytes of a file.
+
+`compress` is all that most callers need. The command line, Pillow and Beam hold a `Settings`,
+which travels between processes, and go the same way: `prepare`, then `encode`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import numbers
+import warnings
+from collections.abc import Callable, Collection
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgru_codec.decoder import Decoder, check_threads
+from rgru_codec.iterations import Painter
+from rgru_codec.iterations import encode as iterate
+from rgru_codec.memory import encoding_bytes
+from rgru_codec.metrics import ms_ssim
+from rgru_codec.models import Model, default_model
+from rgru_codec.picture import Planes, to_image, to_planes
+from rgru_codec.source import Picture, as_image
+from rgru_format import (
+    BOX_ALPHA,
+    BOX_EXIF,
+    BOX_ICC,
+    BOX_XMP,
+    Box,
+    CodesEncoder,
+    Header,
+    InvalidInput,
+    LimitExceeded,
+    Limits,
+    Writer,
+    encode_alpha,
+)
+
+_TARGETS = ("layers", "quality", "bpp", "target_size", "msssim")
+_METADATA = frozenset({"icc", "exif", "xmp"})
+_UNBOUNDED = Limits(max_pixels=2**48, max_metadata_bytes=2**48)
+"""For files that were just written: what they may hold has been checked."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The keywords of `compress`, where they are explained, checked as far as no picture is needed.
+
+    Raises:
+        InvalidInput: Two targets, a value out of its range or of another type.
+    """
+
+    layers: int | None = None
+    quality: float | None = None
+    bpp: float | None = None
+    target_size: int | None = None
+    msssim: float | None = None
+    icc_profile: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    strip: bool | str | Collection[str] = False
+    convert_depth: bool = False
+    frame: int | None = None
+    limits: Limits | None = None
+    model: Model | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check all values; `strip` becomes a set of names."""
+        for name in _TARGETS:
+            kind = numbers.Integral if name == "layers" else numbers.Real
+            if not isinstance(value := getattr(self, name), kind | None):
+                words = "a whole number" if name == "layers" else "a number"
+                raise InvalidInput(f"{name} must be {words}, got {value!r}")
+        given = [name for name in _TARGETS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise InvalidInput(f"{' and '.join(given)} exclude each other; give one of them")
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise InvalidInput(f"quality must be 1..100, got {self.quality}")
+        if self.msssim is not None and not 0 < self.msssim < 1:
+            raise InvalidInput(f"msssim must lie between 0 and 1, got {self.msssim}")
+        for name in ("bpp", "target_size"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InvalidInput(f"{name} must be above 0, got {value}")
+        for name in ("icc_profile", "exif", "xmp"):
+            if not isinstance(value := getattr(self, name), bytes | None):
+                raise InvalidInput(f"{name} must be bytes, got {type(value).__name__}")
+        check_threads(self.threads)
+        object.__setattr__(self, "strip", self._stripped())
+
+    def _stripped(self) -> frozenset[str]:
+        if isinstance(self.strip, bool):
+            return _METADATA if self.strip else frozenset()
+        names = frozenset({self.strip} if isinstance(self.strip, str) else self.strip)
+        if unknown := names - _METADATA:
+            raise InvalidInput(f"strip takes icc, exif and xmp, got {', '.join(sorted(unknown))}")
+        return names
+
+    def package(self) -> Model:
+        """Return the model package to compress with.
+
+        Raises:
+            ModelMissing: None was given, and no default is installed.
+        """
+        return self.model or default_model()
+
+    def check_size(self, height: int, width: int) -> None:
+        """Refuse a picture by its size in pixels, before work is spent on it.
+
+        Raises:
+            LimitExceeded: More pixels than allowed, or more memory would be needed.
+        """
+        limits = self.limits or Limits()
+        limits.check_pixels(height, width)
+        if limits.max_memory is not None:
+            limits.check_memory(encoding_bytes(self.package(), height, width))
+
+    def largest_size(self, height: int, width: int) -> float:
+        """Return the bytes that the file of a picture of this size in pixels may take."""
+        if self.bpp is not None:
+            return int(self.bpp * height * width / 8)
+        return math.inf if self.target_size is None else self.target_size
+
+
+def compress(
+    image: Picture,
+    *,
+    layers: int | None = None,
+    quality: float | None = None,
+    bpp: float | None = None,
+    target_size: int | None = None,
+    msssim: float | None = None,
+    icc_profile: bytes | None = None,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
+    strip: bool | str | Collection[str] = False,
+    convert_depth: bool = False,
+    frame: int | None = None,
+    limits: Limits | None = None,
+    model: Model | None = None,
+    threads: int | None = None,
+) -> bytes:
+    """Compress a picture to the bytes of a whole file.
+
+    Of ``layers``, ``quality``, ``bpp``, ``target_size`` and ``msssim`` at most one may be given;
+    by default the file has all layers. A file can be cut later: see `rgru_format.cut_to_layers`.
+
+    Args:
+        image: A PIL image; or uint8 (H, W), (H, W, 2), (H, W, 3) or (H, W, 4); or a picture of
+            another format: a path, an open file, or bytes.
+        layers: So many layers (1 to the model's number).
+        quality: 1 to 100: so many hundredths of the groups that a file can have, at least one.
+            100 is all layers; a larger value never gives a smaller file.
+        bpp: Bits per pixel that the file may take at most (whole file).
+        target_size: Bytes that the file may take at most.
+        msssim: The fewest layers whose picture reaches this RGB MS-SSIM (0 to 1).
+        icc_profile: To store instead of the picture's own.
+        exif: Likewise; with or without JPEG's prefix.
+        xmp: Likewise.
+        strip: Drop the picture's own metadata: all of it, or some of ``icc``, ``exif``, ``xmp``.
+        convert_depth: Scale pictures of more than 8 bits a channel (uint16 and floating point
+            arrays too) instead of refusing them.
+        frame: Which frame of an animation, from 0; animations are refused otherwise.
+        limits: Largest picture accepted.
+        model: A model package; by default the one that ships.
+        threads: Of the inference engine; by default all cores.
+
+    Raises:
+        InvalidInput: A picture or argument that cannot be represented, a target that cannot be met.
+        LimitExceeded: The picture has more pixels, or needs more memory, than the limits allow.
+        OSError: The picture's file cannot be read.
+    """
+    settings = Settings(
+        layers=layers,
+        quality=quality,
+        bpp=bpp,
+        target_size=target_size,
+        msssim=msssim,
+        icc_profile=icc_profile,
+        exif=exif,
+        xmp=xmp,
+        strip=strip,
+        convert_depth=convert_depth,
+        frame=frame,
+        limits=limits,
+        model=model,
+        threads=threads,
+    )
+    planes = prepare(image, settings)
+    for note in planes.notes:
+        warnings.warn(note, stacklevel=2)
+    return encode(planes, settings).data
+
+
+def prepare(image: Picture, settings: Settings) -> Planes:
+    """Take a picture apart, and give it the metadata that the settings ask for.
+
+    Raises:
+        InvalidInput, LimitExceeded, OSError: As `compress`.
+    """
+    image = as_image(image, convert_depth=settings.convert_depth)
+    settings.check_size(image.height, image.width)
+    planes = to_planes(image, convert_depth=settings.convert_depth, frame=settings.frame)
+    assert isinstance(settings.strip, frozenset)
+    return planes.with_metadata(
+        settings.icc_profile, settings.exif, settings.xmp, strip=settings.strip
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """A compressed picture."""
+
+    data: bytes
+    """The whole file."""
+    layers: int
+    """Complete layers in it."""
+    groups: int
+    """Groups of the layer after them."""
+    _show: Callable[[], NDArray[np.uint8]] = dataclasses.field(repr=False, compare=False)
+
+    @functools.cached_property
+    def shown(self) -> NDArray[np.uint8]:
+        """The picture that ``data`` decodes to, (H, W, 3); three equal planes if it is grey."""
+        return self._show()
+
+
+def encode(planes: Planes, settings: Settings) -> Encoded:
+    """Compress a picture that has been taken apart.
+
+    Raises:
+        InvalidInput, LimitExceeded: As `compress`.
+    """
+    return _Encoder(planes, settings).run()
+
+
+class _Encoder:
+    """One run: adds groups of codes until the target is met."""
+
+    def __init__(self, planes: Planes, settings: Settings) -> None:
+        height, width = planes.pixels.shape[:2]
+        self.planes, self.settings, self.model = planes, settings, settings.package()
+        context, most = self.model.context(), self.model.iterations
+        self.layers = most if settings.layers is None else settings.layers
+        if not 1 <= self.layers <= most:
+            raise InvalidInput(f"layers must be 1..{most}, got {self.layers}")
+        self.size = settings.largest_size(height, width)
+        quality = 100 if settings.quality is None else settings.quality
+        self.groups = math.ceil(quality * sum(context.groups) / 100)
+        if planes.alpha is not None:  # it stands behind layer 1 and belongs to the picture
+            self.groups = max(self.groups, context.groups[0])
+        header = Header(width, height, self.model.id, planes.grey, planes.alpha is not None)
+        self.writer = Writer(header, self._boxes())
+        self.coder = CodesEncoder(context, *self.model.grid(height, width))
+        self.end = self.started = 0
+        """Bytes of the file that is asked for, and its groups of a layer that is not complete."""
+
+    def _boxes(self) -> list[Box]:
+        kept = (
+            (BOX_ICC, self.planes.icc_profile),
+            (BOX_EXIF, self.planes.exif),
+            (BOX_XMP, self.planes.xmp),
+        )
+        boxes = [Box(name, content) for name, content in kept if content]
+        most = (self.settings.limits or Limits()).max_metadata_bytes
+        if (size := sum(len(box.content) + 4 for box in boxes)) > most:
+            raise LimitExceeded("max_metadata_bytes", size, most)
+        return boxes
+
+    def run(self) -> Encoded:
+        least = self.settings.msssim or 0.0
+        reached = 0.0
+        for codes, painter in iterate(self.model, self.planes.pixels, self.settings.threads):
+            payloads = self.coder.encode_layer(codes)
+            del codes  # the coder has a copy
+            if not self._add_layer(payloads):
+                return self._cut()
+            if least:
+                reached = ms_ssim(self._shown(painter), self.planes.pixels, least=least)
+            if self.coder.layer >= self.layers or not self.groups or reached >= (least or 2.0):
+                break
+        if reached < least:
+            reached = ms_ssim(self._shown(painter), self.planes.pixels)
+            raise InvalidInput(
+                f"msssim {least} cannot be reached: all {self.coder.layer} layers "
+                f"give {reached:.4f}; ask for less, or for layers={self.coder.layer}"
+            )
+        shown = functools.partial(self._shown, painter)
+        return Encoded(self.writer.getvalue(), self.coder.layer, 0, shown)
+
+    def _add_layer(self, payloads: list[bytes]) -> bool:
+        """Append groups, and alpha behind layer 1; whether there was room for all of them."""
+        for number, payload in enumerate(payloads):
+            if not self.groups:
+                return False
+            self.writer.add_group(payload, first_of_layer=number == 0)
+            if self.writer.size > self.size:
+                return False
+            self.end, self.started = self.writer.size, number + 1
+            self.groups -= 1
+        if self.coder.layer == 1 and self.planes.alpha is not None:
+            self.writer.add_box(Box(BOX_ALPHA, encode_alpha(self.planes.alpha)))
+            # A file without its alpha plane is not this picture.
+            self.end = self.writer.size if self.writer.size <= self.size else 0
+        self.started = 0
+        return self.end > 0
+
+    def _cut(self) -> Encoded:
+        """The file before what had no room, if that holds codes at all."""
+        if not self.end:
+            raise InvalidInput(
+                f"a target of {self.size} bytes cannot be met: the smallest file of this "
+                f"picture has {self.writer.size} bytes"
+            )
+        data = self.writer.getvalue()[: self.end]
+        shown = functools.partial(self._decoded, data)
+        return Encoded(data, self.coder.layer - 1, self.started, shown)
+
+    def _shown(self, painter: Painter) -> NDArray[np.uint8]:
+        """What a decoder would show now."""
+        pixels = painter.show()
+        if self.planes.grey:
+            pixels = np.asarray(to_image(pixels, True, None).convert("RGB"))
+        return pixels
+
+    def _decoded(self, data: bytes) -> NDArray[np.uint8]:
+        decoder = Decoder(threads=self.settings.threads, model=self.model, limits=_UNBOUNDED)
+        decoder.feed(data)
+        decoder.close()
+        return np.asarray(decoder.picture().convert("RGB"))

@@ -1,0 +1,57 @@
+"""How far apart pictures are, and what a quality costs: each formula once, for all rooms."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rgru_codec.msssim import ms_ssim as ms_ssim
+
+LEVELS = 0.9 / 127.5
+"""A level of 8 bits as the networks see it: a picture enters as (level - 127.5)·LEVELS
+(arXiv 1511.06085)."""
+
+
+def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Return the peak signal-to-noise ratio over all channels in dB; infinite for equal pictures.
+
+    Args:
+        a: uint8, 0..255, any shape.
+        b: The same shape.
+    """
+    total = 0.0
+    for top in range(0, len(a), 256):  # in strips, so that large pictures need no large arrays
+        difference = a[top : top + 256].astype(np.int16) - b[top : top + 256]
+        total += float(np.square(difference, dtype=np.int32).sum(dtype=np.int64))
+    mean = total / a.size
+    return 10.0 * math.log10(255.0**2 / mean) if mean else math.inf
+
+
+def decibels(similarity: ArrayLike) -> NDArray[np.float64]:
+    """Return MS-SSIM (0..1) as -10·log10(1 - MS-SSIM) in dB; 1 gives infinity.
+
+    Args:
+        similarity: A value, or an array of any shape; the result has the same one.
+    """
+    with np.errstate(divide="ignore"):
+        return np.asarray(-10.0 * np.log10(1.0 - np.minimum(similarity, 1.0)))
+
+
+def bpp_at(bpp: ArrayLike, similarity: ArrayLike, wanted: float) -> float | None:
+    """Return the bits per pixel at which a curve reaches an MS-SSIM; None outside of the curve.
+
+    The logarithm of the rate is interpolated over `decibels`; where a longer file is worse, the
+    best picture so far counts.
+
+    Args:
+        bpp: (N,) bits per pixel, ascending.
+        similarity: (N,) MS-SSIM at these.
+        wanted: MS-SSIM, 0..1.
+    """
+    reached = decibels(np.maximum.accumulate(np.asarray(similarity)))
+    target = decibels(wanted)
+    if not reached[0] <= target <= reached[-1]:
+        return None
+    return float(np.exp(np.interp(target, reached, np.log(bpp))))

@@ -1,0 +1,131 @@
+"""Where files and pictures come from: bytes, a path, something open, a PIL image, an array."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from rgru_codec.picture import Planes, from_array, to_planes
+from rgru_format import SIGNATURE, InvalidInput, Limits, Unreadable
+
+Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
+"""Where a file can come from: its bytes, a path, or something open."""
+
+Picture = Image.Image | NDArray[Any] | Source
+"""What can be compressed: a PIL image, an array, or a file of another format."""
+
+_FOREIGN = frozenset({"EPS"})
+"""Formats that Pillow reads by running another program on the file's content."""
+
+
+def read_source(source: Source) -> bytes:
+    """Read all bytes of a source.
+
+    Raises:
+        OSError: It cannot be read.
+        InvalidInput: It is no source.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if isinstance(source, str | os.PathLike):
+        return Path(source).read_bytes()
+    if callable(getattr(source, "read", None)):
+        data = source.read()
+        if isinstance(data, bytes | bytearray | memoryview):
+            return bytes(data)
+        raise InvalidInput(f"a file opened in binary mode is needed, it gave {type(data).__name__}")
+    raise InvalidInput(f"bytes, a path or an open file is needed, got {type(source).__name__}")
+
+
+def open_picture(source: Source) -> Image.Image:
+    """Open a picture of another format; its pixels are not read yet.
+
+    Raises:
+        OSError: The source cannot be read.
+        Unreadable: It holds no picture of a known format.
+        InvalidInput: It is no source, or holds a .rgru file.
+    """
+    data = read_source(source)
+    if data.startswith(SIGNATURE):
+        raise Unreadable("is a .rgru file already; to compress it anew, decompress it first")
+    if not data:
+        raise Unreadable("is empty")
+    try:
+        return _opened(data)
+    except MemoryError:
+        raise
+    except UnidentifiedImageError:
+        raise Unreadable("is not a picture of a known format") from None
+    except Exception as error:  # Pillow's readers raise what they like on bad files
+        words = str(error) or type(error).__name__
+        raise Unreadable(f"the picture cannot be read: {words}") from None
+
+
+def _opened(data: bytes) -> Image.Image:
+    Image.preinit()  # the usual formats; loading all of them takes a tenth of a second
+    try:
+        return Image.open(io.BytesIO(data), formats=readable_formats())
+    except UnidentifiedImageError:
+        before = readable_formats()
+        Image.init()
+        formats = [name for name in readable_formats() if name not in before]
+        return Image.open(io.BytesIO(data), formats=formats)
+
+
+def readable_formats() -> list[str]:
+    """List Pillow's names of the formats that are read, as far as their readers are loaded.
+
+    Formats that are read by running another program are left out: that program would see the
+    file's content, whatever its name says.
+    """
+    return [name for name in Image.ID if name not in _FOREIGN | {"RGRU"}]
+
+
+def as_image(picture: Picture, *, convert_depth: bool = False) -> Image.Image:
+    """Make a PIL image of whatever can be compressed; a file's pixels are not read yet.
+
+    Args:
+        picture: A PIL image, an array as `rgru_codec.picture.from_array` takes it, or a source.
+        convert_depth: Scale arrays of more than 8 bits a channel instead of refusing them.
+
+    Raises:
+        InvalidInput, OSError: As `open_picture` and `from_array`.
+    """
+    if isinstance(picture, Image.Image):
+        return picture
+    if isinstance(picture, np.ndarray):
+        return from_array(picture, convert_depth=convert_depth)
+    return open_picture(picture)
+
+
+def read_planes(
+    picture: Picture,
+    *,
+    convert_depth: bool = False,
+    frame: int | None = None,
+    limits: Limits | None = None,
+) -> Planes:
+    """Read a picture as the codec sees it: upright, 8-bit RGB or grey, alpha and metadata apart.
+
+    Args:
+        picture: A PIL image, an array, or a picture file: a path, an open file, or bytes.
+        convert_depth: Scale more than 8 bits a channel instead of refusing them.
+        frame: Which frame of an animation, from 0; animations are refused otherwise. Of files
+            whose further frames are previews or parts (MPO, PSD) it is the first.
+        limits: Largest picture that is accepted.
+
+    Raises:
+        Unreadable: No picture of a known format, damaged, or cut short.
+        InvalidInput: More than 8 bits a channel or several frames, and not asked to convert.
+        LimitExceeded: More pixels than allowed; found before they are read.
+        OSError: The source cannot be read.
+    """
+    image = as_image(picture, convert_depth=convert_depth)
+    (limits or Limits()).check_pixels(image.height, image.width)
+    return to_planes(image, convert_depth=convert_depth, frame=frame)

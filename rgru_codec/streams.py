@@ -1,0 +1,277 @@
+"""Pictures of a file that is still arriving, or at given places of one that is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import queue
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from PIL import Image
+
+from rgru_codec.decoder import Decoder
+from rgru_codec.source import Source
+from rgru_format import HEADER_SIZE, InvalidInput, Limits, NeedMoreData
+
+_PACKET = 1 << 16
+_WAITING = 64
+"""Packets that are read ahead at most."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A picture and how much of the file it took."""
+
+    picture: Image.Image
+    layers: int
+    """Complete layers in it."""
+    bytes: int
+    """Bytes received."""
+    groups: int = 0
+    """Groups of the layer after them."""
+
+
+class AsyncReader(Protocol):
+    """What ``asyncio.StreamReader`` and the responses of HTTP libraries have."""
+
+    async def read(self, size: int, /) -> bytes:
+        """At most ``size`` bytes, as soon as there are some; none at the end."""
+        ...
+
+
+def stages_at(decoder: Decoder, data: bytes, marks: Iterable[int]) -> Iterator[Stage]:
+    """Yield the picture after each of some numbers of bytes of a file.
+
+    Args:
+        decoder: A new decoder; it is left to the caller to close.
+        data: The file.
+        marks: Numbers of bytes, ascending; those inside the header give nothing.
+
+    Raises:
+        RgruError: As `Decoder.feed`; pictures before the fault have been yielded.
+    """
+    position = 0
+    for mark in marks:
+        decoder.feed(data[position:mark])
+        position = mark
+        if decoder.header is not None:
+            yield _stage(decoder, mark)
+
+
+def _stage(decoder: Decoder, received: int) -> Stage:
+    return Stage(decoder.picture(), decoder.layers, received, decoder.groups)
+
+
+def iter_pictures(
+    source: Source | Iterable[bytes],
+    *,
+    latest: bool = False,
+    limits: Limits | None = None,
+    threads: int | None = None,
+) -> Iterator[Stage]:
+    """Yield a picture whenever bytes have brought at least one more group of codes.
+
+    Args:
+        source: An open file or response (``read``), a path or the bytes of a file: a picture for
+            each group; or any iterable of packets (a response with ``iter_bytes``, too): at most
+            one picture for each.
+        latest: Skip to the newest picture when further bytes have arrived in the meantime; they
+            are received in a thread of its own.
+        limits: What the file may ask for.
+        threads: Of the inference engine; by default all cores.
+
+    Raises:
+        RgruError: As `Decoder.feed`; pictures before the fault have been yielded.
+        OSError: The source cannot be read.
+    """
+    painting = _Painting(Decoder(limits=limits, threads=threads))
+    packets = _packets(source, lambda: _PACKET if latest else painting.missing, latest)
+    for packet in _newest(packets) if latest else packets:
+        if (stage := painting.take(packet)) is not None:
+            yield stage
+        if painting.decoder.done:
+            break
+    painting.decoder.close()
+
+
+async def aiter_pictures(
+    source: AsyncIterable[bytes] | AsyncReader,
+    *,
+    latest: bool = False,
+    limits: Limits | None = None,
+    threads: int | None = None,
+) -> AsyncIterator[Stage]:
+    """Do as `iter_pictures` for asynchronous streams; decoding runs in a worker thread.
+
+    Args:
+        source: An asynchronous iterable of packets (a response with ``aiter_bytes``, too), or
+            what has an asynchronous ``read``.
+        latest: Skip to the newest picture when further bytes have arrived in the meantime.
+        limits: What the file may ask for.
+        threads: Of the inference engine; by default all cores.
+
+    Raises:
+        RgruError: As `Decoder.feed`; pictures before the fault have been yielded.
+    """
+    import asyncio
+
+    painting = _Painting(Decoder(limits=limits, threads=threads))
+    packets = _async_packets(source, lambda: _PACKET if latest else painting.missing)
+    async for packet in _async_newest(packets) if latest else packets:
+        if (stage := await asyncio.to_thread(painting.take, packet)) is not None:
+            yield stage
+        if painting.decoder.done:
+            break
+    painting.decoder.close()
+
+
+class _Painting:
+    """A decoder, and how much it has seen."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+        self.received = 0
+        self._at_least = HEADER_SIZE
+
+    @property
+    def missing(self) -> int:
+        """Bytes that it takes before there is more to say, as far as they go into a packet."""
+        return min(self._at_least, _PACKET)
+
+    def take(self, packet: bytes) -> Stage | None:
+        """Decode a packet; the picture if it brought codes."""
+        self.received += len(packet)
+        before = (self.decoder.layers, self.decoder.groups)
+        for event in self.decoder.feed(packet):
+            if isinstance(event, NeedMoreData):
+                self._at_least = event.at_least
+        if (self.decoder.layers, self.decoder.groups) == before:
+            return None
+        return _stage(self.decoder, self.received)
+
+
+def _packets(
+    source: Source | Iterable[bytes], wanted: Callable[[], int], latest: bool
+) -> Iterator[bytes]:
+    """Packets as they are; of a file, however much has arrived, so many bytes as are wanted."""
+    if isinstance(source, str | os.PathLike):
+        with Path(source).open("rb") as file:
+            yield from _packets(file, wanted, latest)
+        return
+    if isinstance(source, bytes | bytearray | memoryview):
+        source = io.BytesIO(source)
+    if callable(packets := getattr(source, "iter_bytes", None)):  # httpx
+        yield from packets()
+        return
+    read = (latest and getattr(source, "read1", None)) or getattr(source, "read", None)
+    if read is None:
+        yield from _iterated(source)
+        return
+    while packet := _read(read, wanted()):
+        yield packet
+
+
+def _iterated(source: Any) -> Iterator[bytes]:
+    try:
+        return iter(source)
+    except TypeError:
+        raise InvalidInput(
+            "a path, bytes, an open file or an iterable of packets is needed, got "
+            f"{type(source).__name__}"
+        ) from None
+
+
+def _read(read: Callable[[int], Any], size: int) -> Any:
+    try:
+        return read(size)
+    except TypeError:
+        raise InvalidInput(
+            "the source's read() takes no number of bytes; give an iterable of its packets, such "
+            "as response.iter_bytes(), or its stream, such as response.content"
+        ) from None
+
+
+async def _async_packets(source: Any, wanted: Callable[[], int]) -> AsyncIterator[bytes]:
+    if callable(packets := getattr(source, "aiter_bytes", None)):  # httpx
+        source = packets()
+    read = getattr(source, "read", None)
+    if read is None:
+        if not hasattr(source, "__aiter__"):
+            raise InvalidInput(
+                "an asynchronous iterable of packets, or what has an asynchronous read, is "
+                f"needed, got {type(source).__name__}"
+            )
+        async for packet in source:
+            yield packet
+        return
+    while packet := await _read(read, wanted()):
+        yield packet
+
+
+def _newest(packets: Iterator[bytes]) -> Iterator[bytes]:
+    """All that has arrived, joined: a thread receives while the caller decodes."""
+    arrived: queue.Queue[bytes | None] = queue.Queue(_WAITING)
+    stopped = threading.Event()
+    failures: list[BaseException] = []
+
+    def receive() -> None:
+        try:
+            for packet in packets:
+                arrived.put(packet)
+                if stopped.is_set():
+                    break
+        except BaseException as error:  # the caller's, who is told of it
+            failures.append(error)
+        arrived.put(None)
+
+    threading.Thread(target=receive, daemon=True).start()
+    try:
+        ended = False
+        while not ended:
+            items = [arrived.get()]
+            while not arrived.empty():
+                items.append(arrived.get())
+            ended = items[-1] is None
+            if joined := b"".join(item for item in items if item is not None):
+                yield joined
+        if failures:
+            raise failures[0]
+    finally:
+        stopped.set()
+        while not arrived.empty():  # a thread that waits for room goes on, and ends
+            arrived.get()
+
+
+async def _async_newest(packets: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """All that has arrived, joined: a task receives while the caller decodes."""
+    import asyncio
+
+    arrived: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)
+    failures: list[Exception] = []
+
+    async def receive() -> None:
+        try:
+            async for packet in packets:
+                await arrived.put(packet)
+        except Exception as error:  # the caller's, who is told of it
+            failures.append(error)
+        await arrived.put(None)
+
+    task = asyncio.create_task(receive())
+    try:
+        ended = False
+        while not ended:
+            items = [await arrived.get()]
+            while not arrived.empty():
+                items.append(arrived.get_nowait())
+            ended = items[-1] is None
+            if joined := b"".join(item for item in items if item is not None):
+                yield joined
+        if failures:
+            raise failures[0]
+    finally:
+        task.cancel()
