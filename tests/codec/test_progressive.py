@@ -63,7 +63,7 @@ def test_events_have_their_names_in_the_package(alpha_data: bytes) -> None:
 
 def test_need_more_data_tells_how_much(data: bytes) -> None:
     """Feeding exactly what is asked for reads the file with nothing to spare."""
-    decoder, position, asked = rgru_codec.Decoder(layers=1), 0, 21
+    decoder, position, asked = rgru_codec.Decoder(), 0, 21
     while position < len(data):
         events = decoder.feed(data[position : position + asked])
         position += asked
@@ -71,6 +71,17 @@ def test_need_more_data_tells_how_much(data: bytes) -> None:
         assert isinstance(last, NeedMoreData)
         asked = last.at_least
     assert position == len(data)
+
+
+def test_nothing_is_read_behind_the_layers_that_are_wanted(data: bytes) -> None:
+    end = ends(data)[1]
+    broken = data[: end + 3] + bytes(len(data) - end - 3)
+    decoder = rgru_codec.Decoder(layers=2)
+    assert decoder.feed(broken)
+    assert decoder.done
+    assert decoder.feed(b"anything") == []
+    assert decoder.close().unfinished == 0
+    assert shown(decoder) == rgru_codec.decompress(data, layers=2).tobytes()
 
 
 @pytest.mark.parametrize("size", [1, 3, 17, 120, 700])
