@@ -35,79 +35,20 @@ from rgru_format.testing import encode_file, random_codes, random_file, random_m
 from rgru_format.verify import VECTORS, decode_vector
 
 CONTEXTS: dict[str, Callable[[], ContextModel]] = {
-    "tiny": lambda: random_model(1, codes=(3, 4, 5), groups=(1, 2, 3), states=4, hidden=5),
+    "tiny": lambda: random_model(1, codes=(3, 4, 5), groups=(1, 2, 3), phases=(2, 4, 5)),
+    # Groups end inside a pair of partners; a layer has fewer channels than the one before.
+    "mixed": lambda: random_model(
+        2, codes=(5, 7, 4, 9), groups=(1, 2, 2, 4), states=6, hidden=8, phases=(5, 4, 2, 5)
+    ),
+    # Every sum can reach its bound.
     "extreme": lambda: random_model(
-        2, codes=(4, 3), groups=(2, 1), states=3, hidden=4, extreme=True
+        3, codes=(4, 5, 3), groups=(1, 2, 1), states=3, hidden=4, extreme=True, phases=(5, 2, 4)
     ),
-    # Codes that look at their own channel and its partner; groups end inside a pair.
-    "pairs": lambda: random_model(
-        6, codes=(5, 7, 4, 9), groups=(1, 2, 2, 4), states=4, hidden=5, pairs=True
-    ),
-    "pairs_extreme": lambda: random_model(
-        7, codes=(4, 5), groups=(2, 2), states=3, hidden=4, extreme=True, pairs=True
-    ),
-    # Layers of four phases between layers of two.
-    "phases": lambda: random_model(
-        8,
-        codes=(5, 4, 7, 6),
-        groups=(1, 2, 2, 3),
-        states=4,
-        hidden=5,
-        pairs=True,
-        phases=(4, 2, 4, 4),
-    ),
-    "phases_extreme": lambda: random_model(
-        9,
-        codes=(4, 5),
-        groups=(2, 1),
-        states=3,
-        hidden=4,
-        extreme=True,
-        pairs=True,
-        phases=(4, 4),
-    ),
-    "five": lambda: random_model(
-        10,
-        codes=(5, 6, 4, 7),
-        groups=(1, 2, 1, 3),
-        states=4,
-        hidden=5,
-        pairs=True,
-        phases=(5, 5, 4, 5),
-    ),
-    "five_extreme": lambda: random_model(
-        11,
-        codes=(4, 5),
-        groups=(1, 2),
-        states=3,
-        hidden=4,
-        extreme=True,
-        pairs=True,
-        phases=(5, 5),
-    ),
-    # Models that learn of each picture.
-    "adaptive": lambda: random_model(
-        12,
-        codes=(5, 6, 4, 7),
-        groups=(1, 2, 1, 3),
-        states=4,
-        hidden=5,
-        pairs=True,
-        phases=(5, 4, 2, 2),
-        adaptive=True,
-    ),
-    "adaptive_extreme": lambda: random_model(
-        13,
-        codes=(4, 5),
-        groups=(1, 2),
-        states=3,
-        hidden=4,
-        extreme=True,
-        pairs=True,
-        phases=(5, 2),
-        adaptive=True,
-    ),
+    # The least sizes: no channel has a partner.
+    "least": lambda: random_model(4, codes=(1,), groups=(1,), states=1, hidden=1),
 }
+WIDTH, HEIGHT = 208, 144
+"""Of most valid vectors: 13 x 9 positions, so that each phase has several chunks."""
 
 
 def header(context: str, width: int, height: int, **flags: bool) -> Header:
@@ -153,21 +94,51 @@ def every_box() -> list[Box]:
 def valid() -> Iterator[tuple[str, bytes]]:
     """Yield name and content of the valid vectors."""
     yield "example", plain(20, 12, 2, boxes=[Box(b"note", b"hi")])
-    for width, height in [(1, 1), (15, 15), (16, 16), (17, 17), (31, 33), (33, 1), (97, 33)]:
+    for width, height in [(1, 1), (16, 16), (17, 17), (33, 1), (1, 33), (97, 33)]:
         yield f"size_{width}x{height}", plain(width, height, 3)
-    for layers in (0, 1, 2):
-        yield f"layers_{layers}", plain(40, 24, layers)
-    yield "grey", plain(20, 20, 2, grey=True)
-    yield "alpha", plain(40, 24, 2, alpha=True, boxes=[ramp(40, 24)])
+    for layers in (0, 1, 2, 3):
+        yield f"layers_{layers}", plain(WIDTH, HEIGHT, layers)
+    yield from _codes()
+    yield from _chunks()
+    yield from _boxes()
+    yield from _cuts()
+    for name in ("tiny", "mixed"):
+        model = CONTEXTS[name]()
+        for seed in range(4):
+            yield f"random_{name}_{seed}", random_file(seed, model, model.digest()[:4])
+
+
+def _codes() -> Iterator[tuple[str, bytes]]:
+    """Yield files in which the context model meets what is rare."""
+    yield "mixed", plain(WIDTH, HEIGHT, 4, context="mixed")
+    yield "mixed_wide", plain(560, 20, 4, context="mixed")
+    yield "mixed_high", plain(20, 560, 4, context="mixed")
+    for name, fill in [("minus", -1), ("plus", 1)]:
+        yield f"mixed_all_{name}", plain(WIDTH, HEIGHT, 4, context="mixed", fill=fill)
+        yield f"extreme_all_{name}", plain(WIDTH, HEIGHT, 3, context="extreme", fill=fill)
+    yield "extreme", plain(WIDTH, HEIGHT, 3, context="extreme")
+
+
+def _chunks() -> Iterator[tuple[str, bytes]]:
+    """Yield files whose chunks grow to the longest, and what is learned to its bounds."""
+    yield "chunks_grow", plain(400, 300, 2, context="mixed")
+    yield "chunks_longest", plain(900, 900, 1, context="least")
+    yield "chunks_longest_all_plus", plain(900, 900, 1, context="least", fill=1)
+
+
+def _boxes() -> Iterator[tuple[str, bytes]]:
+    """Yield files with flags and boxes."""
+    yield "grey", plain(WIDTH, HEIGHT, 2, grey=True)
+    yield "alpha", plain(WIDTH, HEIGHT, 2, alpha=True, boxes=[ramp(WIDTH, HEIGHT)])
     yield "alpha_before_layers", plain(5, 4, 0, alpha=True, boxes=[ramp(5, 4)])
-    yield "boxes", plain(20, 20, 2, boxes=every_box())
+    yield "boxes", plain(WIDTH, HEIGHT, 2, boxes=every_box())
     yield "box_long", plain(20, 20, 1, boxes=[Box(b"long", bytes(range(256)) * 20)])
     yield "box_empty", plain(20, 20, 1, boxes=[Box(b"void", b""), Box(b"void", b"")])
-    yield "codes_all_minus", plain(60, 50, 3, fill=-1)
-    yield "codes_all_plus", plain(60, 50, 3, fill=1)
-    yield "extreme_sums", plain(70, 50, 2, context="extreme")
-    yield "extreme_all_plus", plain(33, 17, 2, context="extreme", fill=1)
-    whole = plain(60, 50, 3)
+
+
+def _cuts() -> Iterator[tuple[str, bytes]]:
+    """Yield beginnings of files."""
+    whole = plain(WIDTH, HEIGHT, 3)
     groups = read_file(whole).groups
     yield "cut_after_group", whole[: groups[1].end]
     yield "cut_after_layer", whole[: groups[2].end]
@@ -176,32 +147,11 @@ def valid() -> Iterator[tuple[str, bytes]]:
     yield "cut_inside_layer_1", whole[: groups[0].end - 1]
     alpha = plain(40, 24, 2, alpha=True, boxes=[ramp(40, 24)])
     yield "cut_inside_alpha", alpha[: read_file(alpha).boxes[0].offset + 9]
-    model = CONTEXTS["tiny"]()
-    for seed in range(8):
-        yield f"random_{seed}", random_file(seed, model, model.digest()[:4])
-    yield from _valid_pairs("pairs", cuts=(1, 5, 6, 7))  # one of two, and one to three of four
-    yield from _valid_pairs("phases", cuts=(1, 3, 5))
-    yield from _valid_pairs("five", cuts=(1, 3, 5))
-    yield from _valid_pairs("adaptive", cuts=(1, 3, 5))
-    # Chunks that grow, and logits that are driven to their bounds.
-    yield "adaptive_400x300", plain(400, 300, 2, context="adaptive")
-    yield "adaptive_400x300_all_plus", plain(400, 300, 2, context="adaptive", fill=1)
-
-
-def _valid_pairs(kind: str, cuts: Sequence[int]) -> Iterator[tuple[str, bytes]]:
-    """Yield files of models whose codes look at their own channel and its partner."""
-    for width, height in [(1, 1), (17, 17), (33, 1), (97, 33)]:
-        yield f"{kind}_{width}x{height}", plain(width, height, 4, context=kind)
-    for name, fill in [("minus", -1), ("plus", 1)]:
-        yield f"{kind}_all_{name}", plain(60, 50, 4, context=kind, fill=fill)
-    yield f"{kind}_extreme_sums", plain(70, 50, 2, context=f"{kind}_extreme")
-    yield f"{kind}_extreme_all_plus", plain(33, 17, 2, context=f"{kind}_extreme", fill=1)
-    whole = plain(60, 50, 4, context=kind)
-    for group in cuts:
-        yield f"{kind}_cut_after_group_{group}", whole[: read_file(whole).groups[group].end]
-    model = CONTEXTS[kind]()
-    for seed in range(4):
-        yield f"{kind}_random_{seed}", random_file(seed, model, model.digest()[:4])
+    # One of two groups; one, two and three of four; partners may be known or not.
+    mixed = plain(WIDTH, HEIGHT, 4, context="mixed")
+    for number, group in enumerate(read_file(mixed).groups):
+        if number in (1, 3, 5, 6, 7):
+            yield f"cut_mixed_{group.layer}_{group.group}", mixed[: group.end]
 
 
 def with_header(change: Callable[[bytearray], None]) -> bytes:
@@ -399,7 +349,7 @@ def add_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> int:
 def write_random(folder: Path, count: int, seed: int) -> None:
     """Write random valid files and their descriptions, as in vectors/valid."""
     folder.mkdir(parents=True, exist_ok=True)
-    models = [CONTEXTS[name]() for name in ("tiny", "pairs", "adaptive")]
+    models = [CONTEXTS[name]() for name in ("tiny", "mixed")]
     for number in range(seed, seed + count):
         model = models[number % len(models)]
         data = random_file(number, model, model.digest()[:4])

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from rgru_codec.iterations import frame_for, reach_of, takes_turns
 from rgru_codec.models import Model
 from rgru_codec.runtime.windows import Rect, grid, is_large
+from rgru_format.codes import kept_bytes, working_bytes
 
 _ENGINE = 3.0
 """Activations inside a network, as a multiple of its inputs and outputs (measured: 2.5 to 3.5)."""
@@ -28,11 +29,11 @@ def decoding_bytes(model: Model, height: int, width: int, area: Rect | None = No
     return int(
         _kept(model, _PAINTING, frame)
         + sum(_working(model, name, frame) for name in _PAINTING)
-        + context.kept_bytes(rows, columns)
+        + kept_bytes(context, rows, columns)
         + sum(model.codes) / 8 * rows * columns
         + pixels * 3  # 8-bit planes
         + max(
-            context.working_bytes(rows, columns) - context.kept_bytes(rows, columns),
+            working_bytes(context, rows, columns) - kept_bytes(context, rows, columns),
             3 * max(model.codes) * rows * columns,  # unpacking a layer of codes
             pixels * 4 + height * width,  # Pillow's picture, an alpha plane
         )
@@ -46,11 +47,11 @@ def encoding_bytes(model: Model, height: int, width: int) -> int:
     pixels = frame.height * frame.width
     context = model.context()
     layer = max(model.codes) * rows * columns
-    kept = _kept(model, ("encoder", *_PAINTING), frame) + context.kept_bytes(rows, columns)
+    kept = _kept(model, ("encoder", *_PAINTING), frame) + kept_bytes(context, rows, columns)
     painting = sum(_working(model, name, frame) for name in _PAINTING)
     encoding = _working(model, "encoder", frame)
     between = max(
-        context.working_bytes(rows, columns) - context.kept_bytes(rows, columns) + layer,
+        working_bytes(context, rows, columns) - kept_bytes(context, rows, columns) + layer,
         pixels * (3 + 1.3),  # what is shown; MS-SSIM: smaller planes of both in 16 bits
         pixels * 4,  # at the start: Pillow's picture
     )

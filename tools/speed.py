@@ -90,7 +90,7 @@ def macs_of(model: Any) -> dict[str, float]:
 
 def _context_macs(context: Any) -> float:
     """Of the integer model, a position and layer; each pass at the positions of its phase."""
-    from rgru_format.phases import phase_share
+    from rgru_format.context.order import phase_share
 
     total = 0.0
     for layer in context.layers:

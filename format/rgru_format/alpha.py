@@ -5,13 +5,13 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from rgru_format.errors import Damaged, InvalidInput
 from rgru_format.limits import Limits
 from rgru_format.reader import largest_alpha
 
-Plane = npt.NDArray[np.uint8]
+Plane = NDArray[np.uint8]
 
 _NONE, _LEFT, _UP = 0, 1, 2
 _BAND = 2**20

@@ -10,16 +10,16 @@ import functools
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from rgru_format.errors import Damaged
 
 PROBABILITY_BITS = 16
 """Probabilities are integers k, 1 .. 2**16 - 1, that stand for P(bit = 1) = k / 2**16."""
 
-Bits = npt.NDArray[np.int32]
-Probabilities = npt.NDArray[np.uint16]
-Chances = npt.NDArray[np.float64]
+Bits = NDArray[np.int32]
+Probabilities = NDArray[np.uint16]
+Chances = NDArray[np.float64]
 """(n, 2): P(bit = 0) and P(bit = 1), made by `chances`, or rows taken from what it made."""
 
 _WORD_BYTES = 4

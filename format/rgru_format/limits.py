@@ -18,6 +18,9 @@ MAX_CODES = 1024
 MAX_GROUPS = 64
 """Largest number of groups of a layer (SPEC section 9)."""
 
+MAX_LAYERS = 64
+"""Largest number of layers of a model and of a file (SPEC section 9)."""
+
 MAX_BOXES = 256
 """Largest number of boxes of a file (SPEC section 9)."""
 

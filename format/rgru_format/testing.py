@@ -5,31 +5,28 @@ Nothing here is trained: the models predict badly, but they are valid, exact and
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from rgru_format.alpha import encode_alpha
 from rgru_format.codes import CodesEncoder
 from rgru_format.container import BOX_ALPHA, Box, Header
-from rgru_format.contextnet import (
+from rgru_format.context.model import ContextModel, sigmoid_table
+from rgru_format.context.order import CROSS, group_bounds, own_rows
+from rgru_format.context.reference import Codes
+from rgru_format.context.weights import (
     ACCUMULATOR_MAX,
     ACTIVATION_MAX,
     CODE_SCALE,
     LOGIT_RANGE,
-    ContextModel,
     LayerWeights,
-    OwnWeights,
     PassWeights,
-    sigmoid_table,
 )
-from rgru_format.evaluate import Codes
-from rgru_format.phases import CROSS, group_bounds, own_rows
 from rgru_format.writer import write_file
 
-_Int16 = npt.NDArray[np.int16]
+_Int16 = NDArray[np.int16]
 
 
 def random_model(
@@ -40,9 +37,7 @@ def random_model(
     hidden: int = 5,
     *,
     extreme: bool = False,
-    pairs: bool = False,
     phases: Sequence[int] = (),
-    adaptive: bool = False,
 ) -> ContextModel:
     """Return a valid context model with random integers.
 
@@ -54,17 +49,13 @@ def random_model(
         hidden: hidden channels M.
         extreme: let every sum be able to reach the bound of SPEC section 7.5 exactly, with
             logits that reach both ends of the table.
-        pairs: give it Q and q: codes that look at their own channel and its partner.
-        phases: of each layer, 2, 4 or 5; by default 2. More than two need ``pairs``.
-        adaptive: let it learn of each picture (SPEC section 7.7); needs ``pairs``.
+        phases: of each layer, 2, 4 or 5; by default 2.
     """
     make = _extreme_layer if extreme else _layer
     generator = np.random.default_rng(seed)
     sizes = zip(codes, groups, phases or [2] * len(codes), strict=True)
     layers = [make(generator, *size, states, hidden) for size in sizes]
-    if pairs:  # drawn last: without them a seed gives the model that it always gave
-        layers = [_with_own(generator, layer, extreme) for layer in layers]
-    return ContextModel(tuple(layers), sigmoid_table(), adaptive)
+    return ContextModel(tuple(layers), sigmoid_table())
 
 
 def random_codes(
@@ -86,7 +77,7 @@ def encode_file(
 
 
 def random_file(seed: int, model: ContextModel, model_id: bytes) -> bytes:
-    """Return a valid file of a random size (1x1 to 97x33 pixels), layer count and set of boxes."""
+    """Return a valid file of random size (up to 14 x 10 positions), layer count and boxes."""
     generator = np.random.default_rng(seed)
     names = [b"ICCP", b"EXIF", b"XMP ", b"abcd", b"test"]
     boxes = [
@@ -95,8 +86,8 @@ def random_file(seed: int, model: ContextModel, model_id: bytes) -> bytes:
         if generator.random() < 0.3
     ]
     header = Header(
-        width=int(generator.integers(1, 98)),
-        height=int(generator.integers(1, 34)),
+        width=int(generator.integers(1, 225)),
+        height=int(generator.integers(1, 161)),
         model_id=model_id,
         grey=bool(generator.integers(2)),
         alpha=bool(generator.integers(2)),
@@ -153,24 +144,14 @@ def _layer(
         A=_normal(generator, (3, 3, codes, states), 700 / np.sqrt(9 * codes)),
         B=_normal(generator, (states, states), 150 / np.sqrt(states)),
         a=generator.integers(-8000, 24000, states, dtype=np.int32),
+        Q=_normal(generator, (own_rows(phases), codes), 300),
+        q=_partners(generator, codes),
     )
 
 
-def _with_own(generator: np.random.Generator, layer: LayerWeights, extreme: bool) -> LayerWeights:
-    """Return the layer with Q and q; extreme ones take all of the bound from the biases of R."""
-    q = generator.integers(-2 * LOGIT_RANGE, 2 * LOGIT_RANGE + 1, layer.codes, dtype=np.int32)
-    shape = (own_rows(layer.phases), layer.codes)
-    if not extreme:
-        return dataclasses.replace(layer, own=OwnWeights(_normal(generator, shape, 300), q))
-    Q = np.full(shape, 2**24 // 1024 // CODE_SCALE, np.int16)
-    used = CODE_SCALE * (2 + len(CROSS) * (shape[0] - 2)) * int(Q[0, 0])
-
-    def less(one: PassWeights) -> PassWeights:
-        sign = np.where(one.r < 0, -1, 1).astype(np.int32)
-        return dataclasses.replace(one, r=one.r - sign * np.int32(used))
-
-    passes = tuple(tuple(less(one) for one in group) for group in layer.passes)
-    return dataclasses.replace(layer, passes=passes, own=OwnWeights(Q, q))
+def _partners(generator: np.random.Generator, codes: int) -> NDArray[np.int32]:
+    largest = 2 * LOGIT_RANGE
+    return generator.integers(-largest, largest + 1, codes // 2, dtype=np.int32)
 
 
 def _extreme_layer(
@@ -189,16 +170,18 @@ def _extreme_layer(
         size = min(int(ACCUMULATOR_MAX * part / largest / max(inputs, 1)), 32767)
         return (size * (2 * generator.integers(0, 2, shape) - 1)).astype(np.int16)
 
-    def rest(*parts: tuple[_Int16, int]) -> npt.NDArray[np.int32]:
+    def rest(*parts: tuple[_Int16, int], taken: int = 0) -> NDArray[np.int32]:
         """Biases of random sign that use up what the weights leave of the bound."""
         outputs = parts[0][0].shape[-1]
-        used = np.zeros(outputs, np.int64)
+        used = np.full(outputs, taken, np.int64)
         for weights, largest in parts:
             used += largest * np.abs(weights.astype(np.int64)).reshape(-1, outputs).sum(axis=0)
         sign = 2 * generator.integers(0, 2, outputs) - 1
         return (sign * (ACCUMULATOR_MAX - used)).astype(np.int32)
 
     U = share((3, 3, states, hidden), 0.5, ACTIVATION_MAX)
+    Q = np.full((own_rows(phases), codes), 2**24 // 1024 // CODE_SCALE, np.int16)
+    used_by_own = CODE_SCALE * (2 + len(CROSS) * (len(Q) - 2)) * int(Q[0, 0])
 
     def pass_weights(known: int, channels: int) -> PassWeights:
         V = share((3, 3, known, hidden), 0.4, CODE_SCALE)
@@ -210,10 +193,11 @@ def _extreme_layer(
             W=W,
             w=rest((W, ACTIVATION_MAX)),
             R=R,
-            r=rest((R, ACTIVATION_MAX)),
+            r=rest((R, ACTIVATION_MAX), taken=used_by_own),
         )
 
     passes = _passes(pass_weights, codes, groups, phases)
     A = share((3, 3, codes, states), 0.5, CODE_SCALE)
     B = share((states, states), 0.4, ACTIVATION_MAX)
-    return LayerWeights(U, passes, A, B, rest((A, CODE_SCALE), (B, ACTIVATION_MAX)))
+    a = rest((A, CODE_SCALE), (B, ACTIVATION_MAX))
+    return LayerWeights(U, passes, A, B, a, Q, _partners(generator, codes))

@@ -18,7 +18,7 @@ import numpy as np
 from rgru_format.alpha import decode_alpha
 from rgru_format.codes import CodesDecoder, codes_digest
 from rgru_format.container import BOX_ALPHA, Header, crc16
-from rgru_format.contextnet import ContextModel
+from rgru_format.context.model import ContextModel
 from rgru_format.errors import Damaged, InvalidInput, ModelMissing, RgruError
 from rgru_format.limits import Limits
 from rgru_format.reader import BoxRead, Ending, GroupRead, HeaderRead, Reader

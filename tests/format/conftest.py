@@ -16,7 +16,7 @@ settings.load_profile("patient")
 
 @pytest.fixture(scope="session")
 def model() -> ContextModel:
-    return random_model(1, codes=(3, 4, 5), groups=(1, 2, 3), states=4, hidden=5)
+    return random_model(1, codes=(3, 4, 5), groups=(1, 2, 3), phases=(2, 4, 5))
 
 
 @pytest.fixture(scope="session")

@@ -195,12 +195,9 @@ class Context:
         assert data[:8] == bytes.fromhex("895247525543 4D0A")
         assert zlib.crc32(data[:-4]) == u(data[-4:])
         version, T, self.K, self.M, entries = struct.unpack_from("<BBHHH", data, 8)
-        assert version in (1, 2, 3, 4)
-        assert entries == 353
-        self.own = version > 1
-        self.adaptive = version == 4
+        assert (version, entries) == (1, 353)
         self.data, self.at = data, 16
-        sizes = [[*self.take("H", 2 + (version > 2)), 2][:3] for _ in range(T)]
+        sizes = [self.take("H", 3) for _ in range(T)]
         self.table = self.take("H", 353)
         self.layers = [self.layer(C, G, F) for C, G, F in sizes]
         assert self.at == len(data) - 4
@@ -231,10 +228,8 @@ class Context:
                 one |= {"R": self.kernel(1, M, own), "r": self.take("i", own)}
                 layer["passes"].append(one)
         layer |= {"A": self.kernel(9, C, K), "B": self.kernel(1, K, K), "a": self.take("i", K)}
-        if self.own:
-            rows = {2: 4, 4: 10, 5: 12}[F]
-            layer |= {"Q": [self.take("h", C) for _ in range(rows)], "q": self.take("i", C)}
-        return layer
+        rows = {2: 4, 4: 10, 5: 12}[F]
+        return layer | {"Q": [self.take("h", C) for _ in range(rows)], "q": self.take("i", C // 2)}
 
 
 def conv(
@@ -299,7 +294,7 @@ class RangeDecoder:
 
 
 class Learned:
-    """Section 7.7: what an adaptive model learns in a group."""
+    """Section 7.7: what the model learns in a group."""
 
     def __init__(self, channels: int) -> None:
         self.n = 0
@@ -365,7 +360,7 @@ class Picture:
                 places = [(y, x) for y, x in places if square[y % side][x % side] == phase]
                 logits = [self.logits(self.g, phase, y, x) for y, x in places]
                 while places:
-                    size = learned.chunk() if self.context.adaptive else len(places)
+                    size = learned.chunk()
                     self.add_chunk(decoder, places[:size], logits[:size], learned)
                     del places[:size], logits[:size]
         except ValueError:
@@ -381,30 +376,23 @@ class Picture:
         logits: list[list[int]],
         learned: Learned,
     ) -> None:
-        """Section 7.3: the codes of a chunk; without adaptation that is a phase."""
+        """Section 7.3: the codes of a chunk."""
         start, stop = self.context.layers[self.t]["bounds"][self.g]
         met: list[list[tuple[int, int, int]]] = [[] for _ in range(stop - start)]
-        for channels in self.turns(start, stop):
+        for channels in ([j for j in range(start, stop) if j % 2 == odd] for odd in (0, 1)):
             for (y, x), row in zip(places, logits, strict=True):
                 for j in channels:
                     i = self.partner(row[j - start], y, x, j)
-                    moved = learned.corrected(i, j - start) if self.context.adaptive else i
+                    moved = learned.corrected(i, j - start)
                     k = self.context.table[moved + 176]
                     self.codes[y][x][j] = 2 * decoder.bit(k) - 1
                     met[j - start].append((i, k, self.codes[y][x][j]))
         learned.learn(met)
 
-    def turns(self, start: int, stop: int) -> list[list[int]]:
-        """Section 7.3: channels whose codes come first in a phase, and those that come behind."""
-        channels = list(range(start, stop))
-        if not self.context.own:
-            return [channels]
-        return [[j for j in channels if j % 2 == odd] for odd in (0, 1)]
-
     def partner(self, i: int, y: int, x: int, j: int) -> int:
         """Section 7.4, step 2.6."""
-        if self.context.own and j % 2 and self.codes[y][x][j - 1] == 1:
-            i = clamp(i + self.context.layers[self.t]["q"][j], -176, 176)
+        if j % 2 and self.codes[y][x][j - 1] == 1:
+            i = clamp(i + self.context.layers[self.t]["q"][j // 2], -176, 176)
         return i
 
     def own(self, known: Grid, phase: int, y: int, x: int, j: int) -> int:
@@ -447,9 +435,8 @@ class Picture:
         h = requant(add(u, conv(known, one["V"], y, x, M, step), one["v"]))
         h = requant(add(conv([[h]], one["W"], 0, 0, M), one["w"]))
         z = add(conv([[h]], one["R"], 0, 0, len(one["r"])), one["r"])
-        if self.context.own:
-            start, stop = weights["bounds"][g]
-            z = add(z, [self.own(known, phase, y, x, j) for j in range(start, stop)])
+        start, stop = weights["bounds"][g]
+        z = add(z, [self.own(known, phase, y, x, j) for j in range(start, stop)])
         return [clamp((v + 512) // 1024, -176, 176) for v in z]
 
     def end_layer(self, weights: dict[str, Any]) -> None:

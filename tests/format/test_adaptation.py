@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rgru_format import sigmoid_table
-from rgru_format.adaptation import Adaptation
-from rgru_format.contextnet import LOGIT_RANGE
+from rgru_format.context.adaptation import Adaptation
+from rgru_format.context.weights import LOGIT_RANGE
 
 from .independent_reader import Learned  # plain integers of any size
 

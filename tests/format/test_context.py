@@ -7,6 +7,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 import zlib
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
 from rgru_format import (
     ContextModel,
@@ -24,9 +26,19 @@ from rgru_format import (
     ReferenceEvaluator,
     sigmoid_table,
 )
-from rgru_format.contextnet import ACCUMULATOR_MAX, TABLE_SIZE
-from rgru_format.evaluate import Codes
-from rgru_format.phases import group_bounds, neighbour_rows, phase_grid, phase_positions
+from rgru_format.context import fast
+from rgru_format.context.exact import exact_products
+from rgru_format.context.file import TABLE_SIZE
+from rgru_format.context.order import (
+    chunk_size,
+    group_bounds,
+    neighbour_rows,
+    phase_grid,
+    phase_positions,
+    turns,
+)
+from rgru_format.context.reference import Codes
+from rgru_format.context.weights import ACCUMULATOR_MAX
 from rgru_format.testing import random_codes, random_model
 
 GRIDS = [(1, 1), (1, 2), (2, 1), (1, 9), (9, 1), (3, 3), (5, 8), (7, 5)]
@@ -52,23 +64,14 @@ def assert_equal_results(model: ContextModel, layers: list[Codes]) -> None:
         previous = codes
 
 
-KINDS: list[dict[str, Any]] = [
-    {},
-    {"pairs": True},
-    {"pairs": True, "phases": (4, 4, 2, 4, 4)},
-    {"pairs": True, "phases": (5, 5, 2, 4, 5)},
-]
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=["plain", "pairs", "phases", "five"])
+@pytest.mark.parametrize("phases", [(2,) * 5, (4, 4, 2, 4, 4), (5, 5, 2, 4, 5)])
 @pytest.mark.parametrize("extreme", [False, True])
 @pytest.mark.parametrize("grid", GRIDS)
 def test_fast_path_equals_reference(
-    grid: tuple[int, int], extreme: bool, kind: dict[str, Any]
+    grid: tuple[int, int], extreme: bool, phases: tuple[int, ...]
 ) -> None:
-    model = random_model(
-        5, (3, 4, 7, 2, 9), (1, 2, 3, 1, 4), states=4, hidden=6, extreme=extreme, **kind
-    )
+    sizes = ((3, 4, 7, 2, 9), (1, 2, 3, 1, 4))
+    model = random_model(5, *sizes, states=4, hidden=6, extreme=extreme, phases=phases)
     assert_equal_results(model, random_codes(1, model, *grid))
     for sign in (-1, 1):
         shapes = [(*grid, count) for count in model.codes]
@@ -83,9 +86,8 @@ def test_fast_path_equals_reference_on_random_models(
     codes = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=3))
     groups = [data.draw(st.integers(1, count)) for count in codes]
     width = data.draw(st.integers(1, 20))
-    kind: dict[str, Any] = {"extreme": extreme, "pairs": data.draw(st.booleans())}
-    if kind["pairs"]:
-        kind["phases"] = [data.draw(st.sampled_from([2, 4, 5])) for _ in codes]
+    phases = [data.draw(st.sampled_from([2, 4, 5])) for _ in codes]
+    kind: dict[str, Any] = {"extreme": extreme, "phases": phases}
     model = random_model(seed, codes, groups, states=width, hidden=21 - width, **kind)
     assert_equal_results(model, random_codes(seed, model, rows, columns))
 
@@ -101,8 +103,7 @@ def test_extreme_models_use_the_whole_range() -> None:
 
 def test_tiles_do_not_show() -> None:
     """A grid of several tiles in both directions, odd sizes."""
-    kind: dict[str, Any] = {"extreme": True, "pairs": True, "phases": (5, 2)}
-    model = random_model(8, (2, 3), (1, 2), states=3, hidden=3, **kind)
+    model = random_model(8, (2, 3), (1, 2), states=3, hidden=3, extreme=True, phases=(5, 2))
     assert_equal_results(model, random_codes(2, model, 67, 141))
     assert_equal_results(model, random_codes(2, model, 9, 1030))  # too wide for whole rows
 
@@ -157,7 +158,9 @@ def test_only_known_codes_are_looked_at(model: ContextModel) -> None:
     codes = random_codes(1, model, 5, 6)[2].copy()
     other = codes.copy()
     start, stop = group_bounds(5, 3)[1]
-    later = phase_positions(5, 6, 1, 2)
+    later = phase_positions(5, 6, 1, 5)
+    for phase in (2, 3, 4):
+        later = np.append(later, phase_positions(5, 6, phase, 5))
     other.reshape(-1, 5)[later, start:] *= -1  # own group in phase 1, and all later groups
     other[..., stop:] *= -1
     for kind in (FastEvaluator, ReferenceEvaluator):
@@ -169,15 +172,14 @@ def test_only_known_codes_are_looked_at(model: ContextModel) -> None:
         np.testing.assert_array_equal(one, evaluator.indices(other, 1, 1))
 
 
-@pytest.mark.parametrize("kind", [*KINDS[:2], {"pairs": True, "phases": (2, 4, 5)}])
 @pytest.mark.parametrize("extreme", [False, True])
-def test_models_come_back_from_their_bytes(extreme: bool, kind: dict[str, Any]) -> None:
-    model = random_model(2, (3, 4, 5), (1, 2, 3), extreme=extreme, **kind)
+def test_models_come_back_from_their_bytes(extreme: bool) -> None:
+    model = random_model(2, (3, 4, 5), (1, 2, 3), extreme=extreme, phases=(2, 4, 5))
     data = model.to_bytes()
     again = ContextModel.from_bytes(data)
     assert again.to_bytes() == data
     assert (again.codes, again.groups) == ((3, 4, 5), (1, 2, 3))
-    assert again.phases == kind.get("phases", (2, 2, 2))
+    assert again.phases == (2, 4, 5)
     assert (again.states, again.hidden) == (4, 5)
     assert again.digest() == hashlib.sha256(data).digest()
 
@@ -197,20 +199,22 @@ def test_damaged_models_are_refused() -> None:
 @pytest.mark.parametrize(
     ("at", "value", "word"),
     [
-        (8, b"\x03", "phases|groups|codes"),
-        (8, b"\x05", "version"),
+        (8, b"\x00", "layout"),
+        (8, b"\x02", "layout"),
+        (9, b"\x41", "64 layers, got 65"),
         (9, b"\x00", "layers"),
-        (9, b"\xff", "too early|codes|groups"),
         (10, b"\x00\x00", "state channels"),
         (10, b"\xff\xff", "state channels"),
         (12, b"\x00\x00", "hidden channels"),
         (14, b"\x00\x00", "table"),
         (16, b"\x00\x00", "codes"),
         (16, b"\x00\x04", "too early"),
+        (16, b"\x01\x04", "codes"),
         (18, b"\x00\x00", "groups"),
         (18, b"\x09\x00", "groups"),
-        (24, b"\x00\x00", "probability of 0"),
-        (24, b"\x09\x00", "decrease"),
+        (20, b"\x03\x00", "phases"),
+        (28, b"\x00\x00", "probability of 0"),
+        (28, b"\x09\x00", "decrease"),
     ],
 )
 def test_bad_fields_of_a_model_are_refused(at: int, value: bytes, word: str) -> None:
@@ -248,32 +252,16 @@ def test_a_sum_that_could_leave_the_exact_range_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize(("phases", "row"), [*[(2, r) for r in range(4)], (4, 0), (4, 9), (5, 11)])
 def test_what_a_channel_adds_to_its_logit_is_bounded_too(phases: int, row: int) -> None:
-    kind: dict[str, Any] = {"extreme": True, "pairs": True, "phases": (phases,)}
-    model = random_model(3, (4,), (2,), states=3, hidden=3, **kind)
+    model = random_model(3, (4,), (2,), states=3, hidden=3, extreme=True, phases=(phases,))
     layer = model.layers[0]
-    assert layer.own is not None
-    Q = layer.own.Q.copy()
+    Q = layer.Q.copy()
     Q[row, 1] += 1
-    own = dataclasses.replace(layer.own, Q=Q)
     with pytest.raises(InvalidInput, match=r"sum R of group 0"):
-        ContextModel((dataclasses.replace(layer, own=own),), model.table)
-
-
-def test_own_terms_belong_to_all_layers() -> None:
-    model = random_model(3, (4, 4), (2, 2), states=3, hidden=3, pairs=True)
-    first, second = model.layers
-    with pytest.raises(InvalidInput, match="all layers or to none"):
-        ContextModel((first, dataclasses.replace(second, own=None)), model.table)
-
-
-def test_an_adaptive_model_has_own_terms() -> None:
-    with pytest.raises(InvalidInput, match="adaptive model needs Q and q"):
-        random_model(3, (4,), (2,), adaptive=True)
+        ContextModel((dataclasses.replace(layer, Q=Q),), model.table)
 
 
 def test_phases_are_two_four_or_five_and_the_same_in_all_groups() -> None:
-    kind: dict[str, Any] = {"pairs": True, "phases": (4,)}
-    model = random_model(3, (4,), (2,), states=3, hidden=3, **kind)
+    model = random_model(3, (4,), (2,), states=3, hidden=3, phases=(4,))
     layer = model.layers[0]
     for count, word in [(3, "2, 4 or 5 phases"), (0, "2, 4 or 5 phases"), (2, "Q must be")]:
         passes = tuple(group[:count] for group in layer.passes)
@@ -282,19 +270,14 @@ def test_phases_are_two_four_or_five_and_the_same_in_all_groups() -> None:
     uneven = (layer.passes[0], layer.passes[1][:2])
     with pytest.raises(InvalidInput, match="the same number of phases"):
         ContextModel((dataclasses.replace(layer, passes=uneven),), model.table)
-    with pytest.raises(InvalidInput, match="need Q and q"):
-        ContextModel((dataclasses.replace(layer, own=None),), model.table)
 
 
 def test_a_shift_beyond_the_table_is_refused() -> None:
-    model = random_model(3, (4,), (2,), states=3, hidden=3, pairs=True)
-    own = model.layers[0].own
-    assert own is not None
-    q = own.q.copy()
+    model = random_model(3, (4,), (2,), states=3, hidden=3)
+    q = model.layers[0].q.copy()
     q[1] = 353
-    layer = dataclasses.replace(model.layers[0], own=dataclasses.replace(own, q=q))
     with pytest.raises(InvalidInput, match="352 sixteenths"):
-        ContextModel((layer,), model.table)
+        ContextModel((dataclasses.replace(model.layers[0], q=q),), model.table)
 
 
 def test_the_sum_of_the_state_is_bounded_too() -> None:
@@ -352,3 +335,105 @@ def test_four_phases_know_all_neighbours_of_the_kinds_that_they_look_at() -> Non
                 assert all(grid[v, u] < phase for v, u in inside)
     rows_of_q = [row for phase in range(4) for row, _ in neighbour_rows(4, phase)]
     assert rows_of_q == [2, 4, 6, 8]
+
+
+def test_chunks_grow_from_16_to_512_positions() -> None:
+    assert [chunk_size(n) for n in (0, 67, 68, 71, 72, 2047, 2048, 10**6)] == [
+        *(16, 16, 17, 17, 18, 511, 512, 512)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [((0, 5), [[0, 2, 4], [1, 3]]), ((3, 6), [[4], [3, 5]]), ((2, 3), [[2]]), ((3, 4), [[3]])],
+)
+def test_even_channels_come_before_odd_ones(
+    group: tuple[int, int], expected: list[list[int]]
+) -> None:
+    every = range(9)
+    assert [list(every[channels]) for channels in turns(*group)] == expected
+
+
+@pytest.mark.parametrize("name", ["divide", "over", "invalid"])
+def test_flags_that_a_processor_sets_in_exact_products_mean_nothing(
+    monkeypatch: pytest.MonkeyPatch, name: str, model: ContextModel
+) -> None:
+    """As some do with the Scalable Matrix Extension (numpy issue 28687)."""
+    causes = {"divide": (1.0, 0.0), "over": (1e38, 1e-38), "invalid": (0.0, 0.0)}
+    honest = fast._requantise
+
+    def noisy(total: fast.Float) -> fast.Float:
+        np.divide(*map(np.float32, causes[name]))  # sets the flag
+        return honest(total)
+
+    codes = random_codes(1, model, 4, 5)
+    expected = FastEvaluator(model, 4, 5)
+    evaluator = FastEvaluator(model, 4, 5)
+    with np.errstate(all="raise"):
+        expected.start_layer(None)
+        monkeypatch.setattr(fast, "_requantise", noisy)
+        evaluator.start_layer(None)
+        found = evaluator.indices(codes[0], 0, 1)
+        evaluator.start_layer(codes[0])
+        monkeypatch.undo()
+        np.testing.assert_array_equal(found, expected.indices(codes[0], 0, 1))
+
+
+def blas_threads() -> set[int]:
+    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+
+def test_the_entropy_stage_uses_one_blas_thread_and_gives_the_others_back() -> None:
+    seen: list[set[int]] = []
+    before = blas_threads()
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with exact_products():
+            inside.set()
+            leave.wait()
+
+    thread = threading.Thread(target=other)
+    with exact_products():
+        thread.start()
+        inside.wait()
+        seen.append(blas_threads())
+    seen.append(blas_threads())  # the other thread is still at work
+    leave.set()
+    thread.join()
+    assert seen == [{1}, {1}]
+    assert blas_threads() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_process_forked_while_another_thread_decodes_goes_on() -> None:
+    program = """
+import os, sys, threading, warnings
+warnings.simplefilter("ignore")  # newer Pythons warn of the fork that is tried here
+sys.path[:0] = {path!r}
+from rgru_format import FastEvaluator
+from rgru_format.testing import random_codes, random_model
+model = random_model(11, (96,), (1,), states=48, hidden=64)
+codes = random_codes(4, model, 60, 60)[0]
+
+def work(times):
+    for _ in range(times):
+        evaluator = FastEvaluator(model, 60, 60)
+        evaluator.start_layer(None)
+        evaluator.indices(codes, 0, 1)
+
+threading.Thread(target=work, args=(10**6,), daemon=True).start()
+for _ in range(4):
+    child = os.fork()
+    if not child:
+        work(2)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+os._exit(7)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program.format(path=[p for p in sys.path if p])],
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 7

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -49,8 +47,7 @@ def test_integer_context_model_gives_the_trained_code_length(
 ) -> None:
     codes = random_codes(model, rows, columns)
     lengths, _ = model.context.bits([tf.constant(c[None].astype(np.float32)) for c in codes])
-    fixed = dataclasses.replace(integers(model.context), adaptive=False)
-    encoder = CodesEncoder(fixed, rows, columns)
+    encoder = CodesEncoder(integers(model.context), rows, columns, adapt=False)
     for length, layer in zip(lengths, codes, strict=True):
         encoder.encode_layer(layer)
         # The file's table has steps of a sixteenth in the logit; training has none.

@@ -20,12 +20,11 @@ from rgru_format import (
     CodesEncoder,
     InvalidInput,
     LayerWeights,
-    OwnWeights,
     PassWeights,
     sigmoid_table,
 )
 from rgru_format import ContextModel as IntegerContextModel
-from rgru_format.phases import neighbour_rows
+from rgru_format.context.order import neighbour_rows
 from rgru_train import readback
 from rgru_train.loop import LEVELS, Model
 from rgru_train.nets.context import (
@@ -202,12 +201,13 @@ def integers(context: ContextModel) -> IntegerContextModel:
             A=_weights(layer.a.kernel),
             B=_weights(layer.b.kernel)[0, 0],
             a=_biases(layer.a.bias),
-            own=_own(layer.own),
+            Q=np.rint(layer.own.weights_of_codes.numpy() * WEIGHT_SCALE).astype(np.int16),
+            q=np.rint(layer.own.shifts.numpy()[1::2] * PAIR_SCALE).astype(np.int32),
         )
         layers.append(weights)
     layers[0] = _zeroed(layers[0], "U", "B")  # a state of zeros is all they meet
     layers[-1] = _zeroed(layers[-1], "A", "B", "a")  # no layer follows
-    return IntegerContextModel(tuple(layers), sigmoid_table(), adaptive=True)
+    return IntegerContextModel(tuple(layers), sigmoid_table())
 
 
 def _zeroed(layer: LayerWeights, *names: str) -> LayerWeights:
@@ -229,14 +229,6 @@ def _pass(one: Any, start: int, phases: int, phase: int) -> PassWeights:
         w=_biases(one.w.bias),
         R=_weights(one.o.kernel)[0, 0],
         r=_biases(one.o.bias),
-    )
-
-
-def _own(own: Any) -> OwnWeights:
-    """Values are multiples of 1/256 and of 1/16 already (see ``nets.context``)."""
-    return OwnWeights(
-        Q=np.rint(own.weights_of_codes.numpy() * WEIGHT_SCALE).astype(np.int16),
-        q=np.rint(own.shifts.numpy() * PAIR_SCALE).astype(np.int32),
     )
 
 
@@ -298,7 +290,7 @@ def _lengths(
     codes, _ = model.codec.iterate(x)
     floats, _ = model.context.bits(codes)
     grid = codes[0].shape[1:3]
-    fixed = CodesEncoder(dataclasses.replace(integer, adaptive=False), *grid)
+    fixed = CodesEncoder(integer, *grid, adapt=False)
     encoder = CodesEncoder(integer, *grid)
     rows = []
     for bits, layer in zip(floats, codes, strict=True):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rgru_codec import models
 from rgru_format import ContextModel as IntegerContextModel
-from rgru_format import InvalidInput, OwnWeights, PassWeights
+from rgru_format import InvalidInput, PassWeights
 from rgru_train import checkpoint
 from rgru_train.loop import Model
 from rgru_train.nets.context import (
@@ -159,22 +159,14 @@ def _context_weights(folder: Path, model: Model) -> list[Array | None]:
             put(layer.a.kernel, weights.A, WEIGHT_SCALE)
             put(layer.b.kernel, weights.B, WEIGHT_SCALE)
             put(layer.a.bias, weights.a, ACCUMULATOR_SCALE)
-            _put_own(put, layer.own, weights.own)
+            put(layer.own.kernel, weights.Q, WEIGHT_SCALE * OWN_UNIT)
+            put(layer.own.pair, weights.q, PAIR_SCALE * PAIR_UNIT)
             for group, own in zip(layer.passes, weights.passes, strict=True):
                 for one, integer in zip(group, own, strict=True):
                     _put_pass(put, one, integer)
     except ValueError as error:
         raise InvalidInput(f"{folder}: another context model ({error})") from None
     return [values.get(id(variable)) for variable in model.context.trainable_variables]
-
-
-def _put_own(put: Any, own: Any, integer: OwnWeights | None) -> None:
-    """A context model without these terms is one in which they are zero."""
-    if integer is None:
-        shape = tuple(own.kernel.shape)
-        integer = OwnWeights(np.zeros(shape, np.int16), np.zeros(shape[1], np.int32))
-    put(own.kernel, integer.Q, WEIGHT_SCALE * OWN_UNIT)
-    put(own.pair, integer.q[1::2], PAIR_SCALE * PAIR_UNIT)
 
 
 def _put_pass(put: Any, one: Any, integer: PassWeights) -> None:

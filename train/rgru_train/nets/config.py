@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rgru_format import InvalidInput
-from rgru_format.phases import NEIGHBOURS
+from rgru_format.context.order import NEIGHBOURS
 
 CELLS = ("residual_gru", "gru", "lstm")
 RECONSTRUCTIONS = ("one_shot", "additive", "residual_scaling")

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rgru_format.phases import (
+from rgru_format.context.order import (
     group_bounds,
     neighbour_rows,
     own_rows,

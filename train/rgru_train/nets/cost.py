@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from rgru_format.phases import group_bounds, phase_share
+from rgru_format.context.order import group_bounds, phase_share
 from rgru_train.nets.config import LayerSpec, NetworkConfig
 
 
