@@ -28,6 +28,7 @@ def write_file(
     *,
     overwrite: bool = True,
     like: os.stat_result | None = None,
+    times: bool = True,
 ) -> None:
     """Write a whole file, which takes its name only when all has been written and synced.
 
@@ -41,8 +42,9 @@ def write_file(
         content: all of it.
         overwrite: whether a file that has the name may be replaced; if not, that is refused at
             the very moment of naming, so that one which appears meanwhile is safe too.
-        like: the file that this one comes from: it gives the time, and a new file its
-            permissions (its owner may always write it). A file that is replaced keeps its own.
+        like: the file that this one comes from: it gives a new file its permissions (the owner
+            may always write it). A file that is replaced keeps its own.
+        times: whether the time comes from ``like`` as well.
 
     Raises:
         FileExistsError: there is a file, and ``overwrite`` is false.
@@ -70,12 +72,12 @@ def write_file(
     try:
         if there is not None and there.st_nlink > 1:
             raise OSError(errno.EBUSY, "other names of the file have to keep their content")
-        _replace(path, content, overwrite, there, like)
+        _replace(path, content, overwrite, there, like, times)
     except OSError as error:
         if there is None or error.errno not in _IN_PLACE:
             raise OSError(error.errno, error.strerror, os.fspath(target)) from None
         _write_in_place(path, content)
-        if like is not None:
+        if like is not None and times:
             os.utime(path, ns=(like.st_atime_ns, like.st_mtime_ns))
 
 
@@ -90,6 +92,7 @@ def _replace(
     overwrite: bool,
     there: os.stat_result | None,
     like: os.stat_result | None,
+    times: bool,
 ) -> None:
     """Write a temporary file beside the one that is meant, then give it the name."""
     import tempfile
@@ -104,7 +107,7 @@ def _replace(
             os.chmod(name, _mode(there, like))  # noqa: PTH101 (beside chown and utime)
             if there is not None and hasattr(os, "chown"):
                 os.chown(name, there.st_uid, there.st_gid)
-        if like is not None:
+        if like is not None and times:
             os.utime(name, ns=(like.st_atime_ns, like.st_mtime_ns))
         if overwrite:
             Path(name).replace(path)

@@ -1,34 +1,55 @@
-"""Turns rgru.1.md into the manual page rgru.1: python tools/make_man.py."""
+"""Make the manual page docs/rgru.1 from the command line's own words: python tools/make_man.py."""
 
-import re
+from __future__ import annotations
+
+import os
 from pathlib import Path
 
+from argparse_manpage.manpage import Manpage
 
-def convert(page: str) -> str:
-    """Markdown of this page's kind (headings, paragraphs, code, bold, italics) as troff."""
-    lines = ['.TH RGRU 1 "" "rgru" "User commands"']
-    for block in re.split(r"\n\n+", page.strip()):
-        if block.startswith("## "):
-            lines.append(f".SH {_inline(block[3:])}")
-        elif block.startswith("    "):
-            code = [_escaped(line[4:]) for line in block.splitlines()]
-            lines += [".PP", ".nf", *code, ".fi"]
-        elif not block.startswith("# "):
-            lines += [".PP", *(_inline(line) for line in block.splitlines())]
-    return "\n".join(lines) + "\n"
+from rgru_codec.cli import build_parser
+
+PAGE = Path(__file__).parents[1] / "docs" / "rgru.1"
+ENVIRONMENT = {
+    "RGRU_DEBUG": "If set, a bug shows where it happened.",
+}
+EXAMPLES = """\
+rgru compress photo.jpg
+rgru compress photo.png other.rgru
+rgru compress photo.png -o small.rgru --msssim 0.95
+rgru compress photos/ -o out/ -j 4 --target-size 40k
+rgru decompress photo.rgru -o back.png
+head -c 20000 photo.rgru | rgru decompress - -o early.png
+rgru info -v photo.rgru
+"""
+
+
+def page() -> str:
+    """Return the manual page, as troff."""
+    os.environ["COLUMNS"] = "70"  # argparse folds usage lines at the terminal's width
+    parser = build_parser()
+    epilog, parser.epilog = parser.epilog or "", None
+    texts = {
+        "manual_title": "User commands",
+        "description": "compress pictures to progressive .rgru files and back",
+        "date": " ",
+    }
+    manual = Manpage(parser, texts, format="single-commands-section")
+    codes = [line.split(None, 1) for line in epilog.splitlines() if line[:3].strip() == ""]
+    manual.add_section("exit status", ">", _tagged([pair for pair in codes if len(pair) == 2]))
+    manual.add_section("environment", ">", _tagged(list(ENVIRONMENT.items())))
+    manual.add_section("examples", ">", f".nf\n{_escaped(EXAMPLES)}.fi")
+    manual.add_section("see also", ">", r"\fBfile\fR(1), \fBcwebp\fR(1), \fBcjxl\fR(1)")
+    return str(manual).replace("\n.rgru", "\n\\&.rgru")  # a word, not a macro
+
+
+def _tagged(pairs: list[list[str]] | list[tuple[str, str]]) -> str:
+    return "\n".join(f".TP\n\\fB{tag}\\fR\n{_escaped(words)}" for tag, words in pairs)
 
 
 def _escaped(text: str) -> str:
-    text = text.replace("\\*", "*").replace("\\", "\\e").replace("-", "\\-")
-    return "\\&" + text if text.startswith((".", "'")) else text
-
-
-def _inline(text: str) -> str:
-    text = _escaped(text.replace("\\*", "\0"))
-    text = re.sub(r"\*\*(.+?)\*\*", r"\\fB\1\\fR", text)
-    return re.sub(r"\*(.+?)\*", r"\\fI\1\\fR", text).replace("\0", "*")
+    return text.replace("\\", "\\e").replace("-", "\\-")
 
 
 if __name__ == "__main__":
-    here = Path(__file__).parents[1] / "docs"
-    (here / "rgru.1").write_text(convert((here / "rgru.1.md").read_text("utf-8")), "utf-8")
+    PAGE.write_text(page(), "utf-8")

@@ -250,7 +250,7 @@ class Progress:
         self.stream = stream or sys.stderr
         self.bar: Any = None
         if self.stream.isatty() and total:
-            from tqdm import tqdm  # type: ignore[import-untyped]
+            from tqdm import tqdm
 
             self.bar = tqdm(total=total, file=self.stream, unit="task", dynamic_ncols=True)
 

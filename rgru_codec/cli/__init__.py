@@ -7,11 +7,15 @@ that ``rgru --help`` is immediate.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 from rgru_codec.cli.status import (
     EPILOG,
@@ -19,24 +23,33 @@ from rgru_codec.cli.status import (
     UNUSABLE,
     Failure,
     explain,
+    printable,
     say,
 )
 
 COMMANDS = ("compress", "decompress", "info", "verify", "thumbnail", "compare", "completion")
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are safe to print."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line, and end with exit code 2."""
+        super().error(printable(message, sys.stderr))
+
+
 def build_parser() -> argparse.ArgumentParser:
-    """The whole command line; also what completions are made from."""
+    """Build the whole command line; completions and the manual page are made from it."""
     from rgru_codec import __version__
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="rgru",
         description="Compress pictures to progressive .rgru files and back.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"rgru {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:
         importlib.import_module(f"rgru_codec.cli.{name}").add_command(commands)
     return parser
@@ -51,12 +64,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code (see ``rgru --help``).
     """
+    _occupy_standard_streams()
     args = build_parser().parse_args(argv)
     try:
-        with warnings.catch_warnings():
+        with ended_by_signals(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # those of libraries; ours are said in our words
             code: int = args.run(args)
-        sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
@@ -71,3 +86,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(failure.message)
         return failure.code
     return code
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the program as Ctrl-C does: tidily, with its processes.
+
+    Raises:
+        SystemExit: One of them came.
+    """
+
+    def leave(number: int, frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores
+                before[number] = signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _occupy_standard_streams() -> None:
+    """Open what was closed (``>&-``): a file would get its number, and words meant for it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)

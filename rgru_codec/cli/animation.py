@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 from pathlib import Path
-from typing import IO, BinaryIO
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -54,8 +53,12 @@ class Animation:
         label = Label(layer, stage.bytes, image.width * image.height)
         self._frames.append(_labelled(image, str(label)))
 
-    def save(self, file: BinaryIO | IO[bytes], name: str) -> None:
-        """Write the animation."""
+    def encoded(self, name: str) -> memoryview:
+        """Return the animation as the file of a name holds it.
+
+        Raises:
+            Failure: There is no frame.
+        """
         if not self._frames:
             raise Failure(USAGE, f"{name}: the file holds no layer, there is nothing to animate")
         durations = [_FRAME_MS] * (len(self._frames) - 1) + [_LAST_MS]
@@ -72,7 +75,7 @@ class Animation:
             icc_profile=first.info.get("icc_profile"),
             **options,
         )
-        file.write(buffer.getbuffer())
+        return buffer.getbuffer()
 
 
 def _labelled(image: Image.Image, text: str) -> Image.Image:

@@ -7,18 +7,16 @@ import collections
 import contextlib
 import dataclasses
 import functools
-import io
 import os
-import shutil
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
 
-from rgru_codec.cli.files import STREAM, Job, check_target
-from rgru_codec.cli.status import DONE, UNUSABLE, USAGE, explain, say
+from rgru_codec.cli.files import LIST, PICTURE_SUFFIXES, STREAM, Job, Outputs, Plan, named
+from rgru_codec.cli.progress import Progress, Share, unseen
+from rgru_codec.cli.status import DONE, UNUSABLE, USAGE, Failure, explain, say
+from rgru_codec.files import write_file
 from rgru_codec.processes import cores, run_in_processes
 
 SKIPPED = -1
@@ -31,9 +29,13 @@ class Outcome:
     code: int
     """An exit code, or ``SKIPPED``."""
     message: str
+    notes: tuple[str, ...] = ()
+    """What else there is to know."""
+    details: tuple[str, ...] = ()
+    """Lines below the message."""
 
 
-Work = Callable[[Job], Outcome]
+Work = Callable[[Job, Share], Outcome]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,41 +45,48 @@ class Options:
     jobs: int = 1
     """Processes."""
     quiet: bool = False
-    force: bool = False
     failures: str | None = None
     """Where the names of inputs that failed are written."""
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Options:
         """Return what was parsed."""
-        return cls(args.jobs, args.quiet, args.force, args.failures)
+        return cls(args.jobs, args.quiet, args.failures)
 
 
-def run(work: Work, jobs: Sequence[Job], options: Options, done: str) -> int:
+def run(work: Work, plan: Plan, options: Options, done: str) -> int:
     """Do all jobs; one that fails does not stop the others.
 
     Args:
         work: does one job; can be pickled, since other processes call it.
-        jobs: what there is to do.
+        plan: what there is to do.
         options: how.
         done: the verb of the summary, "compressed".
 
     Returns:
         The exit code.
+
+    Raises:
+        Failure: the list of failures cannot be written.
     """
     start = time.monotonic()
-    processes = min(options.jobs, len(jobs))
-    outcomes = _all(work, jobs, options.force, processes)
-    if len(jobs) == 1:
-        _, outcome = next(iter(outcomes))
-        if outcome.code == SKIPPED:  # one derived name that exists: nothing was done at all
-            outcome = Outcome(UNUSABLE, outcome.message)
-        _report(outcome, options.quiet)
-        codes = [outcome.code]
-    else:
-        codes = _follow(outcomes, jobs, options)
-        if not options.quiet:
-            say(_summary(codes, done, time.monotonic() - start))
+    outputs = Outputs([*(job.source for job in plan.jobs), *plan.read])
+    failures = Failures(options.failures, plan, outputs)
+    progress = Progress(plan.jobs, enabled=not options.quiet)
+    codes = []
+    with contextlib.closing(progress), failures:
+        for job, outcome in _all(work, plan, outputs, options.jobs, progress):
+            if outcome.code == SKIPPED and len(plan.jobs) == 1:
+                outcome = Outcome(UNUSABLE, outcome.message)  # nothing was done at all
+            codes.append(outcome.code)
+            if outcome.code not in (DONE, SKIPPED):
+                failures.add(job.source)
+            _report(outcome, job, options.quiet, progress)
+            progress.finish(job)
+    if not options.quiet and len(codes) > 1:
+        say(_summary(codes, done, time.monotonic() - start))
+    if not options.quiet and (others := plan.passed_over):
+        say(f"{others} other file{'s were' if others > 1 else ' was'} passed over")
     return _exit_code(codes)
 
 
@@ -94,13 +103,53 @@ def share_threads(threads: int | None, processes: int) -> int | None:
     return threads
 
 
-def attempt(work: Work, job: Job, force: bool) -> Outcome:
+def _all(
+    work: Work, plan: Plan, outputs: Outputs, processes: int, progress: Progress
+) -> Iterator[tuple[Job, Outcome]]:
+    """Yield outcomes as they come; those whose target is refused come first."""
+    unique: dict[str, Job] = {}
+    for job in plan.jobs:
+        first = unique.setdefault(job.target, job)
+        if first is not job and job.target != STREAM:
+            message = f"{job.source}: its output {job.target} is already that of {first.source}"
+            if job.source == job.target:
+                message = f"{job.source}: is the output of {first.source}; name outputs with -o"
+            yield job, Outcome(UNUSABLE, message)
+            continue
+        try:
+            if not _is_there(job):
+                outputs.claim(job.target, plan.kind, derived=job.derived, force=job.force)
+        except Failure as failure:
+            del unique[job.target]
+            yield job, Outcome(failure.code, failure.message)
+    if min(processes, len(unique)) <= 1:
+        yield from ((job, attempt(work, job, progress.within(job))) for job in unique.values())
+        return
+    apart = functools.partial(_attempt_apart, work)
+    with contextlib.closing(run_in_processes(apart, unique.values(), processes)) as results:
+        for job, result in results:
+            if isinstance(result, BrokenPipeError):
+                raise result
+            if isinstance(result, Exception):
+                result = Outcome(UNUSABLE, f"{job.source}: {result}")
+            yield job, result
+
+
+def _is_there(job: Job) -> bool:
+    """Whether a result is there that must not be overwritten."""
+    return job.derived and not job.force and job.target != STREAM and Path(job.target).exists()
+
+
+def _attempt_apart(work: Work, job: Job) -> Outcome:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as in the parent
+        return attempt(work, job, unseen)
+
+
+def attempt(work: Work, job: Job, share: Share) -> Outcome:
     """Do one job; whatever goes wrong becomes its outcome."""
     try:
-        if job.derived and not force and job.target != STREAM and Path(job.target).exists():
-            return _existing(job)
-        check_target(job, force)
-        return work(job)
+        return _existing(job) if _is_there(job) else work(job, share)
     except BrokenPipeError:
         raise
     except Exception as error:
@@ -128,38 +177,83 @@ def _existing(job: Job) -> Outcome:
     return Outcome(SKIPPED, f"{target}: exists, left as it is (--force overwrites it)")
 
 
-def _report(outcome: Outcome, quiet: bool) -> None:
-    if outcome.code != DONE or not quiet:
-        _line(outcome.message) if outcome.code == DONE else say(outcome.message)
+def _report(outcome: Outcome, job: Job, quiet: bool, progress: Progress) -> None:
+    if outcome.code == DONE and quiet:
+        return
+    name = "standard input" if job.source == STREAM else job.source
+    lines = [f"rgru: {name}: {note}" for note in outcome.notes]
+    if outcome.message:
+        lines.append(outcome.message if outcome.code == DONE else f"rgru: {outcome.message}")
+    for line in (*lines, *outcome.details):
+        progress.tell(line)
 
 
-def _line(message: str) -> None:
-    if message and sys.stderr is not None:
-        with contextlib.suppress(OSError):
-            print(message, file=sys.stderr, flush=True)
+class Failures:
+    """The list of inputs that failed: a file, one name a line, kept up to date while work goes on.
+
+    Args:
+        path: where it is written; None: nowhere.
+        plan: what there is to do.
+        outputs: the command's.
+
+    Raises:
+        Failure: the file is something else than such a list.
+    """
+
+    _EVERY_S = 1.0
+
+    def __init__(self, path: str | None, plan: Plan, outputs: Outputs) -> None:
+        self._path, self._names, self._due = path, list[str](), 0.0
+        if path is None:
+            return
+        outputs.claim(path, LIST)
+        self._regular = path != STREAM and (Path(path).is_file() or not os.path.lexists(path))
+        if Path(path).is_file() and not _is_list(Path(path), {job.source for job in plan.jobs}):
+            raise Failure(
+                USAGE,
+                f"{path}: exists, and holds something else than a list of inputs that failed; "
+                "name another file with --failures, or remove it",
+            )
+
+    def __enter__(self) -> None:
+        if self._path is not None and self._regular:
+            self._write()  # what an earlier run has left goes
+
+    def add(self, source: str) -> None:
+        """Note an input that failed."""
+        self._names.append(source)
+        if self._path is not None and self._regular and time.monotonic() >= self._due:
+            self._write()
+
+    def __exit__(self, *error: object) -> None:
+        if self._path is not None:
+            self._write()
+
+    def _write(self) -> None:
+        assert self._path is not None
+        self._due = time.monotonic() + self._EVERY_S
+        content = "".join(f"{name}\n" for name in self._names)
+        with named(self._path):
+            write_file(
+                "/dev/stdout" if self._path == STREAM else self._path,
+                content.encode("utf-8", "surrogateescape"),
+            )
 
 
-def _follow(
-    outcomes: Iterable[tuple[Job, Outcome]], jobs: Sequence[Job], options: Options
-) -> list[int]:
-    codes = []
-    progress = Progress(len(jobs), enabled=not options.quiet)
-    with _failures(options.failures) as failures:
-        for job, outcome in outcomes:
-            codes.append(outcome.code)
-            if outcome.code not in (DONE, SKIPPED):
-                failures.write(f"{job.source}\n")  # at once: an interruption loses none
-            progress.clear()
-            _report(outcome, options.quiet)
-            progress.advance(job.source)
-    progress.clear()
-    return codes
+def _is_list(path: Path, inputs: set[str]) -> bool:
+    """Whether each line names an input, or a picture that has been removed since.
 
-
-def _failures(path: str | None) -> TextIO:
-    if path is None:
-        return io.StringIO()
-    return Path(path).open("w", 1, "utf-8", errors="surrogateescape")
+    A list that an earlier run of the same command has left does; notes do not.
+    """
+    try:
+        lines = path.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return False
+    known = PICTURE_SUFFIXES | {".rgru"}
+    return all(
+        line in inputs or (Path(line).suffix.lower() in known and not os.path.lexists(line))
+        for line in lines
+    )
 
 
 def _summary(codes: Sequence[int], done: str, seconds: float) -> str:
@@ -175,64 +269,3 @@ def _exit_code(codes: Iterable[int]) -> int:
     if len(bad) > 1:
         return UNUSABLE
     return bad.pop() if bad else DONE
-
-
-class Progress:
-    """A bar on standard error, on a terminal only."""
-
-    def __init__(self, total: int, enabled: bool = True) -> None:
-        self._total, self._done = total, 0
-        self._enabled = enabled and sys.stderr is not None and sys.stderr.isatty()
-        self.advance("", step=0)
-
-    def advance(self, name: str, step: int = 1) -> None:
-        """Count one more, and draw."""
-        self._done += step
-        if self._enabled:
-            bar = ("#" * (24 * self._done // self._total)).ljust(24, ".")
-            text = f"[{bar}] {self._done}/{self._total} {Path(name).name}"
-            sys.stderr.write(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}")
-            sys.stderr.flush()
-
-    def clear(self) -> None:
-        """Take the bar away, before a line is printed and at the end."""
-        if self._enabled:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-
-
-def _all(
-    work: Work, jobs: Sequence[Job], force: bool, processes: int
-) -> Iterator[tuple[Job, Outcome]]:
-    """Outcomes as they come; twice the same target is a failure of the second."""
-    unique: dict[str, Job] = {}
-    for job in jobs:
-        first = unique.setdefault(job.target, job)
-        if first is not job and job.target != STREAM:
-            message = f"{job.source}: its output {job.target} is already that of {first.source}"
-            if job.source == job.target:
-                message = f"{job.source}: is the output of {first.source}; name outputs with -o"
-            yield job, Outcome(UNUSABLE, message)
-    if processes == 1:
-        yield from ((job, attempt(work, job, force)) for job in unique.values())
-    else:
-        yield from _in_processes(work, list(unique.values()), force, processes)
-
-
-def _in_processes(
-    work: Work, jobs: list[Job], force: bool, processes: int
-) -> Iterator[tuple[Job, Outcome]]:
-    """Outcomes from a pool; a worker that dies (out of memory) fails the job it was at."""
-    with contextlib.closing(
-        run_in_processes(functools.partial(_attempt_quietly, work, force), jobs, processes)
-    ) as results:
-        for job, result in results:
-            if isinstance(result, Exception):
-                result = Outcome(UNUSABLE, f"{job.source}: {result}")
-            yield job, result
-
-
-def _attempt_quietly(work: Work, force: bool, job: Job) -> Outcome:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # as in the parent
-        return attempt(work, job, force)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import options
 from rgru_codec.cli.files import read_bytes
-from rgru_codec.cli.status import DONE, USAGE, Failure, explain, number
+from rgru_codec.cli.status import DONE, USAGE, Failure, explain, number, show
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,26 +59,27 @@ def run(args: argparse.Namespace) -> int:
         "psnr": None if (value := psnr(b, a)) == float("inf") else value,
         "ms_ssim": ms_ssim(a, b),
     }
-    print(json.dumps(table) if args.json else _words(table))
+    for line in [json.dumps(table)] if args.json else _words(table):
+        show(line)
     return DONE
 
 
-def _words(table: dict[str, Any]) -> str:
+def _words(table: dict[str, Any]) -> list[str]:
     distance = "infinite" if table["psnr"] is None else f"{table['psnr']:.2f} dB"
-    return (
-        f"A {table['a']}: {number(table['bytes_a'])} bytes ({table['bpp_a']:.3f} bpp)\n"
+    return [
+        f"A {table['a']}: {number(table['bytes_a'])} bytes ({table['bpp_a']:.3f} bpp)",
         f"B {table['b']}: {number(table['bytes_b'])} bytes ({table['bpp_b']:.3f} bpp), "
-        f"{100 * table['bytes_b'] / table['bytes_a']:.1f} % of A\n"
-        f"{table['width']}x{table['height']}, PSNR {distance}, MS-SSIM {table['ms_ssim']:.5f}"
-    )
+        f"{100 * table['bytes_b'] / table['bytes_a']:.1f} % of A",
+        f"{table['width']}x{table['height']}, PSNR {distance}, MS-SSIM {table['ms_ssim']:.5f}",
+    ]
 
 
 def _open(name: str, args: argparse.Namespace) -> tuple[NDArray[np.uint8], int]:
-    """Pixels (H, W, 3) as `rgru compress` sees them, and the bytes that they take in their file."""
+    """Pixels (H, W, 3) as `rgru compress` sees them, and the bytes of the file that they take."""
     import numpy as np
     from PIL import Image
 
-    from rgru_codec.decoder import decompress
+    from rgru_codec.decoder import Decoder
     from rgru_codec.source import read_planes
     from rgru_format import SIGNATURE, Limits
 
@@ -87,8 +88,11 @@ def _open(name: str, args: argparse.Namespace) -> tuple[NDArray[np.uint8], int]:
     try:
         data = read_bytes(name)
         if data.startswith(SIGNATURE[:5]):
-            image = decompress(data, args.layers, limits=limits, threads=args.threads)
-            return np.asarray(image.convert("RGB")), len(data)
+            decoder = Decoder(layers=args.layers, limits=limits, threads=args.threads)
+            decoder.feed(data)
+            end = decoder.close().offset
+            size = len(data) if args.layers is None else end
+            return np.asarray(decoder.picture().convert("RGB")), size
         return read_planes(data, convert_depth=True, frame=0, limits=limits).pixels, len(data)
     except Exception as error:
         raise explain(error, name) from None

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import batch, options
-from rgru_codec.cli.files import STREAM, Job, display_name, plan, read_bytes, write
+from rgru_codec.cli.files import RGRU, Job, Plan, display_name, read_bytes, write
 from rgru_codec.cli.pictures import known_suffixes
-from rgru_codec.cli.status import DONE, USAGE, Failure, layer_count, number, say
+from rgru_codec.cli.progress import Share
+from rgru_codec.cli.status import DONE, USAGE, Failure, layer_count, number
 
 if TYPE_CHECKING:
     from rgru_codec.encoder import Encoded, Settings
@@ -93,10 +94,19 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compress all inputs."""
-    jobs = plan(args.inputs, args.output, ".rgru", known_suffixes)
-    args.threads = batch.share_threads(args.threads, min(args.jobs, len(jobs)))
-    work = Compress(settings_of(args), quiet=args.quiet, verbose=args.verbose)
-    return batch.run(work, jobs, batch.Options.of(args), "compressed")
+    plan = Plan.of(
+        args.inputs,
+        args.output,
+        RGRU,
+        ".rgru",
+        known_suffixes,
+        read=(args.exif, args.xmp, args.icc),
+        force=args.force,
+        times=args.times,
+    )
+    args.threads = batch.share_threads(args.threads, min(args.jobs, len(plan.jobs)))
+    work = Compress(settings_of(args), args.verbose)
+    return batch.run(work, plan, batch.Options.of(args), "compressed")
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -147,10 +157,9 @@ class Compress:
     """Compresses one picture after the other."""
 
     settings: Settings
-    quiet: bool
     verbose: bool
 
-    def __call__(self, job: Job) -> batch.Outcome:
+    def __call__(self, job: Job, share: Share) -> batch.Outcome:
         """Compress the picture of a job."""
         from PIL import Image
 
@@ -158,25 +167,14 @@ class Compress:
 
         Image.MAX_IMAGE_PIXELS = None  # ours is the limit, and it is checked
         start = time.monotonic()
-        _check_suffix(job.target)
-        name = display_name(job.source, "standard input")
         data = read_bytes(job.source)
         planes = prepare(data, self.settings)
         encoded = encode(planes, self.settings)
-        write(job, lambda file: file.write(encoded.data))
-        if not self.quiet:
-            for note in planes.notes:
-                say(f"{name}: {note}")
-        shown = "standard output" if job.target == STREAM else job.target
-        summary = _summary(shown, len(data), planes, encoded, time.monotonic() - start)
-        return batch.Outcome(DONE, summary + (_details(encoded) if self.verbose else ""))
-
-
-def _check_suffix(target: str) -> None:
-    """Refuse to give a .rgru file the name of another format."""
-    suffix = Path(target).suffix.lower()
-    if suffix not in ("", ".rgru") and suffix in known_suffixes():
-        raise Failure(USAGE, f"{target}: the output of this command is a .rgru file")
+        write(job, encoded.data)
+        name = display_name(job.target, "standard output")
+        summary = _summary(name, len(data), planes, encoded, time.monotonic() - start)
+        details = _details(encoded) if self.verbose else ()
+        return batch.Outcome(DONE, summary, planes.notes, details)
 
 
 def _summary(name: str, before: int, planes: Planes, encoded: Encoded, seconds: float) -> str:
@@ -189,14 +187,14 @@ def _summary(name: str, before: int, planes: Planes, encoded: Encoded, seconds: 
     )
 
 
-def _details(encoded: Encoded) -> str:
+def _details(encoded: Encoded) -> tuple[str, ...]:
     """For ``--verbose``: the layers."""
     from rgru_codec.cli.info import layer_table
     from rgru_codec.inspection import info
     from rgru_format import Limits
 
     found = info(encoded.data, limits=Limits(max_pixels=2**48))
-    return "".join(f"\n{line}" for line in layer_table(found.as_dict()["layers"]))
+    return tuple(layer_table(found.as_dict()["layers"]))
 
 
 def _psnr(encoded: Encoded, planes: Planes) -> str:

@@ -5,23 +5,27 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import batch, options
-from rgru_codec.cli.files import STREAM, Job, check_target, display_name, plan, read_bytes, write
-from rgru_codec.cli.pictures import picture_format, save_picture
-from rgru_codec.cli.status import (
-    CUT,
-    DONE,
-    UNUSABLE,
-    USAGE,
-    Failure,
-    concerning,
-    layer_count,
-    number,
-    say,
+from rgru_codec.cli.files import (
+    ANIMATION,
+    PICTURE,
+    RGRU,
+    STREAM,
+    Job,
+    Kind,
+    Outputs,
+    Plan,
+    display_name,
+    read_rgru,
+    write,
 )
+from rgru_codec.cli.pictures import encode_picture, picture_format
+from rgru_codec.cli.progress import Share
+from rgru_codec.cli.status import CUT, DONE, USAGE, Failure, layer_count, number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -52,8 +56,14 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--format",
         metavar="KIND",
-        default="png",
         help="format where the output's name does not say it: png (default), jpg, webp, tiff, ppm",
+    )
+    parser.add_argument(
+        "-q",
+        "--quality",
+        type=options.count(1, 100),
+        metavar="Q",
+        help="1..100: of .jpg (default 95), .webp and .avif (default: without loss, and 75)",
     )
     parser.add_argument(
         "--partial",
@@ -71,7 +81,7 @@ def add_command(commands: Any) -> None:
         type=options.metadata_names,
         default=frozenset(),
         metavar="WHAT",
-        help="leave metadata out of the picture: exif,xmp,icc or all",
+        help="leave metadata out of the picture: exif,gps,xmp,icc or all",
     )
     options.add_limits(parser)
     options.add_memory_limit(parser)
@@ -82,25 +92,35 @@ def add_command(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Decompress all inputs."""
-    args.format = "." + args.format.lower().removeprefix(".")
-    picture_format(args.format)
-    jobs = plan(args.inputs, args.output, args.format, lambda: frozenset({".rgru"}))
-    extras = args.steps is not None or args.animate is not None
-    if extras and len(jobs) > 1:
+    suffix = "." + (args.format or "png").lower().removeprefix(".")
+    picture_format(suffix)
+    plan = Plan.of(
+        args.inputs,
+        args.output,
+        PICTURE,
+        suffix,
+        lambda: RGRU.suffixes,
+        force=args.force,
+        times=args.times,
+    )
+    args.threads = batch.share_threads(args.threads, min(args.jobs, len(plan.jobs)))
+    work = _work(args, suffix if args.format else None)
+    if args.steps is None and args.animate is None:
+        return batch.run(work, plan, batch.Options.of(args), "decompressed")
+    if len(plan.jobs) > 1:
         raise Failure(USAGE, "--steps and --animate take one input")
-    args.threads = batch.share_threads(args.threads, min(args.jobs, len(jobs)))
-    work = _work(args)
-    if not extras:
-        return batch.run(work, jobs, batch.Options.of(args), "decompressed")
-    stages = Stages(work, args.steps, args.animate, args.output is not None, args.force)
-    with concerning(display_name(jobs[0].source, "standard input")):
-        outcome = stages(jobs[0])
-    if not args.quiet:
-        say(outcome.message)
-    return outcome.code
+    if args.animate is not None:
+        from rgru_codec.cli.animation import animation_format
+
+        animation_format(args.animate)
+    whole = args.output is not None or not plan.jobs[0].derived
+    stages = Stages(work, args.steps, args.animate, plan.jobs[0] if whole else None)
+    job, kind = next(stages.targets(plan.jobs[0]))
+    plan = dataclasses.replace(plan, jobs=[job], kind=kind)
+    return batch.run(stages, plan, batch.Options.of(args), "decompressed")
 
 
-def _work(args: argparse.Namespace) -> Decompress:
+def _work(args: argparse.Namespace, suffix: str | None) -> Decompress:
     from rgru_format import Limits
 
     return Decompress(
@@ -108,7 +128,8 @@ def _work(args: argparse.Namespace) -> Decompress:
         Limits(max_pixels=args.max_pixels, max_memory=args.max_memory),
         args.threads,
         args.region,
-        args.format,
+        suffix,
+        args.quality,
         args.partial,
         args.strip,
         args.verbose,
@@ -123,21 +144,31 @@ class Decompress:
     limits: Limits
     threads: int | None
     region: tuple[int, int, int, int] | None
-    format: str
-    """A suffix, for outputs whose name has none."""
+    suffix: str | None
+    """Of the format of outputs whose name does not say it."""
+    quality: int | None
     partial: bool
     strip: frozenset[str]
     verbose: bool
 
-    def __call__(self, job: Job) -> batch.Outcome:
+    def __call__(self, job: Job, share: Share) -> batch.Outcome:
         """Decompress the file of a job."""
-        picture_format(self.format if job.target == STREAM else job.target)
-        data = read(job)
+        self.kind(job)
+        data = read_rgru(job.source, self.limits.max_pixels)
         decoder = self.decoder()
         decoder.feed(data)
         fault = self.fault(decoder, len(data))
-        image = self.save(decoder, job)
-        return self.outcome(decoder, image, job, fault, len(data))
+        image, notes = self.save(decoder, job)
+        return self.outcome(decoder, image, job, fault, notes)
+
+    def kind(self, job: Job) -> str:
+        """Return Pillow's name of the format of the target.
+
+        Raises:
+            Failure: It is none that can be written.
+        """
+        name = "" if job.target == STREAM else job.target
+        return picture_format(name, self.suffix)
 
     def decoder(self) -> Decoder:
         """Return a new decoder."""
@@ -153,12 +184,12 @@ class Decompress:
             image.info.pop({"icc": "icc_profile"}.get(name, name), None)
         return image
 
-    def save(self, decoder: Decoder, job: Job) -> Image.Image:
-        """Write the picture that has been decoded."""
-        kind = picture_format(self.format if job.target == STREAM else job.target)
+    def save(self, decoder: Decoder, job: Job) -> tuple[Image.Image, tuple[str, ...]]:
+        """Write the picture that has been decoded; says what of it could not be kept."""
         image = self.stripped(decoder.picture())
-        write(job, lambda file: save_picture(image, file, kind))
-        return image
+        content, notes = encode_picture(image, self.kind(job), self.quality)
+        write(job, content)
+        return image, notes
 
     def fault(self, decoder: Decoder, size: int) -> str:
         """Say what is wrong with a file of ``size`` bytes, as far as it is used.
@@ -186,37 +217,32 @@ class Decompress:
         return ""
 
     def outcome(
-        self, decoder: Decoder, image: Image.Image, job: Job, fault: str, size: int
+        self,
+        decoder: Decoder,
+        image: Image.Image,
+        job: Job,
+        fault: str,
+        notes: tuple[str, ...],
     ) -> batch.Outcome:
-        """Say what became of a file of ``size`` bytes."""
+        """Say what became of a file."""
         name = display_name(job.target, "standard output")
-        line = f"{name}: {image.width}x{image.height} {image.mode}, {_layers(decoder)}"
+        line = f"{name}: {image.width}x{image.height} {image.mode}, {self.layers_of(decoder)}"
         if self.verbose and decoder.model is not None:
-            line += f", {number(size)} bytes, model {decoder.model.id.hex()}"
+            line += f", model {decoder.model.id.hex()}"
             line += f", {', '.join(sorted(decoder.info)) or 'no metadata'}"
         if decoder.ignored:
-            line += f"; {number(decoder.ignored)} bytes behind the last layer were ignored"
+            notes += ("what stands behind the last layer was ignored: no layer can follow it",)
         if not fault:
-            return batch.Outcome(DONE, line)
+            return batch.Outcome(DONE, line, notes)
         line = f"{display_name(job.source, 'standard input')}: {fault}; {line}"
-        return batch.Outcome(DONE if self.partial else CUT, line)
+        return batch.Outcome(DONE if self.partial else CUT, line, notes)
 
-
-def _layers(decoder: Decoder) -> str:
-    return layer_count(decoder.layers, decoder.groups)
-
-
-def read(job: Job) -> bytes:
-    """Read the file of a job.
-
-    Raises:
-        Failure: It is empty.
-        OSError: It cannot be read.
-    """
-    data = read_bytes(job.source)
-    if not data:
-        raise Failure(UNUSABLE, f"{display_name(job.source, 'standard input')}: is empty")
-    return data
+    def layers_of(self, decoder: Decoder) -> str:
+        """Say how many layers were used, and whether fewer than wanted."""
+        words = layer_count(decoder.layers, decoder.groups)
+        if self.layers is not None and self.layers > decoder.layers:
+            words += f", which is all there are ({self.layers} were asked for)"
+        return words
 
 
 def _damage(error: Damaged, layers: int, groups: int) -> Damaged:
@@ -235,19 +261,20 @@ class Stages:
     """A folder."""
     animate: str | None
     """A file."""
-    whole: bool
-    """Whether the target of the job is to be written."""
-    force: bool
+    whole: Job | None
+    """For the picture itself, if that is to be written."""
 
-    def __call__(self, job: Job) -> batch.Outcome:
+    def __call__(self, job: Job, share: Share) -> batch.Outcome:
         """Decompress the file of a job."""
         from rgru_codec.cli.animation import Animation
         from rgru_codec.inspection import inspect
         from rgru_codec.streams import stages_at
         from rgru_format import RgruError
 
-        self._check_targets(job)
-        data = read(job)
+        outputs = Outputs([job.source])
+        for target, kind in self.targets(job):
+            outputs.claim(target.target, kind, derived=target.derived, force=job.force)
+        data = read_rgru(job.source, self.work.limits.max_pixels)
         found = inspect(data, limits=self.work.limits)
         self._refuse(found)
         animation, count, seen = Animation(), 0, (0, 0)
@@ -263,13 +290,25 @@ class Stages:
                         animation.add(stage, number)
         fault = self.work.fault(decoder, len(data))
         if self.animate is not None:
-            target = self.animate
-            write(self._animation(job), lambda file: animation.save(file, target))
-        if self.whole:
-            self.work.save(decoder, job)
+            content = animation.encoded(self.animate)
+            write(Job(job.source, self.animate, False, job.force, job.times), content)
+        notes: tuple[str, ...] = ()
+        if self.whole is not None:
+            _, notes = self.work.save(decoder, self.whole)
         name = display_name(job.source, "standard input")
-        line = f"{name}: {count} pictures, {_layers(decoder)}" + f"; {fault}" * bool(fault)
-        return batch.Outcome(CUT if fault and not self.work.partial else DONE, line)
+        line = f"{name}: {count} pictures, {self.work.layers_of(decoder)}"
+        if fault:
+            return batch.Outcome(DONE if self.work.partial else CUT, f"{line}; {fault}", notes)
+        return batch.Outcome(DONE, line, notes)
+
+    def targets(self, job: Job) -> Iterator[tuple[Job, Kind]]:
+        """Yield what will be written: the picture, the first step, the animation."""
+        if self.whole is not None:
+            yield self.whole, PICTURE
+        if self.steps is not None:
+            yield self._step(job, 1), PICTURE
+        if self.animate is not None:
+            yield Job(job.source, self.animate, False, job.force, job.times), ANIMATION
 
     def _refuse(self, found: Info) -> None:
         """Find damage before a picture of what precedes it is written."""
@@ -282,27 +321,11 @@ class Stages:
 
     def _write_step(self, job: Job, number: int, image: Image.Image) -> None:
         if self.steps is not None:
-            step = self._step(job, number)
-            check_target(step, self.force)
-            write(step, lambda file: save_picture(image, file, "PNG"))
+            content, _ = encode_picture(image, "PNG")
+            write(self._step(job, number), content)
 
     def _step(self, job: Job, number: int) -> Job:
         assert self.steps is not None
         stem = "stdin" if job.source == STREAM else Path(job.source).stem
-        return Job(job.source, str(Path(self.steps) / f"{stem}-{number:02d}.png"), derived=True)
-
-    def _animation(self, job: Job) -> Job:
-        assert self.animate is not None
-        return Job(job.source, self.animate, derived=False)
-
-    def _check_targets(self, job: Job) -> None:
-        """Refuse bad targets before work begins."""
-        if self.whole:
-            check_target(job, self.force)
-        if self.animate is not None:
-            from rgru_codec.cli.animation import animation_format
-
-            animation_format(self.animate)
-            check_target(self._animation(job), self.force)
-        if self.steps is not None:
-            check_target(self._step(job, 0), self.force)
+        target = str(Path(self.steps) / f"{stem}-{number:02d}.png")
+        return Job(job.source, target, True, job.force, job.times)

@@ -1,22 +1,72 @@
-"""Inputs and outputs: which files are meant, and writing that leaves nothing half done."""
+"""Inputs and outputs: which files are meant, which may be written, and reading no more than needed.
+
+Every path that a command writes goes through `Outputs.claim` before work begins, and through
+`write` when its bytes are ready.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import errno
-import io
 import os
+import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from rgru_codec.cli.status import UNUSABLE, USAGE, Failure
-from rgru_codec.files import write_file
+from rgru_codec.files import descriptor_of, write_file
 
 STREAM = "-"
 """Standard input or standard output."""
+
+PICTURE_SUFFIXES = frozenset(
+    ".apng .avif .avifs .bmp .cr2 .cr3 .cur .dcx .dds .dib .djvu .dng .eps .exr .fits .gif .hdr "  # noqa: SIM905
+    ".heic .heif .hif .icns .ico .im .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .jxl .jxr "
+    ".mpo .msp .nef .orf .pbm .pcx .pfm .pgm .png .pnm .ppm .ps .psd .qoi .ras .raw .rgb .rgba "
+    ".sgi .svg .tga .tif .tiff .wdp .webp .wmf .xbm .xcf .xpm".split()
+)
+"""What pictures are called, whether they can be read and written here or not."""
+_PIECE = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What a command writes."""
+
+    words: str
+    suffixes: frozenset[str]
+    """Names of its own; a file that is there under another name is looked into."""
+    signatures: tuple[bytes, ...] = ()
+    """What files of this kind begin with."""
+
+
+RGRU = Kind("a .rgru file", frozenset({".rgru"}), (b"\x89RGRU",))
+PICTURE = Kind(
+    "a picture",
+    PICTURE_SUFFIXES,
+    (
+        *(
+            b"\x89PNG",
+            b"\xff\xd8",
+            b"RIFF",
+            b"GIF8",
+            b"II*\0",
+            b"MM\0*",
+            b"BM",
+            b"P4",
+            b"P5",
+            b"P6",
+        ),
+        *(b"\0\0\0\x0cjP  ", b"\0\0\0 ftyp", b"\0\0\0\x1cftyp", b"\0\0\0\x18ftyp", b"qoif"),
+    ),
+)
+ANIMATION = Kind(
+    "an animation (.webp, .gif or .png)", frozenset({".webp", ".gif", ".png", ".apng"})
+)
+LIST = Kind("a list of file names", frozenset())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,50 +76,119 @@ class Job:
     source: str
     target: str
     derived: bool
-    """The target's name was not given by the user: it must not overwrite anything."""
+    """The target's name was not given by the user: without ``force`` it overwrites nothing."""
+    force: bool = False
+    times: bool = False
+    """The target gets the time of the source."""
 
 
-def plan(
-    inputs: Sequence[str],
-    output: str | None,
-    suffix: str,
-    suffixes: Callable[[], frozenset[str]],
-) -> list[Job]:
-    """Pair inputs with outputs.
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a command has to do."""
 
-    Args:
-        inputs: files, folders, patterns, or ``-``.
-        output: what the user gave, if anything.
-        suffix: of derived names, with its dot.
-        suffixes: of the files of a folder that are meant.
+    jobs: list[Job]
+    kind: Kind
+    """Of the targets."""
+    passed_over: int = 0
+    """Files in folders that are of no kind that is meant."""
+    read: tuple[str, ...] = ()
+    """Further files that are read: of metadata."""
+
+    @classmethod
+    def of(
+        cls,
+        inputs: Sequence[str],
+        output: str | None,
+        kind: Kind,
+        suffix: str,
+        suffixes: Callable[[], frozenset[str]],
+        *,
+        read: Iterable[str | None] = (),
+        force: bool = False,
+        times: bool = False,
+    ) -> Plan:
+        """Pair inputs with outputs.
+
+        Args:
+            inputs: Files, folders, patterns, or ``-``; without ``output`` also a file and the
+                name of its result.
+            output: What the user gave, if anything.
+            kind: What the outputs are.
+            suffix: Of derived names, with its dot.
+            suffixes: Of the files of a folder that are meant.
+            read: Other files that the command reads.
+            force: Whether derived names may overwrite.
+            times: Whether results get the times of their sources.
+
+        Raises:
+            Failure: An input that matches nothing; many inputs for one output.
+        """
+        if output is None:
+            inputs, output = _in_and_out(inputs, kind)
+        if output == "" or "" in inputs:
+            raise Failure(USAGE, "there is no file name: an argument is empty")
+        found = [_expand(text, suffixes, kind) for text in inputs]
+        pairs = [pair for one in found for pair in one.pairs]
+        folder = _as_folder(output, len(pairs) != 1 or Path(inputs[0]).is_dir(), kind)
+        if folder is None and output is not None:
+            jobs = [Job(pairs[0][0], output, False, force, times)]
+        else:
+            targets = [_derived(source, below, folder, suffix) for source, below in pairs]
+            jobs = [
+                Job(source, target, True, force, times)
+                for (source, _), target in zip(pairs, targets, strict=True)
+            ]
+        others = tuple(name for name in read if name is not None)
+        return cls(jobs, kind, sum(one.passed_over for one in found), others)
+
+
+def _in_and_out(inputs: Sequence[str], kind: Kind) -> tuple[Sequence[str], str | None]:
+    """``IN OUT``: a file and the name of its result, which does not exist.
 
     Raises:
-        Failure: an input that matches nothing; many inputs for one output.
+        Failure: Something like it is meant, but what is not certain.
     """
-    pairs = [pair for text in inputs for pair in _expand(text, suffixes)]
-    folder = _as_folder(output, len(pairs) != 1 or Path(inputs[0]).is_dir())
-    if folder is None and output is not None:
-        return [Job(pairs[0][0], output, derived=False)]
-    return [_derived(source, below, folder, suffix) for source, below in pairs]
+    meant = [text for text in inputs[1:] if Path(text).suffix.lower() in kind.suffixes]
+    new = [text for text in meant if not os.path.lexists(text) and not _matches(text)]
+    if len(inputs) == 2 and new:
+        return inputs[:1], inputs[1]
+    if len(inputs) == 2 and meant:
+        raise Failure(USAGE, f"{meant[0]}: exists; if it is to be overwritten, give -o {meant[0]}")
+    if new:
+        raise Failure(
+            USAGE,
+            f"{new[0]}: does not exist; if it is the output, name it with -o (a folder, or "
+            "one file for one input)",
+        )
+    return inputs, None
 
 
-def _expand(text: str, suffixes: Callable[[], frozenset[str]]) -> Iterator[tuple[str, Path]]:
-    """(source, path of its result below an output folder) for one argument."""
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What an argument stands for."""
+
+    pairs: list[tuple[str, Path]]
+    """Files, and the paths of their results below an output folder."""
+    passed_over: int = 0
+
+
+def _expand(text: str, suffixes: Callable[[], frozenset[str]], kind: Kind) -> _Found:
     if text == STREAM:
-        yield STREAM, Path("stdin")
-        return
+        return _Found([(STREAM, Path("stdin"))])
     path = Path(text)
     if path.is_dir():
-        found = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in suffixes()]
-        files = [p for p in found if p.is_file()]
-        if not files:
+        # macOS puts ._NAME beside NAME on foreign disks: attributes, under the same suffix.
+        files = [p for p in sorted(path.rglob("*")) if p.is_file() and p.name[:2] != "._"]
+        meant = [p for p in files if p.suffix.lower() in suffixes()]
+        if not meant:
             raise Failure(UNUSABLE, f"{text}: the folder holds no files of a known kind")
-        yield from ((str(p), p.relative_to(path)) for p in files)
-        return
+        known = suffixes() | kind.suffixes  # results of an earlier run are no surprise
+        others = [p for p in files if p.suffix.lower() not in known and p.name[0] != "."]
+        return _Found([(str(p), p.relative_to(path)) for p in meant], len(others))
     matches = [] if os.path.lexists(text) else _matches(text)
-    for match in matches or [text]:  # a name that matches nothing fails when it is opened
-        if not matches or Path(match).is_file():
-            yield match, Path(Path(match).name)
+    if not matches:  # a name that matches nothing fails when it is opened
+        return _Found([(text, Path(path.name))])
+    return _Found([(match, Path(Path(match).name)) for match in matches if Path(match).is_file()])
 
 
 def _matches(pattern: str) -> list[str]:
@@ -78,7 +197,7 @@ def _matches(pattern: str) -> list[str]:
     return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (absolute patterns)
 
 
-def _as_folder(output: str | None, many: bool) -> Path | None:
+def _as_folder(output: str | None, many: bool, kind: Kind) -> Path | None:
     """The output folder, or None if the output is a file, a stream or not given."""
     if output is None or output == STREAM:
         if many and output is not None:
@@ -89,57 +208,152 @@ def _as_folder(output: str | None, many: bool) -> Path | None:
         return path
     if many and path.exists():
         raise Failure(USAGE, f"{output}: there are many inputs, but this is not a folder")
+    if many and path.suffix.lower() in PICTURE_SUFFIXES | kind.suffixes:
+        raise Failure(
+            USAGE,
+            f"{output}: is the name of one file, for many inputs; give a folder with -o "
+            f"({output}/ if that is to be its name)",
+        )
     return path if many else None
 
 
-def _derived(source: str, below: Path, folder: Path | None, suffix: str) -> Job:
-    if source == STREAM and folder is None:
-        return Job(source, STREAM, derived=True)
-    if folder is None:
-        return Job(source, str(Path(source).with_suffix(suffix)), derived=True)
-    return Job(source, str(folder / below.with_suffix(suffix)), derived=True)
+def _derived(source: str, below: Path, folder: Path | None, suffix: str) -> str:
+    if folder is not None:
+        return str(folder / below.with_suffix(suffix))
+    return STREAM if source == STREAM else str(Path(source).with_suffix(suffix))
+
+
+class Outputs:
+    """The paths that a command is about to write: what each of them must not harm.
+
+    Args:
+        inputs: Files that are read.
+    """
+
+    def __init__(self, inputs: Iterable[str]) -> None:
+        self._inputs = {i for name in inputs if (i := _identity(name)) is not None}
+        self._claimed: dict[object, str] = {}
+
+    def claim(self, target: str, kind: Kind, *, derived: bool = False, force: bool = False) -> None:
+        """Refuse a target before any work is spent on it.
+
+        Args:
+            target: The path.
+            kind: What will be written there.
+            derived: Whether the name comes from that of an input, rather than from the user.
+            force: Whether something that is there may be overwritten.
+
+        Raises:
+            Failure: It is an input, or the output of something else; a folder, or in none; a
+                file that may not be overwritten; of another format by its name; a terminal.
+        """
+        descriptor = 1 if target == STREAM else descriptor_of(target)
+        if descriptor is not None:
+            if kind is not LIST and _is_terminal(descriptor):
+                raise Failure(
+                    USAGE,
+                    "not writing binary data to a terminal; name a file with -o, or use a pipe",
+                )
+            return
+        if not target:
+            raise Failure(USAGE, "there is no file name: an argument is empty")
+        path = Path(target)
+        if path.is_dir():
+            raise Failure(UNUSABLE, f"{target}: is a folder")
+        self._claim_once(target)
+        if path.suffix.lower() in (PICTURE_SUFFIXES | RGRU.suffixes) - kind.suffixes:
+            raise Failure(USAGE, f"{target}: the output of this command is {kind.words}")
+        if derived and not force and os.path.lexists(target):
+            raise Failure(UNUSABLE, f"{target}: exists; --force overwrites it")
+        if path.is_file():
+            _check_existing(path, target, kind, force)
+        elif not derived and not path.parent.is_dir():
+            raise Failure(UNUSABLE, f"{target}: the folder {path.parent} does not exist")
+
+    def _claim_once(self, target: str) -> None:
+        """Refuse what is read, and what is written already."""
+        identity = _identity(target)
+        if identity is not None and identity in self._inputs:
+            raise Failure(USAGE, f"{target}: is the input; name another file with -o")
+        first = self._claimed.setdefault(identity or os.path.realpath(target), target)
+        if first is not target and (identity is None or stat.S_ISREG(Path(target).stat().st_mode)):
+            raise Failure(USAGE, f"{target}: two outputs cannot go to one file")
+
+
+def _check_existing(path: Path, target: str, kind: Kind, force: bool) -> None:
+    if not (path.stat().st_mode & 0o222 and os.access(path, os.W_OK)):
+        raise Failure(UNUSABLE, f"{target}: is write-protected")
+    if kind.signatures and not force and path.suffix.lower() not in kind.suffixes:
+        with path.open("rb") as file:
+            head = file.read(16)
+        if head and not head.startswith(kind.signatures):
+            raise Failure(
+                UNUSABLE, f"{target}: exists, and is not {kind.words}; --force overwrites it"
+            )
+
+
+def _identity(name: str) -> tuple[int, int] | None:
+    """What two names of one file have in common; None if there is no such file."""
+    try:
+        found = Path(name).stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_terminal(descriptor: int) -> bool:
+    if descriptor == 1:
+        return sys.stdout is None or sys.stdout.isatty()
+    return os.isatty(descriptor)
 
 
 def read_bytes(source: str) -> bytes:
-    """All bytes of a file or of standard input.
+    """Read all bytes of a file or of standard input.
 
     Raises:
-        OSError: it cannot be read.
-        Failure: standard input is a terminal.
+        OSError: It cannot be read.
+        Failure: Standard input is a terminal.
     """
-    if source != STREAM:
-        return Path(source).read_bytes()
-    if sys.stdin is None or sys.stdin.isatty():
-        raise Failure(USAGE, "standard input is a terminal; give a file or a pipe")
-    return sys.stdin.buffer.read()
+    with _opened(source) as file:
+        return file.read()
+
+
+def read_rgru(source: str, max_pixels: int) -> bytes:
+    """Read a .rgru file or standard input: piece by piece, as long as it is one.
+
+    What stands behind a fault is not read, apart from the rest of its piece: a file of another
+    kind is refused after its first bytes, however large it is.
+
+    Raises:
+        OSError: It cannot be read.
+        Failure: It is empty; standard input is a terminal.
+    """
+    from rgru_format import Limits, Reader, RgruError
+
+    reader, pieces = Reader(Limits(max_pixels=max_pixels)), []
+    with _opened(source) as file, contextlib.suppress(RgruError):  # told by those who read it
+        while reader.error is None and (piece := file.read(_PIECE)):
+            pieces.append(piece)
+            reader.feed(piece)
+    if not pieces:
+        raise Failure(UNUSABLE, f"{display_name(source, 'standard input')}: is empty")
+    return b"".join(pieces)
+
+
+@contextlib.contextmanager
+def _opened(source: str) -> Iterator[BinaryIO | IO[bytes]]:
+    if source == STREAM:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise Failure(USAGE, "standard input is a terminal; give a file or a pipe")
+        yield sys.stdin.buffer
+        return
+    with Path(source).open("rb") as file:
+        yield file
 
 
 def display_name(name: str, stream: str) -> str:
-    """The name for messages."""
+    """Return the name for messages."""
     return stream if name == STREAM else name
-
-
-def check_target(job: Job, force: bool) -> None:
-    """Refuse a target before any work is spent on it.
-
-    Raises:
-        Failure: it would overwrite a file of a derived name; a terminal; the folder is missing.
-    """
-    if job.target == STREAM:
-        if sys.stdout is None or sys.stdout.isatty():
-            raise Failure(
-                USAGE, "not writing binary data to a terminal; name a file with -o, or use a pipe"
-            )
-        return
-    target = Path(job.target)
-    if target.is_dir():
-        raise Failure(UNUSABLE, f"{job.target}: is a folder")
-    if job.derived and not force and os.path.lexists(target):
-        raise Failure(UNUSABLE, f"{job.target}: exists; --force overwrites it")
-    if job.source != STREAM and target.exists() and target.samefile(job.source):
-        raise Failure(USAGE, f"{job.target}: is the input; name another file with -o")
-    if not job.derived and not target.parent.is_dir():
-        raise Failure(UNUSABLE, f"{job.target}: the folder {target.parent} does not exist")
 
 
 @contextlib.contextmanager
@@ -149,32 +363,34 @@ def named(name: str) -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise
+    except FileExistsError:
+        raise Failure(UNUSABLE, f"{name}: exists; --force overwrites it") from None
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise Failure(
                 UNUSABLE, f"{name}: no space left on the device; nothing was written"
             ) from None
-        if error.errno is None:
-            raise Failure(UNUSABLE, f"{name}: cannot be written: {error}") from None
-        words = os.strerror(error.errno)
+        words = error.strerror or str(error)
         raise Failure(
             UNUSABLE, f"{name}: cannot be written: {words[:1].lower()}{words[1:]}"
         ) from None
 
 
-def write(job: Job, save: Callable[[BinaryIO | IO[bytes]], object], force: bool = True) -> None:
-    """Let ``save`` write the target of a job.
+def write(job: Job, content: bytes | memoryview) -> None:
+    """Write the target of a job.
 
     Raises:
-        Failure: it cannot be written; nothing is left behind.
+        Failure: It cannot be written; nothing is left behind.
     """
     with named(display_name(job.target, "standard output")):
-        if job.derived and job.target != STREAM:
-            Path(job.target).parent.mkdir(parents=True, exist_ok=True)
         if job.target == STREAM:
-            save(sys.stdout.buffer)
+            sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
-        else:
-            buffer = io.BytesIO()
-            save(buffer)
-            write_file(job.target, buffer.getbuffer(), overwrite=not job.derived or force)
+            return
+        if job.derived:
+            Path(job.target).parent.mkdir(parents=True, exist_ok=True)
+        like = None
+        if job.source != STREAM and stat.S_ISREG((found := Path(job.source).stat()).st_mode):
+            like = found
+        overwrite = job.force or not job.derived
+        write_file(job.target, content, overwrite=overwrite, like=like, times=job.times)

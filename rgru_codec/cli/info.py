@@ -7,8 +7,8 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import options
-from rgru_codec.cli.files import STREAM, read_bytes
-from rgru_codec.cli.status import DONE, UNUSABLE, explain, number, say
+from rgru_codec.cli.files import display_name, read_rgru
+from rgru_codec.cli.status import DONE, UNUSABLE, explain, number, say, show
 
 if TYPE_CHECKING:
     from rgru_codec.inspection import Info
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         except BrokenPipeError:
             raise
         except Exception as error:
-            failure = explain(error, "standard input" if name == STREAM else name)
+            failure = explain(error, display_name(name, "standard input"))
             say(failure.message)
             codes.add(failure.code)
     bad = codes - {DONE}
@@ -48,18 +48,19 @@ def _show(name: str, args: argparse.Namespace) -> int:
     from rgru_codec.inspection import inspect
     from rgru_format import Limits
 
-    data = read_bytes(name)
+    data = read_rgru(name, args.max_pixels)
     found = inspect(data, limits=Limits(max_pixels=args.max_pixels))
     fault = found.error
     if args.json:
         import json
 
         table = {"file": name, **found.as_dict(), "damage": str(fault) if fault else None}
-        print(json.dumps(table))
+        show(json.dumps(table))
     else:
         if len(args.inputs) > 1:
-            print(f"{name}:")
-        print("\n".join(describe(found, verbose=args.verbose)))
+            show(f"{name}:")
+        for line in describe(found, verbose=args.verbose):
+            show(line)
     if fault is None:
         return DONE
     failure = explain(fault, name)

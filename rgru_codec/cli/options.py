@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-METADATA = ("exif", "xmp", "icc")
+METADATA = ("exif", "gps", "xmp", "icc")
 
 
 def size(text: str) -> int:
@@ -24,16 +24,17 @@ def size(text: str) -> int:
     return value
 
 
-def count(least: int) -> Callable[[str], int]:
-    """A whole number of at least ``least``."""
+def count(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A whole number of at least ``least``, and at most ``most``."""
 
     def parse(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value} is out of range, it must be {least} or more")
+        if value < least or (most is not None and value > most):
+            words = f"{least} or more" if most is None else f"{least}..{most}"
+            raise argparse.ArgumentTypeError(f"{value} is out of range, it must be {words}")
         return value
 
     return parse
@@ -57,13 +58,14 @@ def between(low: float, high: float, *, open_ends: bool = False) -> Callable[[st
 
 
 def metadata_names(text: str) -> frozenset[str]:
-    """``all``, or some of ``exif,xmp,icc``."""
+    """``all``, or some of ``exif,gps,xmp,icc``."""
     if text == "all":
-        return frozenset(METADATA)
+        return frozenset(METADATA) - {"gps"}  # a part of Exif
     names = frozenset(part.strip() for part in text.split(","))
     if unknown := names - set(METADATA):
         raise argparse.ArgumentTypeError(
-            f"unknown metadata {', '.join(sorted(unknown))!s}; choose from exif, xmp, icc, or all"
+            f"unknown metadata {', '.join(sorted(unknown))}; "
+            "choose from exif, gps, xmp, icc, or all"
         )
     return names
 
@@ -132,13 +134,19 @@ def add_batch(parser: argparse.ArgumentParser, what: str) -> None:
         "--output",
         metavar="OUT",
         help="file, or folder (made if missing), or - for standard output; by default beside the "
-        "input (standard output for standard input)",
+        "input (standard output for standard input); with one input it may stand behind it: IN OUT",
     )
     parser.add_argument(
         "-f",
         "--force",
         action="store_true",
         help="overwrite files whose names were not given but derived",
+    )
+    parser.add_argument(
+        "--no-times",
+        dest="times",
+        action="store_false",
+        help="do not give outputs the times of the inputs",
     )
     parser.add_argument(
         "-j",

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-import struct
+import re
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from rgru_codec.cli.status import USAGE, Failure, say
+from rgru_codec.cli.files import PICTURE_SUFFIXES
+from rgru_codec.cli.status import USAGE, Failure
 
 if TYPE_CHECKING:
     from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
 
 
 def known_suffixes() -> frozenset[str]:
@@ -31,66 +31,154 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "PNG": {"compress_level": 1, "compress_type": 3},  # runs only: fast, and small for photos
     "WEBP": {"lossless": True},
 }
+_LOSSY: dict[str, dict[str, Any]] = {"JPEG": {}, "WEBP": {"lossless": False}, "AVIF": {}}
+"""Formats whose quality can be chosen, and what goes with it."""
+_NAMES = {"icc_profile": "the ICC profile", "exif": "Exif", "xmp": "XMP"}
+_RESOLUTION_X, _RESOLUTION_Y, _RESOLUTION_UNIT, _TIFF_XMP = 282, 283, 296, 700
+_UNITS = {2: 1.0, 3: 2.54}
+"""Inches and centimetres, in inches' terms."""
 
 
-def picture_format(name: str) -> str:
-    """Pillow's name of the format that a file name, or a suffix alone, asks for.
+def picture_format(name: str, default: str | None = None) -> str:
+    """Return Pillow's name of the format that a file name, or a suffix alone, asks for.
+
+    Args:
+        name: A file name, or a suffix with its dot.
+        default: A suffix: of names that say nothing, such as ``photo.2024-05-01``. None: ``.png``,
+            and names that say something which is not known are refused.
 
     Raises:
-        Failure: none that can be written.
+        Failure: None that can be written.
     """
     from PIL import Image
 
     Image.preinit()  # the usual formats; loading all of them takes a tenth of a second
-    suffix = Path(f"x{name}" if name.startswith(".") else name).suffix.lower()
+    suffix = Path(f"x{name}" if name.startswith(".") and "." not in name[1:] else name).suffix
+    suffix = suffix.lower()
     if suffix == ".rgru":
         raise Failure(USAGE, f"{name}: the output of this command is a picture, such as .png")
     found = Image.EXTENSION.get(suffix) or Image.registered_extensions().get(suffix)
-    if found is None or found not in Image.SAVE:
+    if found is not None and found in Image.SAVE:
+        return found
+    says_something = suffix in PICTURE_SUFFIXES or re.fullmatch(r"\.[a-z]{1,5}", suffix)
+    if says_something and (default is None or suffix in PICTURE_SUFFIXES):
         raise Failure(
             USAGE,
-            f"{name}: no picture format is known by {suffix!r}; use .png, .jpg, .webp or .tiff",
+            f"{name}: no picture format is known by {suffix!r}; use .png, .jpg, .webp or .tiff"
+            + ("" if suffix in PICTURE_SUFFIXES else ", or say it with --format"),
         )
-    return found
+    return "PNG" if default is None else picture_format(default)
 
 
-def save_picture(image: Image.Image, file: BinaryIO | IO[bytes], kind: str) -> None:
-    """Write a picture with its metadata, as far as the format has room for it.
+def encode_picture(
+    image: Image.Image, kind: str, quality: int | None = None
+) -> tuple[memoryview, tuple[str, ...]]:
+    """Encode a picture with its metadata, as far as the format has room for it.
+
+    Args:
+        image: The picture; ``info`` holds what is to go along.
+        kind: Pillow's name of the format.
+        quality: 1..100, of formats that have such a thing; None is nearly lossless.
+
+    Returns:
+        The file, and what was left out of it, in words.
 
     Raises:
-        InvalidInput: the format cannot hold the picture.
+        InvalidInput: The format cannot hold the picture, or has no quality.
     """
     from rgru_format import InvalidInput
 
     options = {**_OPTIONS.get(kind, {})}
-    metadata: dict[str, Any] = {
-        k: image.info[k] for k in ("icc_profile", "exif", "xmp") if k in image.info
-    }
-    if kind == "PNG" and "xmp" in metadata:
-        metadata["pnginfo"] = _png_xmp(metadata.pop("xmp"))
+    if quality is not None:
+        if kind not in _LOSSY:
+            raise InvalidInput(f"{kind} has no quality; it is for .jpg, .webp and .avif")
+        options |= {**_LOSSY[kind], "quality": quality}
     info, image.info = image.info, {}  # Pillow's writers look there too; a copy would double it
     try:
-        content = _encoded(image, kind, {**options, **metadata})
-    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        sample = image.crop((0, 0, 1, 1))
+        options |= _resolution(info.get("exif"))
+        missing = []
+        for name in _NAMES:
+            if name in info:
+                with_it = _with_piece(options, kind, name, info[name])
+                if with_it is not None and _holds(sample, kind, with_it, name):
+                    options = with_it
+                else:
+                    missing.append(_NAMES[name])
         try:
             content = _encoded(image, kind, options)
-        except (OSError, ValueError, KeyError, TypeError) as refusal:
+        except MemoryError:
+            raise
+        except Exception as refusal:  # Pillow's writers raise what they like
             raise InvalidInput(f"{kind} cannot hold this picture: {refusal}; use .png") from None
-        say(f"metadata was left out, {kind} cannot hold it: {error}")
     finally:
         image.info = info
-    file.write(content)
+    return content, _words(missing, kind)
+
+
+def _words(missing: list[str], kind: str) -> tuple[str, ...]:
+    if not missing:
+        return ()
+    listed = " and ".join([", ".join(missing[:-1]), missing[-1]] if missing[:-1] else missing)
+    return (f"metadata was left out, {kind} cannot hold {listed}",)
+
+
+def _with_piece(
+    options: dict[str, Any], kind: str, name: str, content: bytes
+) -> dict[str, Any] | None:
+    """Pillow's options with one more piece of metadata; None if it cannot be put into words."""
+    if name == "xmp" and kind == "PNG":
+        from PIL.PngImagePlugin import PngInfo
+
+        info = PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", content.decode("utf-8", "replace"))
+        return {**options, "pnginfo": info}
+    if kind == "TIFF" and name in ("exif", "xmp"):  # both are tags of the picture's directory
+        from PIL import Image
+
+        tags = options.get("exif") or Image.Exif()
+        try:
+            if name == "exif":
+                tags.load(content)
+            else:
+                tags[_TIFF_XMP] = content
+        except Exception:  # a structure that cannot be followed
+            return None
+        return {**options, "exif": tags}
+    return {**options, name: content}
+
+
+def _holds(sample: Image.Image, kind: str, options: dict[str, Any], name: str) -> bool:
+    """Whether a piece of metadata is found again in a picture of one pixel that was given it."""
+    from PIL import Image
+
+    try:
+        back = Image.open(io.BytesIO(_encoded(sample, kind, options)), formats=[kind])
+        back.load()
+        return bool(back.info.get(name) or (name == "exif" and len(back.getexif())))
+    except MemoryError:
+        raise
+    except Exception:  # Pillow's writers and readers raise what they like
+        return False
+
+
+def _resolution(exif: bytes | None) -> dict[str, Any]:
+    """Dots per inch, which formats keep in a place of their own as well."""
+    from PIL import Image
+
+    tags = Image.Exif()
+    try:
+        tags.load(exif or b"")
+        unit = _UNITS.get(tags.get(_RESOLUTION_UNIT, 2))
+        found = [float(tags[tag]) for tag in (_RESOLUTION_X, _RESOLUTION_Y)]
+    except Exception:  # not there, or damaged
+        return {}
+    if unit is None or not all(0 < value < 1e5 for value in found):
+        return {}
+    return {"dpi": (found[0] * unit, found[1] * unit)}
 
 
 def _encoded(image: Image.Image, kind: str, options: dict[str, Any]) -> memoryview:
     buffer = io.BytesIO()  # Pillow seeks; pipes cannot
     image.save(buffer, kind, **options)
     return buffer.getbuffer()
-
-
-def _png_xmp(xmp: bytes) -> PngInfo:
-    from PIL.PngImagePlugin import PngInfo
-
-    info = PngInfo()
-    info.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
-    return info

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
+from typing import TextIO
 
 DONE = 0
 UNUSABLE = 1
@@ -38,11 +40,33 @@ class Failure(Exception):  # noqa: N818
         self.message = message
 
 
-def say(message: str) -> None:
-    """A message on standard error. Nobody listening is no failure."""
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Controls of terminals and of writing direction, ends of lines, bytes that are no text."""
+
+
+def printable(text: str, stream: TextIO | None = None) -> str:
+    """Escape what a terminal would obey rather than show, and what a stream cannot take."""
+    text = _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def show(line: str) -> None:
+    """Print a line of an answer on standard output, if there is one."""
+    if sys.stdout is not None:
+        print(printable(line, sys.stdout))
+
+
+def tell(line: str) -> None:
+    """Print a line on standard error. Nobody listening is no failure."""
     if sys.stderr is not None:
-        with contextlib.suppress(OSError):
-            print(f"rgru: {message}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError, ValueError):
+            print(printable(line, sys.stderr), file=sys.stderr, flush=True)
+
+
+def say(message: str) -> None:
+    """Print a message on standard error, with the program's name."""
+    tell(f"rgru: {message}")
 
 
 def explain(error: BaseException, name: str = "") -> Failure:

@@ -7,9 +7,10 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import batch, options
-from rgru_codec.cli.files import STREAM, Job, display_name, read_bytes, write
-from rgru_codec.cli.pictures import picture_format, save_picture
-from rgru_codec.cli.status import DONE, UNUSABLE, Failure, layer_count
+from rgru_codec.cli.files import PICTURE, STREAM, Job, Plan, display_name, read_rgru, write
+from rgru_codec.cli.pictures import encode_picture, picture_format
+from rgru_codec.cli.progress import Share
+from rgru_codec.cli.status import DONE, layer_count
 
 if TYPE_CHECKING:
     from rgru_format import Limits
@@ -46,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
 
     limits = Limits(max_pixels=args.max_pixels, max_memory=args.max_memory)
     work = Thumbnail(args.size, limits, batch.share_threads(args.threads, 1))
-    jobs = [Job(args.input, args.output, derived=False)]
-    return batch.run(work, jobs, batch.Options(quiet=args.quiet, force=True), "written")
+    plan = Plan([Job(args.input, args.output, derived=False)], PICTURE)
+    return batch.run(work, plan, batch.Options(quiet=args.quiet), "written")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,18 +60,16 @@ class Thumbnail:
     limits: Limits
     threads: int | None
 
-    def __call__(self, job: Job) -> batch.Outcome:
+    def __call__(self, job: Job, share: Share) -> batch.Outcome:
         """Make the thumbnail of a job."""
         from rgru_codec.decoder import thumbnail
 
         # Desktops ask for files of any name, to be written as PNG.
-        suffixed = "." in job.target and job.target != STREAM
-        kind = picture_format(job.target) if suffixed else "PNG"
-        data = read_bytes(job.source)
-        if not data:
-            raise Failure(UNUSABLE, f"{display_name(job.source, 'standard input')}: is empty")
+        kind = picture_format("" if job.target == STREAM else job.target, ".png")
+        data = read_rgru(job.source, self.limits.max_pixels)
         image = thumbnail(data, self.size, limits=self.limits, threads=self.threads)
-        write(job, lambda file: save_picture(image, file, kind))
+        content, notes = encode_picture(image, kind)
+        write(job, content)
         name, layers = display_name(job.target, "standard output"), image.info["layers"]
         words = f"{name}: {image.width}x{image.height}, {layer_count(layers)} used"
-        return batch.Outcome(DONE, words)
+        return batch.Outcome(DONE, words, notes)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rgru_codec.cli import options
-from rgru_codec.cli.files import STREAM, read_bytes
+from rgru_codec.cli.files import STREAM, read_rgru
 from rgru_codec.cli.status import (
     CUT,
     DONE,
@@ -18,7 +18,11 @@ from rgru_codec.cli.status import (
     layer_count,
     number,
     say,
+    show,
 )
+
+_UNBOUNDED = 2**48
+"""Pixels: files that are there are checked, whatever their size."""
 
 
 def add_command(commands: Any) -> None:
@@ -56,13 +60,13 @@ def run(args: argparse.Namespace) -> int:
 def _verify(name: str, args: argparse.Namespace) -> int:
     shown = "standard input" if name == STREAM else name
     try:
-        code, words = check(read_bytes(name), args.max_pixels)
+        code, words = check(read_rgru(name, args.max_pixels), args.max_pixels)
     except Exception as error:
         failure = explain(error, shown)
         say(failure.message)
         return failure.code
     if not args.quiet or code:
-        print(f"{shown}: {words}")
+        show(f"{shown}: {words}")
     return code
 
 
@@ -104,9 +108,11 @@ def check(data: bytes, max_pixels: int) -> tuple[int, str]:
 def fault_of(path: str) -> str:
     """What is wrong with a file, in words; empty if its checksums match and nothing is missing."""
     try:
-        return fault_in(Path(path).read_bytes())
+        return fault_in(read_rgru(path, _UNBOUNDED))
     except OSError as error:
         return f"it cannot be read: {error}"
+    except Failure:
+        return "it is empty"
 
 
 def fault_in(data: bytes) -> str:
@@ -114,7 +120,7 @@ def fault_in(data: bytes) -> str:
     from rgru_format import Limits
     from rgru_format.verify import check_file
 
-    report = check_file(data, Limits(max_pixels=2**48))
+    report = check_file(data, Limits(max_pixels=_UNBOUNDED))
     if report.error is not None:
         return f"it is faulty: {report.error}"
     return "it is cut short" if report.cut or not report.layers else ""
@@ -130,8 +136,8 @@ def _vectors(args: argparse.Namespace) -> int:
     results += check_pixels(folder)
     for result in results:
         if result.problem is not None or args.verbose:
-            print(f"{result.name}: {result.problem or 'as it should be'}")
+            show(f"{result.name}: {result.problem or 'as it should be'}")
     failed = sum(result.problem is not None for result in results)
     if not args.quiet:
-        print(f"{len(results)} conformance files, {failed} failed")
+        show(f"{len(results)} conformance files, {failed} failed")
     return UNUSABLE if failed else DONE

@@ -14,8 +14,8 @@ import pytest
 
 import rgru_codec
 from rgru_codec.cli import batch
-from rgru_codec.cli.batch import Progress
-from rgru_codec.cli.files import Job
+from rgru_codec.cli.files import RGRU, Job, Plan
+from rgru_codec.cli.progress import Progress
 
 from .conftest import Rgru, environment, picture, process
 
@@ -40,6 +40,7 @@ def test_folder(rgru: Rgru, photos: Path) -> None:
     assert result.code == 0
     assert names(Path("out")) == ["1.rgru", "2.rgru", "deep/3.rgru", "deep/4.rgru"]
     assert "rgru: 4 compressed in " in result.err
+    assert "rgru: 1 other file was passed over\n" in result.err
     assert rgru("decompress", "out", "-o", "back").code == 0
     assert names(Path("back")) == ["1.png", "2.png", "deep/3.png", "deep/4.png"]
 
@@ -90,9 +91,12 @@ def test_two_inputs_for_one_output(rgru: Rgru, folder: Path) -> None:
 
 
 def test_an_output_given_like_an_input(rgru: Rgru, folder: Path) -> None:
-    result = rgru("compress", "a.png", "a.rgru", "-l", 1)
-    assert (result.code, Path("a.rgru").exists()) == (1, True)
-    assert "a.rgru: is the output of a.png; name outputs with -o" in result.err
+    result = rgru("compress", "a.png", "text.txt", "a.rgru", "-l", 1)
+    assert (result.code, Path("a.rgru").exists()) == (2, False)
+    assert "a.rgru: does not exist; if it is the output, name it with -o" in result.err
+    Path("a.rgru").touch()
+    result = rgru("compress", "a.png", "text.txt", "a.rgru", "-f")
+    assert "a.rgru: is the input; name another file with -o" in result.err
 
 
 def test_an_input_that_has_the_name_of_its_output(rgru: Rgru, folder: Path) -> None:
@@ -126,7 +130,7 @@ DEADLY = """
 import os, signal
 from rgru_codec.cli.batch import Outcome
 
-def work(job):
+def work(job, share):
     if job.source == "3":
         os.kill(os.getpid(), signal.SIGKILL)
     return Outcome(0, job.source)
@@ -135,17 +139,18 @@ def work(job):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 def test_a_worker_that_dies_takes_one_job_with_it(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "deadly.py").write_text(DEADLY)
     monkeypatch.syspath_prepend(folder)
     work = importlib.import_module("deadly").work
-    jobs = [Job(str(n), str(folder / str(n)), derived=True) for n in range(9)]
-    outcomes = dict(batch._in_processes(work, jobs, True, 2))
-    assert {job.source: outcome.code for job, outcome in outcomes.items()} == {
-        str(n): int(n == 3) for n in range(9)
-    }
-    assert "3: the process working on it died (SIGKILL" in outcomes[jobs[3]].message
+    plan = Plan([Job(str(n), f"{n}.rgru", derived=True) for n in range(9)], RGRU)
+    code = batch.run(work, plan, batch.Options(jobs=2, failures="failures.txt"), "compressed")
+    err = capsys.readouterr().err
+    assert code == 1
+    assert "3: the process working on it died (SIGKILL" in err
+    assert "8 compressed, 1 failed" in err
+    assert Path("failures.txt").read_text() == "3\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -176,18 +181,33 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_progress_bar_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_bar_on_a_terminal_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [Job("whole.rgru", "a.png", True), Job("cut.rgru", "b.png", True)]
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    progress = Progress(4)
-    progress.advance("some/photo.jpg")
-    assert "[######..................] 1/4 photo.jpg" in terminal.getvalue()
-    progress.clear()
-    assert terminal.getvalue().endswith("\r\x1b[K")
+    progress = Progress(jobs, delay=0)
+    time.sleep(0.15)  # it is drawn ten times a second at most
+    progress.finish(jobs[0])
+    progress.tell("a line")
+    assert "1/2 whole.rgru" in terminal.getvalue()
+    assert "%|" in terminal.getvalue()
+    assert "\ra line\n" in terminal.getvalue()
+    progress.close()
     quiet = io.StringIO()
     monkeypatch.setattr(sys, "stderr", quiet)
-    Progress(4).advance("x")
+    Progress(jobs, delay=0).finish(jobs[0])
     assert quiet.getvalue() == ""
+
+
+def test_no_bar_within_the_first_second(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    job = Job("whole.rgru", "a.png", True)
+    progress = Progress([job])
+    progress.within(job)(0.5)
+    progress.finish(job)
+    progress.close()
+    assert terminal.getvalue().strip() == ""
 
 
 def test_threads_are_divided(rgru: Rgru, monkeypatch: pytest.MonkeyPatch) -> None:

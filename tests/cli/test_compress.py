@@ -88,7 +88,7 @@ def test_targets(rgru: Rgru, folder: Path, options: list[str], arguments: dict[s
         (["--target-size", "20q"], "'20q' is not a size"),
         (["--target-size", "0"], "is not above 0"),
         (["--layers", "2", "-q", "50"], "not allowed with"),
-        (["--strip", "gps"], "unknown metadata gps"),
+        (["--strip", "iptc"], "unknown metadata iptc"),
         (["--depth", "12"], "invalid choice"),
         (["-j", "0"], "0 is out of range"),
         (["--layers", "1000"], "--layers 1000: the model"),
@@ -133,10 +133,10 @@ def test_unreadable_file(rgru: Rgru, folder: Path) -> None:
 def test_permission_denied_in_words(
     rgru: Rgru, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, mode: str) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     result = rgru("compress", "a.png")
     assert (result.code, result.err) == (1, "rgru: a.png: permission denied\n")
 

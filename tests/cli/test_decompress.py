@@ -117,7 +117,7 @@ def test_bad_outputs(rgru: Rgru, folder: Path) -> None:
     for target, words in (
         ("b.xyz", "no picture format is known by '.xyz'"),
         ("b.rgru", "the output of this command is a picture"),
-        ("b", "no picture format is known by ''"),
+        ("b.jxl", "no picture format is known by '.jxl'"),
     ):
         result = rgru("decompress", "whole.rgru", "-o", target)
         assert (result.code, words in result.err) == (2, True)

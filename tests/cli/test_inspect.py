@@ -207,7 +207,8 @@ def test_thumbnail_says_what_it_wrote(rgru: Rgru, folder: Path, data: bytes) -> 
 def test_thumbnail_refuses(rgru: Rgru, folder: Path) -> None:
     assert rgru("thumbnail", "text.txt", "t.png").code == 1
     assert rgru("thumbnail", "empty.png", "t.png").code == 1
-    assert rgru("thumbnail", "whole.rgru", "t.xyz").code == 2
+    assert rgru("thumbnail", "whole.rgru", "t.jxl").code == 2
+    assert rgru("thumbnail", "whole.rgru", "t.rgru").code == 2
     assert rgru("thumbnail", "whole.rgru", "no/t.png").code == 1
     assert rgru("thumbnail", "--size", 0, "whole.rgru", "t.png").code == 2
     assert rgru("thumbnail", "--max-pixels", 9, "whole.rgru", "t.png").code == 4
