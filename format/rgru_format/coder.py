@@ -1,7 +1,8 @@
 """The range coder: bits and their probabilities to bytes and back (SPEC section 8).
 
-This is the only place that calls constriction, and the only float arithmetic between the bytes
-of a file and its codes: divisions of integers by 65536, which are exact.
+This is the only place that calls constriction, or what serves in its place, and the only float
+arithmetic between the bytes of a file and its codes: divisions of integers by 65536, which are
+exact.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgru_format.errors import Damaged
+from rgru_format.plain_coder import PlainDecoder, PlainEncoder
 
 PROBABILITY_BITS = 16
 """Probabilities are integers k, 1 .. 2**16 - 1, that stand for P(bit = 1) = k / 2**16."""
@@ -26,10 +28,15 @@ _WORD_BYTES = 4
 
 
 @functools.cache
-def _library() -> tuple[Any, Any]:
-    """Return constriction's queue module and the family of models for bits."""
-    import constriction  # here, so that importing rgru_format costs numpy alone
+def _library() -> tuple[Any, Any] | None:
+    """Return constriction's queue module and the family of models for bits; None if it is missing.
 
+    It has no wheel for every system (Linux on ARM, musl, Windows on ARM).
+    """
+    try:
+        import constriction  # here, so that importing rgru_format costs numpy alone
+    except ImportError:
+        return None
     # perfect=False is part of the format: it fixes the 24-bit split of SPEC section 8.2. Leaving
     # it out would print a warning to standard output and choose another split. Bernoulli models
     # split in the same way, but take longer.
@@ -51,8 +58,8 @@ class BitEncoder:
     """Writes one stream."""
 
     def __init__(self) -> None:
-        queue, self._family = _library()
-        self._encoder = queue.RangeEncoder()
+        library = _library()
+        self._coder = PlainEncoder() if library is None else _Encoder(*library)
 
     def encode(self, bits: Bits, chances: Chances) -> None:
         """Append bits; how they are split over calls does not change the stream.
@@ -64,16 +71,11 @@ class BitEncoder:
         assert bits.dtype == np.int32
         assert chances.shape == (bits.size, 2)
         if bits.size:
-            self._encoder.encode(np.ascontiguousarray(bits), self._family, chances)
+            self._coder.encode(bits, chances)
 
     def finish(self) -> bytes:
         """Return the stream, ended as early as the last interval allows (SPEC section 8.4)."""
-        words_out, (lower, width) = self._encoder.pos()
-        message: bytes = self._encoder.get_compressed().astype(">u4").tobytes()
-        size = words_out * _WORD_BYTES + 8
-        # The message, zeros appended, is a point of the final interval, which begins here:
-        point = int.from_bytes(message.ljust(size, b"\0")[:size], "big")
-        first = point - (point - lower) % 2**64
+        first, width, size = self._coder.interval()
         for shift in range(64, -1, -8):
             end = -(-first >> shift) << shift  # the next point that ends in `shift` zero bits
             if end < first + width:
@@ -82,14 +84,32 @@ class BitEncoder:
         return stream.rstrip(b"\0")
 
 
+class _Encoder:
+    """constriction's encoder, as `PlainEncoder` is used."""
+
+    def __init__(self, queue: Any, family: Any) -> None:
+        self._coder, self._family = queue.RangeEncoder(), family
+
+    def encode(self, bits: Bits, chances: Chances) -> None:
+        self._coder.encode(np.ascontiguousarray(bits), self._family, chances)
+
+    def interval(self) -> tuple[int, int, int]:
+        words_out, (lower, width) = self._coder.pos()
+        message: bytes = self._coder.get_compressed().astype(">u4").tobytes()
+        size = words_out * _WORD_BYTES + 8
+        # The message, zeros appended, is a point of the final interval, which begins here:
+        point = int.from_bytes(message.ljust(size, b"\0")[:size], "big")
+        return point - (point - lower) % 2**64, width, size
+
+
 class BitDecoder:
     """Reads one stream. A stream has no visible end: the caller knows how many bits it holds."""
 
     def __init__(self, payload: bytes) -> None:
-        queue, self._family = _library()
         padded = payload + bytes(-len(payload) % _WORD_BYTES)
         words = np.frombuffer(padded, dtype=">u4").astype(np.uint32)
-        self._decoder = queue.RangeDecoder(words)
+        library = _library()
+        self._coder = PlainDecoder(words) if library is None else _Decoder(*library, words)
 
     def decode(self, chances: Chances) -> Bits:
         """Return the next bits.
@@ -104,10 +124,18 @@ class BitDecoder:
             Damaged: the bytes are no stream of an encoder. Most damage is not seen here: that is
                 what the checksum is for.
         """
-        if not len(chances):
-            return np.zeros(0, np.int32)
+        return self._coder.decode(chances) if len(chances) else np.zeros(0, np.int32)
+
+
+class _Decoder:
+    """constriction's decoder, as `PlainDecoder` is used."""
+
+    def __init__(self, queue: Any, family: Any, words: npt.NDArray[np.uint32]) -> None:
+        self._coder, self._family = queue.RangeDecoder(words), family
+
+    def decode(self, chances: Chances) -> Bits:
         try:
-            bits: Bits = self._decoder.decode(self._family, chances)
+            bits: Bits = self._coder.decode(self._family, chances)
         except AssertionError as error:
             raise Damaged(f"the range coder refuses the stream: {error}") from None
         return bits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +13,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rgru_format import Damaged
+from rgru_format import Damaged, coder
 from rgru_format.coder import BitDecoder, BitEncoder, chances
 
 Probabilities = npt.NDArray[np.uint16]
+BACKENDS = ("constriction", "plain Python")
+
+
+@pytest.fixture(params=BACKENDS, autouse=True, scope="module")
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every test is run with constriction and with what serves where it is missing."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "constriction":
+            pytest.importorskip("constriction")
+        else:
+            patch.setattr(coder, "_library", lambda: None)
+        yield request.param
+
+
 lists = st.lists(st.integers(1, 65535), max_size=300)
 
 
 def encode(bits: list[int], chance: list[int]) -> bytes:
-    coder = BitEncoder()
-    coder.encode(np.array(bits, np.int32), chances(np.array(chance, np.uint16)))
-    return coder.finish()
+    encoder = BitEncoder()
+    encoder.encode(np.array(bits, np.int32), chances(np.array(chance, np.uint16)))
+    return encoder.finish()
 
 
 def plain_decode(payload: bytes, chance: list[int]) -> list[int]:
