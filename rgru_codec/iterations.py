@@ -1,46 +1,44 @@
-"""The loop of the paper on the exported networks: residuals to codes, codes to pictures.
+"""The loop of the paper on the networks of a package: residuals to codes, codes to pictures.
 
-R[0] = I; b_t = B(E(r_{t-1})); P_t from D(b_t); r_t = I - P_t (arXiv 1608.05148, equations 1-3).
-States are carried over. The networks see pictures in [-0.9, 0.9], sides padded to the stride;
-codes are (rows, columns, C_t) int8. Every step goes through the picture in windows
-(:mod:`rgru_codec.runtime.windows`), so that what is kept of the whole picture is the compact
-states, the picture so far and the codes.
+R[0] = I; b_t = B(E(g_t R[t-1])); features and coefficients from D(b_t); P_t from the painter;
+R[t] = I - P_t (arXiv 1608.05148, equations 1 to 3; SPEC section 11). States are carried over; a
+picture is painted anew from the last features and the sum of the coefficients, so that layers which
+are not shown cost D alone, at a 16th of the sides.
+
+The networks see pictures in [-0.9, 0.9], sides padded to the stride; codes are (rows, columns,
+C_t) int8. Every step goes through the picture in windows (:mod:`rgru_codec.runtime.windows`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgru_codec.metrics import LEVELS
+from rgru_codec.metrics import LEVELS
 from rgru_codec.models import Model
-from rgru_codec.runtime.litert import Array, borrow
-from rgru_codec.runtime.windows import Rect, Sink, Source, border_of, crop, fields, is_large, sweep
+from rgru_codec.runtime.engine import Source, borrow
+from rgru_codec.runtime.rect import Rect
+from rgru_codec.runtime.weights import Array
+from rgru_codec.runtime.windows import Field, Sink, border_of, crop, is_large, sweep
+from rgru_format.limits import POSITION
 
 Pixels = NDArray[np.uint8]
 Codes = NDArray[np.int8]
 
-Paint = Callable[[Rect, Array], None]
-"""Takes the head's picture (1, h, w, 3) for a window; the array is valid during the call only."""
-
+MOST = 32
+"""Magnitude that features and accumulated coefficients reach at most where kept in 16 bits."""
 _STEPS = 64
 """Parts of a level in which large pictures are kept: 16 bits then reach to ±512 levels."""
 _ROWS = 256
 
-_TURNS = 2**25
-"""Pixels above which, when compressing, encoder and decoder take turns in memory. Starting the
-networks anew for every layer takes a quarter of a second."""
-
 
 class Canvas:
-    """The picture so far, (height, width, 3): float32, or 16-bit fractions of a level if large.
-
-    Differences from float32 stay below a hundredth of a level an iteration.
-    """
+    """A picture P (height, width, 3): float32, or 16-bit fractions of a level if it is large."""
 
     def __init__(self, frame: Rect) -> None:
         compact = is_large(frame)
@@ -53,49 +51,32 @@ class Canvas:
         values = self._values[window.slices()]
         picture -= values if self._unit == 1.0 else values * np.float32(self._unit)
 
-    def add(self, window: Rect, delta: Array, factor: float) -> None:
-        """Add ``factor`` times (1, h, w, 3)."""
-        self._store(window, self.sum(window, delta, factor))
-
     def replace(self, window: Rect, picture: Array) -> None:
-        """Take over (1, h, w, 3)."""
-        self._store(window, self.scaled(picture, 1.0))
-
-    def sum(self, window: Rect, delta: Array, factor: float) -> Array:
-        """This plus ``factor`` times ``delta``, in units of this canvas."""
-        total = self.scaled(delta, factor)
-        total += self._values[window.slices()]
-        return total
-
-    def scaled(self, delta: Array, factor: float) -> Array:
-        """``factor`` times (1, h, w, 3), in units of this canvas."""
-        scaled: Array = delta[0] * np.float32(factor / self._unit)
-        return scaled
-
-    def _store(self, window: Rect, values: Array) -> None:
+        """Take over (h, w, 3) in network units."""
         if self._unit != 1.0:
-            np.rint(values, out=values)
-            np.clip(values, -32768.0, 32767.0, out=values)
-        self._values[window.slices()] = values
+            picture = picture * np.float32(1.0 / self._unit)
+            np.rint(picture, out=picture)
+            np.clip(picture, -32768.0, 32767.0, out=picture)
+        self._values[window.slices()] = picture
 
-    def levels(self, values: Array) -> Pixels:
-        """Values in units of this canvas as 8-bit levels, clipped and rounded."""
-        levels = values * np.float32(self._unit / LEVELS)
-        levels += np.float32(128.0)  # 127.5, and a half for rounding
-        return np.clip(levels, 0.0, 255.0, out=levels).astype(np.uint8)
-
-    def pixels(self, area: Rect) -> Pixels:
-        """(height, width, 3) of an area."""
-        result = np.empty((area.height, area.width, 3), np.uint8)
-        for top in range(0, area.height, _ROWS):
-            rows = slice(area.top + top, min(area.top + top + _ROWS, area.bottom))
-            values = self._values[rows, area.left : area.right]
-            result[top : top + _ROWS] = self.levels(values.astype(np.float32, copy=False))
+    def pixels(self) -> Pixels:
+        """(height, width, 3)."""
+        result = np.empty(self._values.shape, np.uint8)
+        for top in range(0, len(result), _ROWS):
+            values = self._values[top : top + _ROWS]
+            result[top : top + _ROWS] = levels(values * np.float32(self._unit))
         return result
 
 
+def levels(picture: Array) -> Pixels:
+    """A picture in network units as 8-bit levels, rounded and clipped; spoils ``picture``."""
+    picture *= np.float32(1.0 / LEVELS)
+    picture += np.float32(128.0)  # 127.5, and a half for rounding
+    return np.clip(picture, 0.0, 255.0, out=picture).astype(np.uint8)
+
+
 class Painter:
-    """The decoder's side: takes codes layer by layer and keeps states and picture.
+    """The decoder's side: takes codes layer by layer, keeps states, paints when asked.
 
     Args:
         model: the model package.
@@ -107,6 +88,14 @@ class Painter:
             reach further by the time the last layer is painted.
         layers: so many layers will be added at most; by default all that the model has.
     """
+
+    def __new__(cls, model: Model, *args: Any, **options: Any) -> Painter:
+        """For a model of the old form, what it needs instead."""
+        if model.old is None:
+            return super().__new__(cls)
+        from rgru_codec import additive
+
+        return cast("Painter", additive.Painter(model, *args, **options))
 
     def __init__(
         self,
@@ -121,125 +110,112 @@ class Painter:
         wanted = region or Rect(0, height, 0, width)
         self.model = model
         self.layers = 0
+        self._threads = threads
         self._most = model.iterations if layers is None else layers
         around = frame_for(model, height, width, wanted, self._most)
-        self._crop = around.slices(model.stride)
+        self._crop = around.slices(POSITION)
         down, right = around.top, around.left
         self._frame = around.moved(-down, -right)
         self._region = wanted.moved(-down, -right)
-        self._painted = self._region.aligned(model.stride)
-        self._decoder = borrow(self, model, "decoder", threads)
-        self._head = borrow(self, model, "head", threads)
-        self._states = fields(model.steps["decoder"].kept, self._frame)
-        self.canvas = Canvas(self._frame)
+        self._painted = self._region.aligned(POSITION)
+        ports = model.half.painter.inputs
+        self._features = Field(self._frame, ports["features"], MOST)
+        self._coefficients = Field(self._frame, ports["coefficients"], MOST)
+        decoder = model.half.decoder(max(model.codes))
+        self._states = {n: Field(self._frame, decoder.inputs[n]) for n in decoder.states}
+        self._canvas: Canvas | None = None
+        self._on_canvas = 0
+        self._shown: Pixels | None = None
 
     def add_layer(self, codes: Codes | Array, *, shown: bool = True) -> None:
-        """Run D on the codes of the next layer, (rows, columns, C_t) of the whole picture.
-
-        ``shown``: False if another layer follows before anything is; one-shot heads then rest.
-        """
+        """Run D on the codes of the next layer, (rows, columns, C_t) of the whole picture."""
+        area = self._painted.grown(_reach(self.model, self._most - self.layers - 1), self._frame)
+        self._decode(codes, area, self._features, self._coefficients, keep=True)
         self.layers += 1
-        area = self._painted.grown(_reach(self.model, self._most - self.layers), self._frame)
-        if self.model.reconstruction == "additive":
-            factor = 1.0 / self.model.gains[self.layers - 1]
-            self._run(codes, area, lambda window, x: self.canvas.add(window, x, factor))
-        else:
-            self._run(codes, area, self.canvas.replace if shown else None)
-
-    def rest(self) -> None:
-        """Give the networks' working memory back until the next layer."""
-        self._decoder.rest()
-        self._head.rest()
+        self._shown = None
 
     def show(self) -> Pixels:
-        """The picture so far, (H, W, 3) uint8: the region that was asked for."""
-        return self.canvas.pixels(self._region)
+        """The picture after the layers so far, (H, W, 3) uint8: the region that was asked for."""
+        if self._shown is None:
+            if self._canvas is not None:
+                self._shown = self.picture().pixels()[self._region.slices()]
+            elif self.layers:
+                self._shown = self._pixels(self._features, self._coefficients)
+            else:
+                self._shown = np.full((self._region.height, self._region.width, 3), 128, np.uint8)
+        return self._shown
 
     def preview(self, codes: Codes | Array) -> Pixels:
         """The pixels that codes (or their expectation) would give; nothing is kept of them."""
-        additive = self.model.reconstruction == "additive"
-        factor = 1.0 / self.model.gains[self.layers] if additive else 1.0
-        result = np.empty((self._frame.height, self._frame.width, 3), np.uint8)
+        features, coefficients = self._features.copy(), self._coefficients.copy()
+        area = self._painted.grown(_reach(self.model, 0), self._frame)
+        self._decode(codes, area, features, coefficients, keep=False)
+        return self._pixels(features, coefficients)
 
-        def paint(window: Rect, x: Array) -> None:
-            values = self.canvas.sum(window, x, factor) if additive else self.canvas.scaled(x, 1.0)
-            result[window.slices()] = self.canvas.levels(values)
+    def picture(self) -> Canvas:
+        """P after the layers so far, 0 before the first: what an encoder subtracts."""
+        if self._canvas is None:
+            self._canvas = Canvas(self._frame)
+        if self._on_canvas < self.layers:
+            self._paint(self._features, self._coefficients, self._canvas.replace)
+            self._on_canvas = self.layers
+        return self._canvas
 
-        self._run(codes, self._painted, paint, keep=False)
-        return result[self._region.slices()]
+    def known(self) -> Field:
+        """D's first state, which encoders look at."""
+        return self._states[self.model.half.first]
 
-    @property
-    def known(self) -> list[Source]:
-        """The decoder's states, for an encoder that looks at the first of them."""
-        return [state.load for state in self._states]
-
-    def _run(
-        self, codes: Codes | Array, area: Rect, paint: Paint | None, *, keep: bool = True
+    def _decode(
+        self, codes: Codes | Array, area: Rect, features: Field, coefficients: Field, *, keep: bool
     ) -> None:
-        """The decoder over an area, and window by window the head on what it needs of it."""
-        head = self._head.shape
+        """D over an area; without ``keep`` its states stay as they are."""
+        scale = 1.0 / self.model.half.gains[self.layers]
 
-        def run_head(inside: Rect, outside: Rect, outputs: Sequence[Array]) -> None:
-            wanted = inside.common(self._painted)
-            if paint is not None and wanted is not None:
-                read = wanted.grown(border_of(head.reach, self.model.stride), outside)
-                parts = [
-                    _Copy(crop(x, read, outside, spacing))
-                    for x, (spacing, _) in zip(outputs, head.inputs, strict=True)
-                ]
-                with self._head.step(parts, read) as results:
-                    paint(wanted, crop(results[0], wanted, read))
+        def take(inside: Rect, outside: Rect, outputs: Mapping[str, Array]) -> None:
+            found = crop(outputs["features"], inside, outside, POSITION)
+            features.store(inside, features.stored(found))
+            found = crop(outputs["coefficients"], inside, outside, POSITION)
+            coefficients.add(inside, found, scale)
 
-        inputs = [CodesInput(codes[self._crop], self.model.stride)]
-        reach = _reach(self.model, 1)
-        sweep(
-            self._decoder,
-            inputs,
-            self._states,
-            run_head,
-            area,
-            self._frame,
-            reach=reach,
-            keep=keep,
-        )
+        decoder = self.model.half.decoder(codes.shape[2])
+        inputs = {"codes": CodesInput(codes[self._crop])}
+        with borrow(decoder, self._threads, self.model.digest) as engine:
+            sweep(engine, inputs, self._states, take, area, self._frame, keep=keep)
 
+    def _paint(
+        self, features: Field, coefficients: Field, take: Callable[[Rect, Array], None]
+    ) -> None:
+        """The painter over what is wanted; ``take`` gets (h, w, 3) for each window."""
 
-def takes_turns(frame: Rect) -> bool:
-    """Whether encoder and decoder share memory: one of them holds some at a time."""
-    return frame.height * frame.width > _TURNS
+        def store(inside: Rect, outside: Rect, outputs: Mapping[str, Array]) -> None:
+            take(inside, crop(outputs["picture"], inside, outside)[0])
+
+        inputs = {"features": features.load, "coefficients": coefficients.load}
+        with borrow(self.model.half.painter, self._threads, self.model.digest) as engine:
+            sweep(engine, inputs, {}, store, self._painted, self._frame)
+
+    def _pixels(self, features: Field, coefficients: Field) -> Pixels:
+        area = self._painted
+        result = np.empty((area.height, area.width, 3), np.uint8)
+
+        def store(window: Rect, picture: Array) -> None:
+            result[window.moved(-area.top, -area.left).slices()] = levels(picture)
+
+        self._paint(features, coefficients, store)
+        return result[self._region.moved(-area.top, -area.left).slices()]
 
 
 def frame_for(model: Model, height: int, width: int, area: Rect, layers: int | None = None) -> Rect:
     """The part of a picture, padded to the stride, on which networks run to paint an area."""
     rows, columns = model.grid(height, width)
-    whole = Rect(0, rows * model.stride, 0, columns * model.stride)
+    whole = Rect(0, rows * POSITION, 0, columns * POSITION)
     steps = model.iterations if layers is None else layers
-    return area.aligned(model.stride).grown(_reach(model, steps), whole)
-
-
-def reach_of(model: Model, name: str) -> int:
-    """How far windows of a network read around what they compute."""
-    if name == "encoder":
-        return border_of(model.steps[name].reach, model.stride)
-    return _reach(model, 1)  # the head works in the decoder's windows
+    return area.aligned(POSITION).grown(_reach(model, steps), whole)
 
 
 def _reach(model: Model, steps: int) -> int:
-    """How far a painted pixel depends on the states before the last so many steps."""
-    if steps <= 0:
-        return 0
-    reach = model.steps["head"].reach + steps * model.steps["decoder"].reach
-    return border_of(reach, model.stride)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Copy:
-    """What one network gives, as another reads it."""
-
-    values: Array
-
-    def __call__(self, window: Rect, out: Array) -> None:
-        out[...] = self.values
+    """How far a painted pixel depends on D's states before the last so many steps."""
+    return border_of(model.half.P.reach) + steps * border_of(model.half.D.reach)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,12 +223,11 @@ class CodesInput:
     """Codes (rows, columns, C_t) as a network reads them; channels not used are zero."""
 
     codes: Codes | Array
-    stride: int
 
     def __call__(self, window: Rect, out: Array) -> None:
         """Fill ``out`` for a window."""
         count = self.codes.shape[2]
-        out[0, :, :, :count] = self.codes[window.slices(self.stride)]
+        out[0, :, :, :count] = self.codes[window.slices(POSITION)]
         out[0, :, :, count:] = 0.0
 
 
@@ -279,7 +254,7 @@ class ResidualInput:
 
 
 def encode(
-    model: Model, pixels: Pixels, threads: int | None = None
+    model: Model, pixels: Pixels, threads: int | None = None, encoder: str | None = None
 ) -> Iterator[tuple[Codes, Painter]]:
     """Iterate: codes of each layer, and the painter that has seen them.
 
@@ -287,39 +262,46 @@ def encode(
         model: the model package.
         pixels: (H, W, 3) uint8.
         threads: of the inference engine; by default all cores.
+        encoder: name of one of the model's encoders; by default its first.
 
     Yields:
         Codes (rows, columns, C_t) in {-1, +1} and the painter that shows P_t.
+
+    Raises:
+        InvalidInput: the model has no encoder of that name.
     """
+    if model.old is not None:
+        from rgru_codec import additive
+
+        yield from cast("Iterator[tuple[Codes, Painter]]", additive.encode(model, pixels, threads))
+        return
     height, width = pixels.shape[:2]
     rows, columns = model.grid(height, width)
-    frame = Rect(0, rows * model.stride, 0, columns * model.stride)
-    turns = takes_turns(frame)
+    frame = Rect(0, rows * POSITION, 0, columns * POSITION)
     painter = Painter(model, height, width, threads)
-    encoder = borrow(painter, model, "encoder", threads)
-    states = fields(encoder.shape.kept, frame)
-    known = painter.known[: len(encoder.shape.inputs) - 1 - len(states)]
+    network = model.encoder(encoder)
+    states = {name: Field(frame, network.inputs[name]) for name in network.states}
+    known = {network.known: painter.known().load}
+    key = (model.digest, encoder)
 
     def step(gain: float, count: int) -> Codes:
         codes = np.empty((rows, columns, count), np.int8)
-        inputs: list[Source] = [ResidualInput(pixels, painter.canvas, gain), *known]
-        sweep(encoder, inputs, states, _binarized(codes, model.stride), frame, frame)
-        if turns:
-            encoder.rest()
+        residual = ResidualInput(pixels, painter.picture(), gain)
+        inputs: dict[str, Source] = {"residual": residual, **known}
+        with borrow(network, threads, key) as engine:
+            sweep(engine, inputs, states, _binarized(codes), frame, frame)
         painter.add_layer(codes)
-        if turns:
-            painter.rest()
         return codes
 
-    for gain, count in zip(model.gains, model.codes, strict=True):
+    for gain, count in zip(model.half.gains, model.codes, strict=True):
         yield step(gain, count), painter  # no name here keeps the codes: they are large
 
 
-def _binarized(codes: Codes, stride: int) -> Sink:
+def _binarized(codes: Codes) -> Sink:
     """Takes the encoder's output as codes: zero counts as +1."""
 
-    def store(inside: Rect, outside: Rect, outputs: Sequence[Array]) -> None:
-        negative = crop(outputs[0], inside, outside, stride)[0, :, :, : codes.shape[2]] < 0
-        codes[inside.slices(stride)] = np.where(negative, np.int8(-1), np.int8(1))
+    def store(inside: Rect, outside: Rect, outputs: Mapping[str, Array]) -> None:
+        found = crop(outputs["codes"], inside, outside, POSITION)[0, :, :, : codes.shape[2]]
+        codes[inside.slices(POSITION)] = np.where(found < 0, np.int8(-1), np.int8(1))
 
     return store

@@ -7,28 +7,37 @@ against the peak of a real process.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from rgru_codec.iterations import frame_for, reach_of, takes_turns
+from rgru_codec.iterations import frame_for
 from rgru_codec.models import Model
-from rgru_codec.runtime.windows import Rect, grid, is_large
+from rgru_codec.runtime.footprint import footprint
+from rgru_codec.runtime.networks import Network, Painter, Port
+from rgru_codec.runtime.rect import Rect
+from rgru_codec.runtime.windows import border_of, grid, is_large
 from rgru_format.codes import kept_bytes, working_bytes
+from rgru_format.limits import POSITION
 
-_ENGINE = 3.0
-"""Activations inside a network, as a multiple of its inputs and outputs (measured: 2.5 to 3.5)."""
-_PAINTING = ("decoder", "head")
+_ENGINE = 1.5
+"""Memory inside an engine, as a multiple of the values that are alive at once."""
 
 
 def decoding_bytes(model: Model, height: int, width: int, area: Rect | None = None) -> int:
     """About how many bytes decoding a picture, or an area of it, takes at most."""
+    if model.old is not None:
+        from rgru_codec import old_memory
+
+        return old_memory.decoding_bytes(model, height, width, area)
     wanted = area or Rect(0, height, 0, width)
     frame = frame_for(model, height, width, wanted)
     pixels = wanted.height * wanted.width
     rows, columns = model.grid(height, width)
     context = model.context()
+    networks = _networks(model)
     return int(
-        _kept(model, _PAINTING, frame)
-        + sum(_working(model, name, frame) for name in _PAINTING)
+        _kept(networks, frame)
+        + _kept([model.half.painter], frame)  # once more for a preview
+        + max(_working(network, frame) for network in networks)
         + kept_bytes(context, rows, columns)
         + sum(model.codes) / 8 * rows * columns
         + pixels * 3  # 8-bit planes
@@ -42,47 +51,58 @@ def decoding_bytes(model: Model, height: int, width: int, area: Rect | None = No
 
 def encoding_bytes(model: Model, height: int, width: int) -> int:
     """About how many bytes encoding a picture takes at most; an alpha plane comes on top."""
+    if model.old is not None:
+        from rgru_codec import old_memory
+
+        return old_memory.encoding_bytes(model, height, width)
     rows, columns = model.grid(height, width)
-    frame = Rect(0, rows * model.stride, 0, columns * model.stride)
+    frame = Rect(0, rows * POSITION, 0, columns * POSITION)
     pixels = frame.height * frame.width
     context = model.context()
     layer = max(model.codes) * rows * columns
-    kept = _kept(model, ("encoder", *_PAINTING), frame) + kept_bytes(context, rows, columns)
-    painting = sum(_working(model, name, frame) for name in _PAINTING)
-    encoding = _working(model, "encoder", frame)
+    networks = [*_networks(model), model.encoder()]
     between = max(
         working_bytes(context, rows, columns) - kept_bytes(context, rows, columns) + layer,
         pixels * (3 + 1.3),  # what is shown; MS-SSIM: smaller planes of both in 16 bits
         pixels * 4,  # at the start: Pillow's picture
     )
-    if takes_turns(frame):
-        most = max(painting + layer, encoding + layer, between)
-    else:
-        most = painting + encoding + between
-    return int(kept + pixels * 3 + most)  # 3: the picture
+    return int(
+        _kept(networks, frame)
+        + pixels * 3 * _value_bytes(frame)  # the picture that is subtracted
+        + kept_bytes(context, rows, columns)
+        + pixels * 3
+        + max(between, layer + max(_working(network, frame) for network in networks))
+    )
 
 
-def _kept(model: Model, names: Sequence[str], frame: Rect) -> float:
-    """Canvas and the networks' states, over the whole picture."""
-    states = sum(_state_values(model, name) for name in names)
-    return _value_bytes(frame) * (3 + states) * frame.height * frame.width
+def _networks(model: Model) -> list[Network]:
+    return [model.half.decoder(max(model.codes)), model.half.painter]
 
 
-def _working(model: Model, name: str, frame: Rect) -> float:
+def _kept(networks: Iterable[Network], frame: Rect) -> float:
+    """States, and what the painter reads, over the whole picture."""
+    ports = [network.inputs[name] for network in networks for name in network.states]
+    for network in networks:
+        if isinstance(network, Painter):
+            ports += network.inputs.values()
+    return _value_bytes(frame) * sum(map(_values, ports)) * frame.height * frame.width
+
+
+def _working(network: Network, frame: Rect) -> float:
     """A network's windows: states that wait to replace others, and the engine's memory."""
-    step = model.steps[name]
-    plan = grid(frame, frame, reach_of(model, name), model.stride)
+    plan = grid(frame, frame, border_of(network.reach), POSITION)
     _, read = plan.windows[0]
     size = read.height * read.width
     waiting = min(frame.height * frame.width, (plan.lag + 1) * size)
-    values = sum(c / s**2 for s, c in (*step.inputs, *step.outputs))
-    state_bytes = _value_bytes(frame) * _state_values(model, name) * waiting
-    return state_bytes + 4 * _ENGINE * values * size
+    states = sum(_values(network.inputs[name]) for name in network.states)
+    return (
+        _value_bytes(frame) * states * waiting + 4 * _ENGINE * float(footprint(network).most) * size
+    )
 
 
-def _state_values(model: Model, name: str) -> float:
+def _values(port: Port) -> float:
     """Values a pixel."""
-    return sum(c / s**2 for s, c in model.steps[name].kept)
+    return port.channels / port.spacing**2
 
 
 def _value_bytes(frame: Rect) -> int:

@@ -1,14 +1,16 @@
-"""Model packages: the networks and integers that a file names by its model id.
+"""Model packages: what a file names by its model id, and the encoders that go with it.
 
-A package is a folder under ``rgru_codec/weights``, named by its id in hexadecimal:
+A package is a folder named by its id in hexadecimal:
 
-* ``model.json``: codes, gains, shapes; everything a decoder must know besides the networks;
-* ``encoder.tflite``, ``decoder.tflite``, ``head.tflite``: LiteRT networks, any height and width;
-* ``context.bin``: the integer context model (SPEC.md);
-* ``MODEL_CARD.md``: where it comes from. Not part of the id.
+* ``model.json``: the table of the decoding half (SPEC section 11.2);
+* ``decoder.safetensors``: the weights of decoder, linear path and painter, and the gains;
+* ``context.bin``: the integer context model (SPEC section 7.6);
+* ``encoder.safetensors``, ``encoder-NAME.safetensors``: encoders, each with its table. Files say
+  nothing of them: a model may get better ones as long as it lives;
+* ``MODEL_CARD.md``: where it comes from.
 
-The id is the first four bytes of the SHA-256 over name and content of the first five. It is
-checked when a package is made and by the tests, not at every start.
+The id is the first four bytes of a SHA-256 over the first three; it is held against them whenever a
+package is loaded. Packages are looked for in :func:`homes`.
 """
 
 from __future__ import annotations
@@ -16,136 +18,306 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import importlib.metadata
 import json
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from rgru_format import ContextModel, InvalidInput, ModelMissing
+from rgru_codec.old_form import FILES as FILES
+from rgru_codec.old_form import OldForm
+from rgru_codec.old_form import package_id as package_id
+from rgru_codec.runtime.networks import DecodingHalf, Encoder
+from rgru_codec.runtime.weights import unpack_arrays
+from rgru_format import ContextModel, Damaged, InvalidInput, ModelMissing, RgruError
+from rgru_format.limits import POSITION
 
-FILES = ("model.json", "encoder.tflite", "decoder.tflite", "head.tflite", "context.bin")
+TABLE, WEIGHTS_FILE, CONTEXT = "model.json", "decoder.safetensors", "context.bin"
+DECODING_HALF = (TABLE, WEIGHTS_FILE, CONTEXT)
+"""The files that the id covers, in this order."""
+ENCODER_NAMES = re.compile(r"encoder(?:-([A-Za-z0-9][A-Za-z0-9._]*))?\.safetensors")
+DEFAULT_ENCODER = "default"
+"""Name of the encoder in ``encoder.safetensors``."""
+
 WEIGHTS = Path(__file__).parent / "weights"
+"""The home of the packages that ship with this distribution."""
+VARIABLE = "RGRU_MODELS"
+"""Environment variable: packages or folders of packages, separated as in PATH."""
+ENTRY_POINTS = "rgru.models"
+"""Group of entry points by which distributions announce a module that lies beside packages."""
+_MOST_BYTES = 2**26
+"""No file of a package may be larger."""
 
 
-@dataclasses.dataclass(frozen=True)
-class StepShape:
-    """What one step of a network needs to know about its inputs and outputs."""
-
-    inputs: tuple[tuple[int, int], ...]
-    """(pixels a position, channels) of each input; the step's own states come last."""
-    outputs: tuple[tuple[int, int], ...]
-    """The same of each output; the new states come last."""
-    states: int
-    """How many states there are."""
-    reach: int
-    """How far, in pixels, an output depends on inputs around it."""
-
-    @property
-    def kept(self) -> tuple[tuple[int, int], ...]:
-        """The states."""
-        return self.outputs[len(self.outputs) - self.states :]
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Model:
     """A model package that is at hand."""
 
     id: bytes
     """Four bytes, as files carry them."""
+    digest: bytes
+    """The SHA-256 that they begin."""
     folder: Path
     name: str
-    reconstruction: str
-    """``additive`` or ``one_shot``."""
-    codes: tuple[int, ...]
-    """Codes a position, for each layer."""
-    gains: tuple[float, ...]
-    """Factor on the residual, for each iteration."""
-    stride: int
-    """Pixels a position of the codes."""
-    steps: Mapping[str, StepShape]
-    """Shapes of ``encoder``, ``decoder`` and ``head``."""
+    half: DecodingHalf
+    """Its networks, encoders apart."""
+    old: OldForm | None = None
+
+    @property
+    def codes(self) -> tuple[int, ...]:
+        """Codes a position, for each layer."""
+        return (self.old or self.half).codes
+
+    @property
+    def gains(self) -> tuple[float, ...]:
+        """Factor on the residual, for each layer."""
+        return (self.old or self.half).gains
 
     @property
     def iterations(self) -> int:
         """Layers that a file of this model can have."""
         return len(self.codes)
 
+    @property
+    def stride(self) -> int:
+        """Pixels a position of the codes."""
+        return POSITION
+
     def context(self) -> ContextModel:
-        """The context model (read once)."""
-        return _context(self.folder)
+        """The context model (read once).
+
+        Raises:
+            Damaged: it is no context model.
+        """
+        return _context(self.folder, self.digest)
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of codes for a picture."""
-        return -(-height // self.stride), -(-width // self.stride)
+        return -(-height // POSITION), -(-width // POSITION)
+
+    def encoders(self) -> dict[str, Path]:
+        """Files of the encoders at hand, by name, those beside the model first."""
+        found: dict[str, Path] = {}
+        for folder in dict.fromkeys([self.folder, *(home / self.id.hex() for home in homes())]):
+            for path in sorted(folder.glob("encoder*.safetensors")):
+                if named := ENCODER_NAMES.fullmatch(path.name):
+                    found.setdefault(named[1] or DEFAULT_ENCODER, path)
+        return found
+
+    def encoder(self, name: str | None = None) -> Encoder:
+        """The encoder of a name; by default ``encoder.safetensors``, or else the first there is.
+
+        Raises:
+            InvalidInput: there is none of that name, or it is another model's.
+        """
+        found = self.encoders()
+        if name is None and found:
+            name = DEFAULT_ENCODER if DEFAULT_ENCODER in found else next(iter(found))
+        if name not in found:
+            known = ", ".join(found) or "none"
+            asked = f" {name!r}" if name else ""
+            raise InvalidInput(f"model {self.id.hex()} has no encoder{asked}; it has: {known}")
+        return _encoder(self, found[name])
 
     @classmethod
     def load(cls, folder: Path) -> Model:
         """Read a package.
 
         Raises:
-            InvalidInput: the folder holds no package.
+            InvalidInput: the folder holds no package, or one that does not fit SPEC.
+            Damaged: the package is not that of the released id that it has.
         """
+        folder = Path(folder)
+        if not (folder / TABLE).is_file():
+            raise InvalidInput(f"{folder}: not a model package, it has no {TABLE}")
+        table = parse_table(read_part(folder / TABLE), str(folder / TABLE))
+        if "steps" in table:
+            return _old(folder, table)
+        parts = [read_part(folder / name) for name in DECODING_HALF]
+        digest = digest_of(parts)
+        released = _released().get(digest[:4].hex())
+        if released is not None and released["sha256"] != digest.hex():
+            raise Damaged(f"{folder}: not the released model {digest[:4].hex()}, but another")
+        arrays, _ = unpack_arrays(parts[1], str(folder / WEIGHTS_FILE))
         try:
-            table: dict[str, Any] = json.loads((folder / "model.json").read_text())
-        except (OSError, ValueError) as error:
-            raise InvalidInput(f"{folder}: not a model package ({error})") from None
-        steps = {
-            name: StepShape(
-                tuple((int(s), int(c)) for s, c in step["inputs"]),
-                tuple((int(s), int(c)) for s, c in step["outputs"]),
-                int(step["states"]),
-                int(step["reach"]),
-            )
-            for name, step in table["steps"].items()
-        }
-        return cls(
-            id=bytes.fromhex(folder.name),
-            folder=folder,
-            name=table["name"],
-            reconstruction=table["reconstruction"],
-            codes=tuple(table["codes"]),
-            gains=tuple(table["gains"]),
-            stride=table["stride"],
-            steps=steps,
-        )
+            half = DecodingHalf(table, arrays)
+        except InvalidInput as error:
+            raise InvalidInput(f"{folder}: {error}") from None
+        return cls(digest[:4], digest, folder, str(table.get("name", "")), half)
 
 
-@functools.cache
-def _context(folder: Path) -> ContextModel:
-    return ContextModel.from_bytes((folder / "context.bin").read_bytes())
-
-
-def package_id(folder: Path) -> bytes:
-    """The id that the files of a package give: four bytes."""
+def digest_of(parts: list[bytes]) -> bytes:
+    """SHA-256 of the decoding half: its files in the order of ``DECODING_HALF``."""
     digest = hashlib.sha256()
-    for name in FILES:
-        content = (folder / name).read_bytes()
+    for name, content in zip(DECODING_HALF, parts, strict=True):
         digest.update(f"{name} {len(content)}\n".encode())
         digest.update(content)
-    return digest.digest()[:4]
+    return digest.digest()
+
+
+def read_part(path: Path) -> bytes:
+    """The content of a package's file.
+
+    Raises:
+        InvalidInput: it is not there, cannot be read, or is larger than any should be.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise InvalidInput(f"{path}: larger than {_MOST_BYTES} bytes, not a model's file")
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror or error}") from None
+
+
+def parse_table(text: bytes | str, where: str) -> dict[str, Any]:
+    """A table in JSON.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    try:
+        table = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{where}: not a table in JSON ({error})") from None
+    if not isinstance(table, dict):
+        raise InvalidInput(f"{where}: not a table in JSON")
+    return table
+
+
+def load_encoder(half: DecodingHalf, digest: bytes, data: bytes, where: str) -> Encoder:
+    """An encoder from the content of its file.
+
+    Raises:
+        InvalidInput: it is none, or another model's.
+    """
+    arrays, words = unpack_arrays(data, where)
+    if words.get("model") != digest.hex():
+        raise InvalidInput(f"{where}: an encoder of model {words.get('model', 'unknown')[:8]}")
+    try:
+        return Encoder(half, parse_table(words.get("table", ""), where), arrays)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error}") from None
+
+
+@functools.lru_cache(maxsize=8)
+def _encoder(model: Model, path: Path) -> Encoder:
+    return load_encoder(model.half, model.digest, read_part(path), str(path))
+
+
+@functools.lru_cache(maxsize=8)
+def _context(folder: Path, digest: bytes) -> ContextModel:
+    return ContextModel.from_bytes(read_part(folder / CONTEXT))
+
+
+def _old(folder: Path, table: dict[str, Any]) -> Model:
+    try:
+        old, model_id = OldForm.parse(table), bytes.fromhex(folder.name)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidInput(f"{folder}: not a model package ({error!r})") from None
+    return Model(model_id, model_id, folder, table["name"], cast("DecodingHalf", None), old)
 
 
 @functools.cache
+def _released() -> dict[str, dict[str, str]]:
+    """Released models by id: ``sha256``, ``name``, and ``install``, the command that brings it."""
+    table: dict[str, dict[str, str]] = json.loads((WEIGHTS / "released.json").read_text())
+    return table
+
+
+def user_home() -> Path:
+    """Where ``rgru models add`` puts packages."""
+    import platformdirs
+
+    return platformdirs.user_data_path("rgru", appauthor=False) / "models"
+
+
+def homes() -> Iterator[Path]:
+    """Folders that hold packages in folders named by their ids, in the order of search.
+
+    Those that ``RGRU_MODELS`` names (packages themselves too: see :func:`_named`), the user's own,
+    those of distributions with an entry point, those that ship with this one.
+    """
+    yield from (path for path in _named() if not (path / TABLE).is_file())
+    yield user_home()
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        module = point.load()
+        yield Path(module.__file__).parent
+    yield WEIGHTS
+
+
+def _named() -> list[Path]:
+    return [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+
+
+def folders() -> Iterator[Path]:
+    """The folder of every package at hand, in the order of search."""
+    yield from (path for path in _named() if (path / TABLE).is_file())
+    for home in homes():
+        yield from sorted(path.parent for path in home.glob(f"*/{TABLE}"))
+
+
 def find_model(model_id: bytes) -> Model:
     """The package with this id.
 
     Raises:
-        ModelMissing: it is not installed.
+        ModelMissing: it is not at hand.
+        Damaged: it is not what its id says.
+        InvalidInput: its content does not fit SPEC.
     """
-    folder = WEIGHTS / model_id.hex()
-    if not folder.is_dir():
-        raise ModelMissing(model_id, str(WEIGHTS))
-    return Model.load(folder)
+    return _find(model_id, os.environ.get(VARIABLE, ""))
+
+
+@functools.lru_cache(maxsize=8)
+def _find(model_id: bytes, variable: str) -> Model:
+    for path in _named():
+        if (path / TABLE).is_file() and (model := Model.load(path)).id == model_id:
+            return model
+    for home in homes():
+        folder = home / model_id.hex()
+        if (folder / TABLE).is_file():
+            model = Model.load(folder)
+            if model.id != model_id:
+                raise Damaged(f"{folder}: damaged; its files give the id {model.id.hex()}")
+            return model
+    row = _released().get(model_id.hex(), {})
+    raise ModelMissing(model_id, row.get("install", "rgru models add FILE"))
+
+
+def model_named(text: str) -> Model:
+    """The model that a user names: the folder of a package, an id, or the name of a model.
+
+    Raises:
+        ModelMissing, InvalidInput, Damaged: as :func:`find_model`.
+    """
+    if (Path(text) / TABLE).is_file():
+        return Model.load(Path(text))
+    if re.fullmatch("[0-9a-fA-F]{8}", text):
+        return find_model(bytes.fromhex(text))
+    for folder in folders():
+        try:
+            model = Model.load(folder)
+        except RgruError:
+            continue
+        if model.name == text:
+            return model
+    raise InvalidInput(f"{text}: neither the folder of a model, nor the id or name of one at hand")
 
 
 def default_model() -> Model:
-    """The package that compresses when none is named: the one ``weights/default`` names.
+    """The model that compresses when none is named.
+
+    The first package that ``RGRU_MODELS`` names itself, or else the one that ships.
 
     Raises:
         ModelMissing: it is not installed.
     """
+    for path in _named():
+        if (path / TABLE).is_file():
+            return Model.load(path)
     try:
         name = (WEIGHTS / "default").read_text().strip()
     except OSError:
-        raise ModelMissing(bytes(4), f"{WEIGHTS}: no default is named there") from None
+        raise ModelMissing(bytes(4), "pip install --force-reinstall rgru-codec") from None
     return find_model(bytes.fromhex(name))

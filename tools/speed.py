@@ -67,7 +67,7 @@ def macs_of(model: Any) -> dict[str, float]:
 
     found = {}
     side = 16 * model.stride
-    for name, step in model.steps.items():
+    for name, step in model.old.steps.items():
         engine = Interpreter(
             str(model.folder / f"{name}.tflite"),
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,

@@ -65,22 +65,38 @@ class LimitExceeded(RgruError):  # noqa: N818
         return f"{self.name}: {self.value} is over the limit of {self.limit}; {self.how}"
 
 
+class OutOfMemory(LimitExceeded):
+    """The machine has not the memory that the work takes.
+
+    Args:
+        what: it takes it for, in words.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__("memory", 0, 0)
+        self.args = (what,)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"not enough memory for {self.what}; close other programs or use fewer processes"
+
+
 class ModelMissing(RgruError):  # noqa: N818
     """The file was written with a model that is not at hand.
 
     Args:
         model_id: the four bytes that name the model in the header.
-        where: places where the model was looked for, in words.
+        how: the command that installs it, if known.
     """
 
-    def __init__(self, model_id: bytes, where: str = "") -> None:
-        super().__init__(model_id, where)
+    def __init__(self, model_id: bytes, how: str = "") -> None:
+        super().__init__(model_id, how)
         self.model_id = model_id
-        self.where = where
+        self.how = how
 
     def __str__(self) -> str:
         text = f"the file needs model {self.model_id.hex()}, which is not installed"
-        return f"{text} (looked in {self.where})" if self.where else text
+        return f"{text}; install it with: {self.how}" if self.how else text
 
 
 class InvalidInput(RgruError):  # noqa: N818

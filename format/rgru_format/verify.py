@@ -232,7 +232,7 @@ def _models(folder: Path, find_model: FindModel | None) -> FindModel:
         if model_id in own:
             return own[model_id]
         if find_model is None:
-            raise ModelMissing(model_id, str(folder / "context"))
+            raise ModelMissing(model_id)
         return find_model(model_id)
 
     return find

@@ -1,7 +1,6 @@
-"""LiteRT behind one small class.
+"""The networks in LiteRT: a graph is made of a network's operations in memory and carried out.
 
-Inputs and outputs are (1, H, W, C) float32. Nothing is copied between numpy and the engine
-except what the caller writes into the engine's inputs and takes out of its outputs.
+So weights are written down once, in a package; what LiteRT's parser gets to see is made here.
 """
 
 from __future__ import annotations
@@ -10,139 +9,254 @@ import contextlib
 import os
 import sys
 import threading
-import weakref
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+import flatbuffers
 import numpy as np
-from numpy.typing import NDArray
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
 
-from rgru_codec.models import Model, StepShape
-from rgru_codec.processes import cores
+from rgru_codec.runtime.engine import Source
+from rgru_codec.runtime.networks import Network
+from rgru_codec.runtime.rect import Rect
+from rgru_codec.runtime.weights import Array
+from rgru_format.errors import OutOfMemory
 
-Array = NDArray[np.float32]
-
-
-class _Sized(Protocol):
-    """A window, as far as the engine needs to know it."""
-
-    @property
-    def height(self) -> int: ...
-    @property
-    def width(self) -> int: ...
+_Op = schema.BuiltinOperator
+_SIDE = 64
+"""Sides in pixels of the picture for which a graph is written down; any other can follow."""
+_ALIGNED = 16
 
 
-Window = TypeVar("Window", bound=_Sized)
+class _Buffer(schema.BufferT):  # type: ignore[misc]
+    """Bytes of a constant, where arithmetic likes them to begin."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        super().__init__()
+        self._content = data
+
+    def Pack(self, builder: Any) -> int:  # noqa: N802
+        """Called by the schema's own code."""
+        content = None
+        if self._content:
+            builder.StartVector(1, len(self._content), _ALIGNED)
+            builder.head -= len(self._content)
+            builder.Bytes[builder.head : builder.head + len(self._content)] = self._content
+            content = builder.EndVector()
+        schema.BufferStart(builder)
+        if content is not None:
+            schema.BufferAddData(builder, content)
+        return int(schema.BufferEnd(builder))
 
 
-_KEPT_PIXELS = 2**19
-"""Networks whose window is larger are not kept: their working memory is better given back."""
-_idle: dict[tuple[object, ...], Network] = {}
-if hasattr(os, "register_at_fork"):  # an engine's threads do not follow into a forked process
-    os.register_at_fork(after_in_child=_idle.clear)
+class GraphOps:
+    """The operations of :class:`rgru_codec.runtime.layers.Ops` as nodes; tensors are numbers."""
+
+    def __init__(self) -> None:
+        self._tensors: list[Any] = []
+        self._buffers: list[_Buffer] = [_Buffer()]
+        self._nodes: list[Any] = []
+        self._codes: list[int] = []
+
+    def input(self, spacing: int, channels: int) -> int:
+        """A tensor that goes in."""
+        return self._tensor((1, _SIDE // spacing, _SIDE // spacing, channels))
+
+    def conv(self, x: int, kernel: Array, bias: Array | None, stride: int, relu: bool) -> int:
+        """A convolution with a kernel (k, k, in, out)."""
+        options = schema.Conv2DOptionsT()
+        weights = kernel.transpose(3, 0, 1, 2)
+        return self._kernel(_Op.CONV_2D, options, x, weights, bias, stride, relu)
+
+    def depthwise(self, x: int, kernel: Array, stride: int) -> int:
+        """A convolution of each channel with its own kernel: (k, k, channels)."""
+        options = schema.DepthwiseConv2DOptionsT()
+        options.depthMultiplier = 1
+        return self._kernel(_Op.DEPTHWISE_CONV_2D, options, x, kernel[None], None, stride, False)
+
+    def product(self, x: int, kernel: Array, bias: Array | None = None, relu: bool = False) -> int:
+        """A convolution with a kernel of one tap: (in, out)."""
+        return self.conv(x, kernel[None, None], bias, 1, relu)
+
+    def add(self, a: int, b: int) -> int:
+        """A sum."""
+        return self._node(_Op.ADD, [a, b], self._shape(a), schema.AddOptionsT())
+
+    def subtract(self, a: int, b: int) -> int:
+        """A difference."""
+        return self._node(_Op.SUB, [a, b], self._shape(a), schema.SubOptionsT())
+
+    def multiply(self, a: int, b: int | float) -> int:
+        """An elementwise product."""
+        if isinstance(b, float):
+            b = self._constant(np.full((1, 1, 1, 1), b, np.float32))
+        return self._node(_Op.MUL, [a, b], self._shape(a), schema.MulOptionsT())
+
+    def relu(self, x: int) -> int:
+        """max(x, 0)."""
+        return self._node(_Op.RELU, [x], self._shape(x))
+
+    def sigmoid(self, x: int) -> int:
+        """1 / (1 + exp(-x))."""
+        return self._node(_Op.LOGISTIC, [x], self._shape(x))
+
+    def tanh(self, x: int) -> int:
+        """The hyperbolic tangent."""
+        return self._node(_Op.TANH, [x], self._shape(x))
+
+    def exp(self, x: int) -> int:
+        """The exponential."""
+        return self._node(_Op.EXP, [x], self._shape(x), schema.ExpOptionsT())
+
+    def clip(self, x: int) -> int:
+        """What is beyond -1 or 1 becomes -1 or 1."""
+        return self._node(_Op.RELU_N1_TO_1, [x], self._shape(x))
+
+    def join(self, parts: Sequence[int]) -> int:
+        """Channels side by side."""
+        options = schema.ConcatenationOptionsT()
+        options.axis = 3
+        first = self._shape(parts[0])
+        depth = sum(self._shape(part)[3] for part in parts)
+        return self._node(_Op.CONCATENATION, list(parts), (*first[:3], depth), options)
+
+    def depth_to_space(self, x: int, factor: int) -> int:
+        """Channel (dy * factor + dx) * C + c becomes channel c, dy rows and dx columns on."""
+        options = schema.DepthToSpaceOptionsT()
+        options.blockSize = factor
+        _, rows, columns, depth = self._shape(x)
+        shape = (1, rows * factor, columns * factor, depth // factor**2)
+        return self._node(_Op.DEPTH_TO_SPACE, [x], shape, options)
+
+    def space_to_depth(self, x: int, factor: int) -> int:
+        """The inverse of :meth:`depth_to_space`."""
+        options = schema.SpaceToDepthOptionsT()
+        options.blockSize = factor
+        _, height, width, depth = self._shape(x)
+        shape = (1, height // factor, width // factor, depth * factor**2)
+        return self._node(_Op.SPACE_TO_DEPTH, [x], shape, options)
+
+    def model(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
+        """The graph as LiteRT reads it."""
+        graph, model = schema.SubGraphT(), schema.ModelT()
+        graph.tensors, graph.operators = self._tensors, self._nodes
+        graph.inputs, graph.outputs = list(inputs), list(outputs)
+        model.version, model.subgraphs, model.buffers = 3, [graph], self._buffers
+        model.operatorCodes = [_operator(code) for code in self._codes]
+        size = sum(len(buffer._content) + _ALIGNED for buffer in self._buffers)
+        builder = flatbuffers.Builder(size + 2**16)
+        builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+        return bytes(builder.Output())
+
+    def _shape(self, tensor: int) -> tuple[int, ...]:
+        return tuple(self._tensors[tensor].shape)
+
+    def _tensor(self, shape: Sequence[int], buffer: int = 0) -> int:
+        tensor = schema.TensorT()
+        tensor.shape, tensor.buffer = list(shape), buffer
+        tensor.name = f"t{len(self._tensors)}"
+        self._tensors.append(tensor)
+        return len(self._tensors) - 1
+
+    def _constant(self, values: Array) -> int:
+        self._buffers.append(_Buffer(np.ascontiguousarray(values, "<f4").tobytes()))
+        return self._tensor(values.shape, len(self._buffers) - 1)
+
+    def _node(self, code: int, inputs: list[int], shape: Sequence[int], options: Any = None) -> int:
+        if code not in self._codes:
+            self._codes.append(code)
+        node = schema.OperatorT()
+        node.opcodeIndex, node.inputs = self._codes.index(code), inputs
+        node.outputs = [self._tensor(shape)]
+        if options is not None:
+            name = type(options).__name__.removesuffix("T")
+            node.builtinOptionsType = getattr(schema.BuiltinOptions, name)
+            node.builtinOptions = options
+        self._nodes.append(node)
+        return int(node.outputs[0])
+
+    def _kernel(
+        self,
+        code: int,
+        options: Any,
+        x: int,
+        weights: Array,
+        bias: Array | None,
+        stride: int,
+        relu: bool,
+    ) -> int:
+        depth = weights.shape[0] if code == _Op.CONV_2D else weights.shape[3]
+        options.padding = schema.Padding.SAME
+        options.strideH = options.strideW = stride
+        if relu:
+            options.fusedActivationFunction = schema.ActivationFunctionType.RELU
+        bias = np.zeros(depth, np.float32) if bias is None else bias
+        _, rows, columns, _ = self._shape(x)
+        shape = (1, -(-rows // stride), -(-columns // stride), depth)
+        return self._node(code, [x, self._constant(weights), self._constant(bias)], shape, options)
 
 
-def borrow(owner: object, model: Model, name: str, threads: int | None = None) -> Network:
-    """A network for as long as ``owner`` lives; one that is idle rather than a new one.
+def _operator(code: int) -> Any:
+    operator = schema.OperatorCodeT()
+    operator.builtinCode = code
+    operator.deprecatedBuiltinCode = min(code, 127)
+    operator.version = 1
+    return operator
 
-    Starting a network costs as much as decoding a thumbnail: a process that works on many small
-    pictures starts each once.
+
+def graph_of(network: Network) -> tuple[bytes, list[int], list[int]]:
+    """The graph of a network, and the numbers of its inputs and outputs, in their order."""
+    ops = GraphOps()
+    inputs = {name: ops.input(p.spacing, p.channels) for name, p in network.inputs.items()}
+    found = network.run(ops, inputs)
+    outputs = [found[name] for name in network.outputs]
+    return ops.model(list(inputs.values()), outputs), list(inputs.values()), outputs
+
+
+class LiteRT:
+    """An engine in LiteRT. Nothing is copied but what sources write and readers take out.
+
+    Args:
+        network: what it carries out.
+        threads: of the engine.
     """
-    key = (model.folder, name, threads or cores())
-    network = _idle.pop(key, None)
-    if network is None:
-        network = Network(model, name, threads)
-    weakref.finalize(owner, _give_back, key, network).atexit = False
-    return network
 
-
-def _give_back(key: tuple[object, ...], network: Network) -> None:
-    if network.pixels <= _KEPT_PIXELS:
-        _idle[key] = network
-
-
-class Network:
-    """One network of a model package.
-
-    Not safe for use from several threads at once; make one for each.
-    """
-
-    def __init__(self, model: Model, name: str, threads: int | None = None) -> None:
-        self._file = model.folder / f"{name}.tflite"
-        self._threads = threads or cores()
-        self.shape: StepShape = model.steps[name]
-        self.unit = model.stride
-        """Sides of a window are multiples of it."""
-        self._start()
-
-    def _start(self) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        self._interpreter: Any = Interpreter(str(self._file), num_threads=self._threads)
-        inputs = self._interpreter.get_input_details()
-        self._inputs = [d["index"] for d in sorted(inputs, key=lambda d: d["name"])]
-        self._outputs = [d["index"] for d in self._interpreter.get_output_details()]
+    def __init__(self, network: Network, threads: int) -> None:
+        self.network = network
+        self.pixels = 0
+        self._graph, self._inputs, self._outputs = graph_of(network)
+        self._interpreter: Any = Interpreter(model_content=self._graph, num_threads=threads)
         self._size: tuple[int, int] | None = None
 
-    def rest(self) -> None:
-        """Give working memory back; the next step takes it anew, for some 100 milliseconds."""
-        self._interpreter = self._size = None
-
-    @property
-    def pixels(self) -> int:
-        """Pixels of the window that was worked on last."""
-        height, width = self._size or (0, 0)
-        return height * width
-
-    def run(self, inputs: Sequence[Array], height: int, width: int) -> list[Array]:
-        """One step over arrays, copied in and out.
-
-        Args:
-            inputs: arrays (1, height/s, width/s, C) as ``shape.inputs`` lists them.
-            height: of the padded picture in pixels, a multiple of the stride.
-            width: likewise.
-
-        Returns:
-            Arrays as ``shape.outputs`` lists them.
-        """
-        self._prepare(height, width)
-        for index, x in zip(self._inputs, inputs, strict=True):
-            self._interpreter.set_tensor(index, x)
-        self._interpreter.invoke()
-        return [self._interpreter.get_tensor(index) for index in self._outputs]
-
     @contextlib.contextmanager
-    def step(
-        self, sources: Sequence[Callable[[Window, Array], None]], window: Window
-    ) -> Iterator[list[Array]]:
-        """One step over a window.
-
-        Args:
-            sources: for each input, what fills it.
-            window: handed to the sources; its size is that of the step.
-
-        Yields:
-            The engine's own outputs, to be read before the context ends; no reference to them may
-            outlive it.
-        """
-        self._prepare(window.height, window.width)
-        for index, source in zip(self._inputs, sources, strict=True):
-            source(window, self._interpreter.tensor(index)())
-        self._interpreter.invoke()
-        results = [self._interpreter.tensor(index)() for index in self._outputs]
+    def step(self, sources: Mapping[str, Source], window: Rect) -> Iterator[Mapping[str, Array]]:
+        """See :class:`rgru_codec.runtime.engine.Engine`."""
+        try:
+            self._prepare(window.height, window.width)
+            for name, index in zip(self.network.inputs, self._inputs, strict=True):
+                sources[name](window, self._interpreter.tensor(index)())
+            self._interpreter.invoke()
+        except (RuntimeError, MemoryError) as error:
+            self._size = None
+            raise OutOfMemory(f"a window of {window.width}x{window.height} pixels") from error
+        results = {
+            name: self._interpreter.tensor(index)()
+            for name, index in zip(self.network.outputs, self._outputs, strict=True)
+        }
         yield results
         results.clear()
 
     def _prepare(self, height: int, width: int) -> None:
         if self._size == (height, width):
             return
-        if self._interpreter is None:
-            self._start()
-        for index, (s, c) in zip(self._inputs, self.shape.inputs, strict=True):
-            self._interpreter.resize_tensor_input(index, (1, height // s, width // s, c))
+        ports = self.network.inputs.values()
+        for index, port in zip(self._inputs, ports, strict=True):
+            shape = (1, height // port.spacing, width // port.spacing, port.channels)
+            self._interpreter.resize_tensor_input(index, shape)
         with _quiet():
             self._interpreter.allocate_tensors()
-        self._size = (height, width)
+        self._size, self.pixels = (height, width), height * width
 
 
 _first = threading.Lock()

@@ -11,75 +11,22 @@ is kept in a :class:`Field`; a network reads from fields and writes to fields wi
 from __future__ import annotations
 
 import collections
+import copy
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rgru_codec.runtime.litert import Array, Network
+from rgru_codec.runtime.engine import Engine, Source
+from rgru_codec.runtime.networks import Port
+from rgru_codec.runtime.rect import Rect
+from rgru_codec.runtime.weights import Array
+from rgru_format.limits import POSITION
 
 WINDOW = 1984
 """Side of a square window in pixels, overlap included; other shapes have its area at most."""
-
-_STEPS = 4096
-"""Parts of one in which the states of large pictures are kept."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Rect:
-    """A rectangle of pixels: rows ``top`` to ``bottom``, columns ``left`` to ``right``."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    @property
-    def height(self) -> int:
-        """Rows."""
-        return self.bottom - self.top
-
-    @property
-    def width(self) -> int:
-        """Columns."""
-        return self.right - self.left
-
-    def grown(self, border: int, within: Rect) -> Rect:
-        """With ``border`` more pixels on each side, as far as ``within`` goes."""
-        return Rect(
-            max(self.top - border, within.top),
-            min(self.bottom + border, within.bottom),
-            max(self.left - border, within.left),
-            min(self.right + border, within.right),
-        )
-
-    def common(self, other: Rect) -> Rect | None:
-        """What two rectangles share."""
-        top, bottom = max(self.top, other.top), min(self.bottom, other.bottom)
-        left, right = max(self.left, other.left), min(self.right, other.right)
-        return Rect(top, bottom, left, right) if top < bottom and left < right else None
-
-    def aligned(self, unit: int) -> Rect:
-        """Grown to multiples of ``unit``."""
-        return Rect(
-            self.top // unit * unit,
-            -(-self.bottom // unit) * unit,
-            self.left // unit * unit,
-            -(-self.right // unit) * unit,
-        )
-
-    def moved(self, down: int, right: int) -> Rect:
-        """The same size elsewhere."""
-        return Rect(self.top + down, self.bottom + down, self.left + right, self.right + right)
-
-    def slices(self, spacing: int = 1) -> tuple[slice, slice]:
-        """Rows and columns of an array with one value every ``spacing`` pixels."""
-        return (
-            slice(self.top // spacing, self.bottom // spacing),
-            slice(self.left // spacing, self.right // spacing),
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,43 +127,59 @@ def _depth(spans: tuple[Span, ...]) -> int:
 
 
 class Field:
-    """Values over a picture: (1, height / spacing, width / spacing, channels).
+    """Values over a picture, all zero at first: (1, height / spacing, width / spacing, channels).
 
-    Where a picture takes several windows they are kept in 16 bits, as multiples of 2^-12 from -8
-    to 8: recurrent states are of the order of 1, and a 4096th of them is far below what shows in
-    a level of 8 bits. (numpy takes three times as long to and from float16, and is less exact.)
+    Where a picture takes several windows they are kept in 16 bits, as multiples of a small step:
+    what is lost is far below what shows in a level of 8 bits. (numpy takes three times as long to
+    and from float16, and is less exact.)
+
+    Args:
+        frame: the picture.
+        port: spacing and channels.
+        most: magnitude that values reach: 8 for recurrent states, which are of the order of 1.
     """
 
-    def __init__(self, frame: Rect, spacing: int, channels: int) -> None:
-        self.spacing = spacing
-        shape = (1, frame.height // spacing, frame.width // spacing, channels)
-        self._compact = is_large(frame)
-        self.values: NDArray[Any] = np.zeros(shape, np.int16 if self._compact else np.float32)
+    def __init__(self, frame: Rect, port: Port, most: int = 8) -> None:
+        self.spacing = spacing = port.spacing
+        shape = (1, frame.height // spacing, frame.width // spacing, port.channels)
+        self._step = np.float32(most / 2**15) if is_large(frame) else None
+        self.values: NDArray[Any] = np.zeros(shape, np.int16 if self._step else np.float32)
 
     def load(self, window: Rect, out: Array) -> None:
         """Fill ``out`` with the values of a window."""
         values = self.values[(slice(None), *window.slices(self.spacing))]
-        if self._compact:
-            np.multiply(values, np.float32(1.0 / _STEPS), out=out)
+        if self._step:
+            np.multiply(values, self._step, out=out)
         else:
             out[...] = values
 
     def stored(self, values: Array) -> NDArray[Any]:
         """A copy of values in the form in which they are kept here."""
-        if not self._compact:
+        if not self._step:
             return values.copy()
-        steps = values * np.float32(_STEPS)
+        steps = values * (np.float32(1.0) / self._step)
         np.rint(steps, out=steps)
         return np.clip(steps, -32768.0, 32767.0, out=steps).astype(np.int16)
 
     def store(self, window: Rect, values: NDArray[Any]) -> None:
         """Take over the values of a window, given as :meth:`stored`."""
-        self.values[(slice(None), *window.slices(self.spacing))] = values
+        self.values[(slice(None), *window.slices(self.spacing), slice(values.shape[3]))] = values
+
+    def add(self, window: Rect, values: Array, factor: float) -> None:
+        """Add ``factor`` times values (1, h, w, C) to the first C channels of a window."""
+        index = (slice(None), *window.slices(self.spacing), slice(values.shape[3]))
+        total = values * np.float32(factor)
+        total += self.values[index] * (self._step or np.float32(1.0))
+        self.values[index] = self.stored(total)
+
+    def copy(self) -> Field:
+        """The same values, to be changed."""
+        copied = copy.copy(self)
+        copied.values = self.values.copy()
+        return copied
 
 
-Source = Callable[[Rect, Array], None]
-"""Fills an input of a network, (1, h, w, C), for a window."""
-Sink = Callable[[Rect, Rect, Sequence[Array]], None]
+Sink = Callable[[Rect, Rect, Mapping[str, Array]], None]
 """Takes what a network gives besides states: (window computed, window read, outputs over what was
 read). The arrays are valid during the call only; see :func:`crop`."""
 
@@ -226,48 +189,38 @@ def is_large(frame: Rect) -> bool:
     return frame.height * frame.width > WINDOW * WINDOW
 
 
-def fields(shapes: Sequence[tuple[int, int]], frame: Rect) -> list[Field]:
-    """A field for each (spacing, channels), all zero."""
-    return [Field(frame, spacing, channels) for spacing, channels in shapes]
-
-
 def sweep(
-    network: Network,
-    inputs: Sequence[Source],
-    states: Sequence[Field],
+    engine: Engine,
+    inputs: Mapping[str, Source],
+    states: Mapping[str, Field],
     sink: Sink,
     area: Rect,
     frame: Rect,
     *,
-    reach: int | None = None,
     keep: bool = True,
 ) -> None:
     """One step of a network over an area of a picture.
 
     Args:
-        network: reads ``inputs`` and ``states``, gives outputs and new states.
-        inputs: where its first inputs come from.
+        engine: of the network: reads ``inputs`` and ``states``, gives outputs and new states.
+        inputs: where inputs come from, states apart.
         states: are replaced by the new states, in place.
-        sink: where its first outputs go.
+        sink: where outputs go.
         area: where outputs and states are wanted.
         frame: the whole picture.
-        reach: how far a window reads around what it computes, if further than the network's own.
         keep: False leaves ``states`` as they are.
     """
-    border = border_of(network.shape.reach if reach is None else reach, network.unit)
-    plan = grid(area, frame, border, network.unit)
-    sources = [*inputs, *(state.load for state in states)]
-    kept = states if keep else ()
-    queue: collections.deque[tuple[Rect, list[NDArray[Any]]]] = collections.deque()
+    plan = grid(area, frame, border_of(engine.network.reach), POSITION)
+    sources = {**inputs, **{name: state.load for name, state in states.items()}}
+    kept = states if keep else {}
+    queue: collections.deque[tuple[Rect, dict[str, NDArray[Any]]]] = collections.deque()
     for inside, outside in plan.windows:
-        with network.step(sources, outside) as results:
-            count = len(results) - len(states)
-            sink(inside, outside, results[:count])
-            new = [
-                state.stored(crop(result, inside, outside, state.spacing))
-                for result, state in zip(results[count:], kept, strict=keep)
-            ]
-            del results
+        with engine.step(sources, outside) as outputs:
+            sink(inside, outside, outputs)
+            new = {
+                name: state.stored(crop(outputs[name], inside, outside, state.spacing))
+                for name, state in kept.items()
+            }
         # Windows still to come read the old states of this one: the new ones wait their turn.
         queue.append((inside, new))
         if len(queue) > plan.lag:
@@ -282,11 +235,11 @@ def crop(values: Array, inside: Rect, outside: Rect, spacing: int = 1) -> Array:
     return values[(slice(None), *part.slices(spacing))]
 
 
-def _store(states: Sequence[Field], window: Rect, values: Sequence[NDArray[Any]]) -> None:
-    for state, value in zip(states, values, strict=True):
-        state.store(window, value)
+def _store(states: Mapping[str, Field], window: Rect, values: Mapping[str, NDArray[Any]]) -> None:
+    for name, value in values.items():
+        states[name].store(window, value)
 
 
-def border_of(reach: int, unit: int) -> int:
+def border_of(reach: int, unit: int = POSITION) -> int:
     """A reach in pixels, rounded up to whole positions of the codes."""
     return -(-reach // unit) * unit

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import rgru_codec
+from rgru_codec.models import Model
+
+from . import made
 
 
 def photo(height: int, width: int) -> NDArray[np.uint8]:
@@ -53,3 +56,9 @@ def pillow_limit() -> Iterator[None]:
     before = Image.MAX_IMAGE_PIXELS
     yield
     Image.MAX_IMAGE_PIXELS = before
+
+
+@pytest.fixture(scope="session")
+def made_model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A small model of random numbers."""
+    return made.write(tmp_path_factory.mktemp("models"))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,10 @@ from rgru_codec.iterations import Codes, Painter, Pixels, encode
 from rgru_codec.memory import decoding_bytes, encoding_bytes
 from rgru_codec.models import Model, default_model
 from rgru_codec.runtime import windows
-from rgru_codec.runtime.windows import Grid, Rect, grid
+from rgru_codec.runtime.engine import best_engine
+from rgru_codec.runtime.networks import Port
+from rgru_codec.runtime.rect import Rect
+from rgru_codec.runtime.windows import Grid, grid
 
 from .conftest import photo
 
@@ -36,10 +40,10 @@ def scaled(height: int, width: int) -> Pixels:
     return np.asarray(Image.fromarray(photo(400, 340)).resize((width, height)))
 
 
-def encoded(pixels: Pixels, layers: int) -> list[tuple[Codes, Pixels]]:
+def encoded(model: Model, pixels: Pixels, layers: int) -> list[tuple[Codes, Pixels]]:
     """Codes of the first layers, and what is shown after each."""
     found = []
-    for codes, painter in encode(default_model(), pixels):
+    for codes, painter in encode(model, pixels):
         found.append((codes, painter.show()))
         if len(found) == layers:
             break
@@ -85,12 +89,12 @@ def _check_lag(plan: Grid) -> None:
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_windows_give_the_pixels_of_the_whole(
-    height: int, width: int, monkeypatch: pytest.MonkeyPatch
+    made_model: Model, height: int, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layers = encoded(scaled(height, width), 3)
+    layers = encoded(made_model, scaled(height, width), 3)
     for window in (208, WINDOW):
         monkeypatch.setattr(windows, "WINDOW", window)
-        painter = Painter(default_model(), height, width)
+        painter = Painter(made_model, height, width)
         for codes, whole in layers:
             painter.add_layer(codes)
             assert (distance(painter.show(), whole) <= 1).mean() >= 0.9999
@@ -98,7 +102,7 @@ def test_windows_give_the_pixels_of_the_whole(
 
 def test_states_keep_16_bits() -> None:
     frame = Rect(0, 4096, 0, 2048)
-    field = windows.Field(frame, 16, 2)
+    field = windows.Field(frame, Port(16, 2))
     values = np.array([1.0, -1.25, 3.0e-5, 9.0, -9.0, 0.6], np.float32).reshape(1, 1, 3, 2)
     window = Rect(0, 16, 16, 64)
     field.store(window, field.stored(values))
@@ -108,26 +112,19 @@ def test_states_keep_16_bits() -> None:
     np.testing.assert_allclose(out.ravel(), [1.0, -1.25, 0.0, 8.0, -8.0, 0.6], atol=2.0**-12)
 
 
-def test_networks_that_take_turns_give_the_same_codes(monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels = photo(96, 128)
-    apart = encoded(pixels, 3)
-    monkeypatch.setattr("rgru_codec.iterations._TURNS", 96 * 128 - 1)
-    for (expected, picture), (codes, shown) in zip(apart, encoded(pixels, 3), strict=True):
-        np.testing.assert_array_equal(codes, expected)
-        np.testing.assert_array_equal(shown, picture)
-
-
-def test_windows_give_the_codes_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_give_the_codes_of_the_whole(
+    made_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pixels = scaled(400, 368)
-    whole = encoded(pixels, 2)
+    whole = encoded(made_model, pixels, 2)
     monkeypatch.setattr(windows, "WINDOW", WINDOW)
-    for (expected, _), (codes, _) in zip(whole, encoded(pixels, 2), strict=True):
+    for (expected, _), (codes, _) in zip(whole, encoded(made_model, pixels, 2), strict=True):
         assert (codes == expected).mean() > 0.999  # a value next to zero may fall either way
 
 
-def test_no_seams(small_windows: None) -> None:
+def test_no_seams(made_model: Model, small_windows: None) -> None:
     """Errors next to the borders of windows are those of anywhere else, after every layer."""
-    model, height, width = default_model(), 480, 640
+    model, height, width = made_model, 480, 640
     pixels = scaled(height, width)
     near = _near_borders(model, height, width)
     assert 0.02 < near.mean() < 0.4
@@ -141,8 +138,8 @@ def _near_borders(model: Model, height: int, width: int) -> NDArray[np.bool_]:
     """Pixels within 4 of where one window of any of the networks ends and the next begins."""
     near = np.zeros((height, width), bool)
     frame = Rect(0, height, 0, width)
-    for step in model.steps.values():
-        border = windows.border_of(step.reach, model.stride)
+    for network in [*model.half.networks(), model.encoder()]:
+        border = windows.border_of(network.reach)
         plan = grid(frame, frame, border, model.stride)
         assert len(plan.windows) > 1
         for span in plan.rows[1:]:
@@ -155,18 +152,21 @@ def _near_borders(model: Model, height: int, width: int) -> NDArray[np.bool_]:
 @pytest.mark.parametrize("window", [WINDOW, 1024])
 @pytest.mark.parametrize("region", [(170, 200, 60, 50), (0, 0, 1, 1), (367, 390, 1, 10)])
 def test_a_region_is_the_crop(
-    region: tuple[int, int, int, int], window: int, monkeypatch: pytest.MonkeyPatch
+    made_model: Model,
+    region: tuple[int, int, int, int],
+    window: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    data = rgru_codec.compress(scaled(400, 368), layers=3)
-    whole = np.asarray(rgru_codec.decompress(data))
+    data = rgru_codec.compress(scaled(400, 368), layers=3, model=made_model)
+    whole = np.asarray(rgru_codec.decompress(data, model=made_model))
     monkeypatch.setattr(windows, "WINDOW", window)
     x, y, width, height = region
-    found = np.asarray(rgru_codec.decompress(data, region=region))
+    found = np.asarray(rgru_codec.decompress(data, region=region, model=made_model))
     assert found.shape == (height, width, 3)
     assert distance(found, whole[y : y + height, x : x + width]).max() <= 1
     cut = data[: len(data) * 3 // 4]  # with an unfinished layer
-    whole = np.asarray(rgru_codec.decompress(cut))
-    found = np.asarray(rgru_codec.decompress(cut, region=region))
+    whole = np.asarray(rgru_codec.decompress(cut, model=made_model))
+    found = np.asarray(rgru_codec.decompress(cut, region=region, model=made_model))
     assert distance(found, whole[y : y + height, x : x + width]).max() <= 1
 
 
@@ -187,22 +187,24 @@ def test_a_region_outside_is_refused(data: bytes, region: tuple[int, int, int, i
 
 
 def test_a_region_touches_what_it_needs(
-    small_windows: None, monkeypatch: pytest.MonkeyPatch
+    made_model: Model, small_windows: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a wide picture only the windows around the region are worked on."""
     seen: list[Rect] = []
-    original = windows.Network.step
+    maker: Any = best_engine()
+    original = maker.step
 
-    def step(self: windows.Network, sources: object, window: Rect) -> object:
+    def step(self: object, sources: object, window: Rect) -> object:
         seen.append(window)
-        return original(self, sources, window)  # type: ignore[arg-type]
+        return original(self, sources, window)
 
-    data = rgru_codec.compress(scaled(64, 6000), layers=2)
-    monkeypatch.setattr(windows.Network, "step", step)
-    rgru_codec.decompress(data, region=(3000, 0, 64, 64))
-    steps = default_model().steps
-    reach = sum(windows.border_of(steps[n].reach, 16) for n in ("head", "decoder", "decoder"))
-    assert sum(window.width for window in seen) <= 4 * (64 + 16 + 2 * reach)
+    data = rgru_codec.compress(scaled(64, 6000), layers=2, model=made_model)
+    monkeypatch.setattr(maker, "step", step)
+    rgru_codec.decompress(data, region=(3000, 0, 64, 64), model=made_model)
+    half = made_model.half
+    reach = windows.border_of(half.P.reach) + 2 * windows.border_of(half.D.reach)
+    assert len(seen) >= 3
+    assert sum(window.width for window in seen) <= len(seen) * (64 + 16 + 2 * reach)
 
 
 def test_limits_are_checked_before_work() -> None:
@@ -230,7 +232,6 @@ PROCESS = """
 import sys, resource
 import numpy as np
 from rgru_codec.models import default_model
-from rgru_codec.runtime.litert import Network
 import rgru_codec, rgru_codec.cli.compress, rgru_codec.cli.decompress
 import PIL.PngImagePlugin
 from rgru_codec.cli import main

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rgru_codec.models import Model as Package
 from rgru_codec.models import package_id
-from rgru_codec.runtime.litert import Network
+from rgru_codec.runtime.tflite import Network
 from rgru_format import (
     CodesEncoder,
     InvalidInput,

@@ -1,0 +1,362 @@
+"""Decoder, painter and encoder of a model, put together from layers (SPEC section 11.4).
+
+Codes are (1, rows, columns, C) in {-1, +1}; pictures and residuals (1, H, W, 3) in [-0.9, 0.9];
+between them lies everything 16 pixels apart. All networks take any height and width.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from rgru_codec.runtime.layers import (
+    Ops,
+    ResidualGRU,
+    Shapes,
+    Stack,
+    parse_layers,
+    under,
+)
+from rgru_codec.runtime.weights import Array, Arrays
+from rgru_format import InvalidInput
+from rgru_format.limits import POSITION
+
+T = TypeVar("T")
+
+_NARROWEST = 128
+"""Channels of codes for which a decoder is made at least: one serves the first few layers."""
+_STEEP = 1e6
+"""Slope of a step, where a digit begins."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Port:
+    """An array that goes in or out: (1, H / spacing, W / spacing, channels)."""
+
+    spacing: int
+    channels: int
+
+
+class Network(abc.ABC):
+    """What runs at once: named arrays in, named arrays out.
+
+    Attributes:
+        name: of the network, unlike that of any other of its model.
+        inputs: what goes in; states among them.
+        outputs: what comes out; new states have the names of the old ones.
+        states: names of the states.
+        reach: pixels around a place on which what comes out there depends, to each side.
+    """
+
+    name: str
+    inputs: dict[str, Port]
+    outputs: dict[str, Port]
+    states: tuple[str, ...] = ()
+    reach: int
+
+    @abc.abstractmethod
+    def run(self, ops: Ops[T], inputs: Mapping[str, T]) -> dict[str, T]:
+        """The outputs."""
+
+
+class Decoder(Network):
+    """D: codes of a layer to features, coefficients of the linear path, and new states.
+
+    Args:
+        half: where it belongs.
+        channels: of the codes that it takes.
+    """
+
+    def __init__(self, half: DecodingHalf, channels: int) -> None:
+        self.name = f"decoder {channels}"
+        self._half, self._pairs = half, channels // 2
+        states = {name: Port(*shape) for name, shape in half.D.states.items()}
+        self.inputs = {"codes": Port(POSITION, channels), **states}
+        self.outputs = {
+            "features": Port(POSITION, half.D.depth),
+            "coefficients": Port(POSITION, self._pairs),
+            **states,
+        }
+        self.states = tuple(states)
+        self.reach = half.D.reach
+        self._arrays = _of_channels(half.arrays, half.first, channels)
+
+    def run(self, ops: Ops[T], inputs: Mapping[str, T]) -> dict[str, T]:
+        """Coefficients c = (plus - minus) / 2 · factor(steps(h)), h: D's first state before."""
+        arrays, pairs = self._arrays, self._pairs
+        codes = inputs["codes"]
+        difference = np.kron(np.eye(pairs), [[0.5], [-0.5]]).astype(np.float32)
+        steps = under(arrays, "L/steps")
+        steps = {"kernel": steps["kernel"][:, :pairs], "bias": steps["bias"][:pairs]}
+        factor = _factor(ops, steps, inputs[self._half.first])
+        features, states = self._half.D.run(ops, arrays, codes, inputs)
+        coefficients = ops.multiply(ops.product(codes, difference), factor)
+        return {"features": features, "coefficients": coefficients, **states}
+
+
+class Painter(Network):
+    """Features and accumulated coefficients to a picture."""
+
+    name = "painter"
+
+    def __init__(self, half: DecodingHalf) -> None:
+        self._half = half
+        self.inputs = {
+            "features": Port(POSITION, half.D.depth),
+            "coefficients": Port(POSITION, half.pairs),
+        }
+        self.outputs = {"picture": Port(1, 3)}
+        self.reach = half.P.reach
+
+    def run(self, ops: Ops[T], inputs: Mapping[str, T]) -> dict[str, T]:
+        """P = the linear path's picture, plus what the painter adds."""
+        arrays, coefficients = self._half.arrays, inputs["coefficients"]
+        linear = ops.depth_to_space(ops.product(coefficients, arrays["L/synthesis"]), POSITION)
+        known = ops.join([inputs["features"], coefficients])
+        painted, _ = self._half.P.run(ops, arrays, known, {}, linear)
+        return {"picture": ops.add(linear, painted)}
+
+
+class DecodingTable:
+    """What ``model.json`` says of the decoding half.
+
+    Args:
+        table: its content.
+
+    Attributes:
+        codes: channels of codes, for each layer.
+        pairs: channels of the linear path.
+        D: the decoder's layers.
+        P: the painter's layers.
+        first: name of D's first state, on which the linear path depends.
+        shapes: of the arrays that go with it.
+
+    Raises:
+        InvalidInput: it does not fit SPEC.
+    """
+
+    def __init__(self, table: Mapping[str, Any]) -> None:
+        self.codes = _codes(table.get("codes"))
+        most = max(self.codes)
+        self.pairs = most // 2
+        self.D = Stack("D", parse_layers(table.get("decoder"), "decoder"), most, POSITION)
+        if not self.D.layers or not isinstance(self.D.layers[0], ResidualGRU):
+            raise InvalidInput("the decoder does not begin with an rnn layer")
+        self.first = next(iter(self.D.states))
+        painter = parse_layers(table.get("painter"), "painter")
+        self.P = Stack("P", painter, self.D.depth + self.pairs, POSITION)
+        if self.D.spacing != POSITION or any(s != POSITION for s, _ in self.D.states.values()):
+            raise InvalidInput(f"the decoder does not keep to {POSITION} pixels a position")
+        if (self.P.spacing, self.P.depth) != (1, 3) or self.P.states:
+            raise InvalidInput("the painter does not end in pixels of three channels")
+        self.shapes: Shapes = {
+            "gains": (len(self.codes),),
+            "L/steps/kernel": (self.D.layers[0].depth, self.pairs),
+            "L/steps/bias": (self.pairs,),
+            "L/synthesis": (self.pairs, 3 * POSITION**2),
+            **self.D.arrays,
+            **self.P.arrays,
+        }
+
+
+class DecodingHalf(DecodingTable):
+    """What decoders need of a model: D, the linear path's synthesis, and the painter.
+
+    Args:
+        table: of ``model.json``.
+        arrays: of ``decoder.safetensors``.
+
+    Attributes:
+        gains: factor on the residual, for each layer.
+
+    Raises:
+        InvalidInput: they do not fit each other, or SPEC.
+    """
+
+    def __init__(self, table: Mapping[str, Any], arrays: Arrays) -> None:
+        super().__init__(table)
+        check_arrays(arrays, self.shapes)
+        self.arrays = arrays
+        self.gains = tuple(float(gain) for gain in arrays["gains"])
+        if min(self.gains) <= 0.0:
+            raise InvalidInput("a gain is not above 0")
+        self.painter = Painter(self)
+        self._decoders: dict[int, Decoder] = {}
+
+    def decoder(self, count: int) -> Decoder:
+        """D for a layer of ``count`` channels; it may take more, which then are to be 0."""
+        wide = min(max(_NARROWEST, 1 << (count - 1).bit_length()), max(self.codes))
+        return self._decoders.setdefault(wide, Decoder(self, wide))
+
+    def networks(self) -> list[Network]:
+        """All that decoding takes: D for each width of codes, and the painter."""
+        decoders = {network.name: network for network in map(self.decoder, self.codes)}
+        return [*decoders.values(), self.painter]
+
+
+class EncoderTable:
+    """What the table of an encoder says.
+
+    Args:
+        half: the decoding half that it encodes for.
+        table: ``encoder``, ``digits`` and ``threshold``.
+
+    Attributes:
+        E: its layers.
+        digits: what the digits of each block mean are worth, in steps.
+        threshold: from this part of a step on, something is told.
+        shapes: of the arrays that go with it.
+
+    Raises:
+        InvalidInput: it does not fit the decoding half.
+    """
+
+    def __init__(self, half: DecodingTable, table: Mapping[str, Any]) -> None:
+        most = max(half.codes)
+        self.E = Stack("E", parse_layers(table.get("encoder"), "encoder"), 3, 1)
+        if self.E.spacing != POSITION:
+            raise InvalidInput(f"the encoder does not end at {POSITION} pixels a position")
+        self.digits = _digits(table.get("digits"), half.pairs)
+        threshold = table.get("threshold")
+        if not isinstance(threshold, float) or not 0.0 < threshold < 1.0:
+            raise InvalidInput(f"threshold is {threshold!r}, not between 0 and 1")
+        self.threshold = threshold
+        functions = half.pairs - sum(map(len, self.digits)) + len(self.digits)
+        state = half.D.states[half.first][1]
+        self.shapes: Shapes = {
+            "L/analysis": (POSITION, POSITION, 3, functions),
+            "L/fineness/kernel": (state, half.pairs),
+            "L/fineness/bias": (half.pairs,),
+            "L/thresholds/kernel": (state, most),
+            "L/thresholds/bias": (most,),
+            "B/kernel": (self.E.depth, most),
+            "B/bias": (most,),
+            **self.E.arrays,
+        }
+
+
+class Encoder(Network):
+    """E and the binarizer before its sign: what is left of a picture to codes.
+
+    Args:
+        half: the decoding half that it encodes for.
+        table: see :class:`EncoderTable`.
+        arrays: of an ``encoder*.safetensors``.
+
+    Raises:
+        InvalidInput: they do not fit each other.
+    """
+
+    name = "encoder"
+
+    def __init__(self, half: DecodingTable, table: Mapping[str, Any], arrays: Arrays) -> None:
+        self._table = EncoderTable(half, table)
+        check_arrays(arrays, self._table.shapes)
+        self._arrays, self._pairs = arrays, half.pairs
+        self.known = half.first
+        """Name of the input that takes D's first state."""
+        states = {name: Port(*shape) for name, shape in self._table.E.states.items()}
+        known = Port(POSITION, half.D.states[half.first][1])
+        self.inputs = {"residual": Port(1, 3), self.known: known, **states}
+        self.outputs = {"codes": Port(POSITION, max(half.codes)), **states}
+        self.states = tuple(states)
+        self.reach = self._table.E.reach
+
+    def run(self, ops: Ops[T], inputs: Mapping[str, T]) -> dict[str, T]:
+        """Codes before the sign: B(E(r)) + the linear path's detectors of plus and minus."""
+        arrays, residual = self._arrays, inputs["residual"]
+        features, states = self._table.E.run(ops, arrays, residual, inputs)
+        told = ops.join(self._told(ops, residual))
+        h = inputs[self.known]
+        told = ops.multiply(told, _factor(ops, under(arrays, "L/fineness"), h))
+        both = np.kron(np.eye(self._pairs), [1.0, -1.0]).astype(np.float32)
+        codes = ops.add(_product(ops, features, under(arrays, "B")), ops.product(told, both))
+        thresholds = under(arrays, "L/thresholds")
+        bias = thresholds["bias"] - np.float32(self._table.threshold)
+        codes = ops.add(codes, ops.product(h, thresholds["kernel"], bias))
+        return {"codes": codes, **states}
+
+    def _told(self, ops: Ops[T], residual: T) -> list[T]:
+        """Inner products with the functions, in steps; those of the means in several digits.
+
+        Each digit is told of what the ones before it leave.
+        """
+        analysis, digits = self._arrays["L/analysis"], self._table.digits
+
+        def part(channels: slice) -> T:
+            return ops.conv(residual, analysis[..., channels], None, POSITION, False)
+
+        told = []
+        for i, worths in enumerate(digits):
+            left = part(slice(i, i + 1))
+            for worth in worths:
+                told.append(ops.multiply(left, 1.0 / worth))
+                left = ops.subtract(left, ops.multiply(self._digit(ops, told[-1]), worth))
+        return [*told, part(slice(len(digits), None))]
+
+    def _digit(self, ops: Ops[T], z: T) -> T:
+        """The sign of z, 0 where it is below the threshold: half of two steep steps."""
+        steep = np.full((1, 1), _STEEP, np.float32)
+        edge = np.full(1, _STEEP * self._table.threshold, np.float32)
+        steps = [ops.clip(ops.product(z, steep, bias)) for bias in (edge, -edge)]
+        return ops.multiply(ops.add(*steps), 0.5)
+
+
+def check_arrays(arrays: Arrays, expected: Shapes) -> None:
+    """Hold arrays against what tables say of them.
+
+    Raises:
+        InvalidInput: one is missing, too many, or of another shape.
+    """
+    for name in sorted(arrays.keys() | expected.keys()):
+        found = arrays[name].shape if name in arrays else None
+        if found != expected.get(name):
+            raise InvalidInput(f"array {name} has shape {found}, expected {expected.get(name)}")
+
+
+def _codes(listed: Any) -> tuple[int, ...]:
+    whole = isinstance(listed, list) and all(type(count) is int for count in listed)
+    if not whole or not 1 <= len(listed) <= 255:
+        raise InvalidInput("codes is not a list of 1 to 255 whole numbers")
+    if any(count % 2 or not 2 <= count <= 1024 for count in listed):
+        raise InvalidInput(f"codes are {listed}; channels come in pairs, at most 1024")
+    return tuple(listed)
+
+
+def _digits(listed: Any, pairs: int) -> list[list[float]]:
+    try:
+        digits = [[float(worth) for worth in worths] for worths in listed]
+    except (TypeError, ValueError):
+        raise InvalidInput("digits is not a list of lists of numbers") from None
+    if not all(math.isfinite(worth) and worth for worths in digits for worth in worths):
+        raise InvalidInput(f"digits are {listed}")
+    if sum(map(len, digits)) >= pairs or not all(digits):
+        raise InvalidInput(f"digits of {pairs} pairs: {listed}")
+    return digits
+
+
+def _of_channels(arrays: Arrays, first: str, channels: int) -> Arrays:
+    """The arrays for codes of which only the first ``channels`` are ever other than 0."""
+    parts: dict[str, Array] = {}
+    for name in ("W/pointwise", "W_ox/pointwise"):
+        parts[f"{first}/{name}"] = arrays[f"{first}/{name}"][:channels]
+    kernel = f"{first}/W/depthwise"
+    if kernel in arrays:
+        parts[kernel] = arrays[kernel][..., :channels]
+    return {**arrays, **parts}
+
+
+def _product(ops: Ops[T], x: T, w: Arrays) -> T:
+    return ops.product(x, w["kernel"], w["bias"])
+
+
+def _factor(ops: Ops[T], w: Arrays, h: T) -> T:
+    """exp(2 tanh(y / 2)) of a product y of the state: 1 for 0, never beyond e^±2."""
+    half = np.float32(0.5)
+    tanh = ops.tanh(ops.product(h, w["kernel"] * half, w["bias"] * half))
+    return ops.exp(ops.multiply(tanh, 2.0))

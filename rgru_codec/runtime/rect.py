@@ -1,0 +1,60 @@
+"""Rectangles of pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Rect:
+    """A rectangle of pixels: rows ``top`` to ``bottom``, columns ``left`` to ``right``."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.right - self.left
+
+    def grown(self, border: int, within: Rect) -> Rect:
+        """With ``border`` more pixels on each side, as far as ``within`` goes."""
+        return Rect(
+            max(self.top - border, within.top),
+            min(self.bottom + border, within.bottom),
+            max(self.left - border, within.left),
+            min(self.right + border, within.right),
+        )
+
+    def common(self, other: Rect) -> Rect | None:
+        """What two rectangles share."""
+        top, bottom = max(self.top, other.top), min(self.bottom, other.bottom)
+        left, right = max(self.left, other.left), min(self.right, other.right)
+        return Rect(top, bottom, left, right) if top < bottom and left < right else None
+
+    def aligned(self, unit: int) -> Rect:
+        """Grown to multiples of ``unit``."""
+        return Rect(
+            self.top // unit * unit,
+            -(-self.bottom // unit) * unit,
+            self.left // unit * unit,
+            -(-self.right // unit) * unit,
+        )
+
+    def moved(self, down: int, right: int) -> Rect:
+        """The same size elsewhere."""
+        return Rect(self.top + down, self.bottom + down, self.left + right, self.right + right)
+
+    def slices(self, spacing: int = 1) -> tuple[slice, slice]:
+        """Rows and columns of an array with one value every ``spacing`` pixels."""
+        return (
+            slice(self.top // spacing, self.bottom // spacing),
+            slice(self.left // spacing, self.right // spacing),
+        )

@@ -1,0 +1,154 @@
+"""The networks in numpy: the engine that needs nothing else, and the arbiter of the others.
+
+Products of channels are matrix products, a kernel for each channel a few shifted products. It is
+several times slower than LiteRT (docs/speed.md), and serves where LiteRT cannot be had.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from rgru_codec.runtime.engine import Source
+from rgru_codec.runtime.networks import Network
+from rgru_codec.runtime.rect import Rect
+from rgru_codec.runtime.weights import Array
+from rgru_format.errors import OutOfMemory
+
+_ROWS = 1 << 16
+"""Values of which a kernel for each channel is worked out at a time, so that they stay at hand."""
+
+
+class NumpyOps:
+    """The operations of :class:`rgru_codec.runtime.layers.Ops`, carried out at once."""
+
+    def conv(self, x: Array, kernel: Array, bias: Array | None, stride: int, relu: bool) -> Array:
+        """A convolution with a kernel (k, k, in, out)."""
+        side = kernel.shape[0]
+        if side == stride:  # blocks side by side
+            x = self.space_to_depth(x, side)
+        else:
+            seen = sliding_window_view(_padded(x, side, stride), (side, side), (1, 2))
+            x = seen[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
+            x = x.reshape(*x.shape[:3], -1)
+        return self.product(x, kernel.reshape(-1, kernel.shape[3]), bias, relu)
+
+    def depthwise(self, x: Array, kernel: Array, stride: int) -> Array:
+        """A convolution of each channel with its own kernel: (k, k, channels)."""
+        side, (rows, columns) = kernel.shape[0], (-(-n // stride) for n in x.shape[1:3])
+        padded = _padded(x, side, stride)
+        total = np.empty((1, rows, columns, x.shape[3]), np.float32)
+        height = max(_ROWS // (columns * x.shape[3]), 1)
+        for top in range(0, rows, height):
+            part = total[:, top : top + height]
+            product = np.empty_like(part)
+            for tap in range(side**2):
+                dy, dx = divmod(tap, side)
+                down = slice(top * stride + dy, (top + part.shape[1] - 1) * stride + dy + 1, stride)
+                across = slice(dx, dx + (columns - 1) * stride + 1, stride)
+                np.multiply(padded[:, down, across], kernel[dy, dx], out=product if tap else part)
+                if tap:
+                    part += product
+        return total
+
+    def product(
+        self, x: Array, kernel: Array, bias: Array | None = None, relu: bool = False
+    ) -> Array:
+        """A convolution with a kernel of one tap: (in, out)."""
+        y = (x.reshape(-1, x.shape[3]) @ kernel).reshape(*x.shape[:3], -1)
+        if bias is not None:
+            y += bias
+        return np.maximum(y, 0.0, out=y) if relu else y
+
+    def add(self, a: Array, b: Array) -> Array:
+        """A sum."""
+        return a + b
+
+    def subtract(self, a: Array, b: Array) -> Array:
+        """A difference."""
+        return a - b
+
+    def multiply(self, a: Array, b: Array | float) -> Array:
+        """An elementwise product."""
+        return a * (np.float32(b) if isinstance(b, float) else b)
+
+    def relu(self, x: Array) -> Array:
+        """max(x, 0)."""
+        return np.maximum(x, np.float32(0.0))
+
+    def sigmoid(self, x: Array) -> Array:
+        """1 / (1 + exp(-x)), by the tangent, which knows no overflow."""
+        half = np.float32(0.5)
+        y: Array = half * np.tanh(half * x)
+        y += half
+        return y
+
+    def tanh(self, x: Array) -> Array:
+        """The hyperbolic tangent."""
+        return np.tanh(x)
+
+    def exp(self, x: Array) -> Array:
+        """The exponential."""
+        return np.exp(x)
+
+    def clip(self, x: Array) -> Array:
+        """What is beyond -1 or 1 becomes -1 or 1."""
+        return np.clip(x, np.float32(-1.0), np.float32(1.0))
+
+    def join(self, parts: Sequence[Array]) -> Array:
+        """Channels side by side."""
+        return np.concatenate(parts, axis=3)
+
+    def depth_to_space(self, x: Array, factor: int) -> Array:
+        """Channel (dy * factor + dx) * C + c becomes channel c, dy rows and dx columns on."""
+        _, rows, columns, depth = x.shape
+        x = x.reshape(1, rows, columns, factor, factor, -1).transpose(0, 1, 3, 2, 4, 5)
+        return x.reshape(1, rows * factor, columns * factor, depth // factor**2)
+
+    def space_to_depth(self, x: Array, factor: int) -> Array:
+        """The inverse of :meth:`depth_to_space`."""
+        _, height, width, depth = x.shape
+        x = x.reshape(1, height // factor, factor, width // factor, factor, depth)
+        x = x.transpose(0, 1, 3, 2, 4, 5)
+        return x.reshape(1, height // factor, width // factor, depth * factor**2)
+
+
+def _padded(x: Array, side: int, stride: int) -> Array:
+    """With the zeros around that a kernel of a side meets."""
+    extra = max(side - stride, 0)
+    around = (extra // 2, extra - extra // 2)
+    return np.pad(x, ((0, 0), around, around, (0, 0))) if extra else x
+
+
+class Reference:
+    """An engine in numpy; numpy's own threads are all that it uses.
+
+    Args:
+        network: what it carries out.
+        threads: not used here.
+    """
+
+    def __init__(self, network: Network, threads: int) -> None:
+        self.network = network
+        self.pixels = 0
+
+    @contextlib.contextmanager
+    def step(self, sources: Mapping[str, Source], window: Rect) -> Iterator[Mapping[str, Array]]:
+        """See :class:`rgru_codec.runtime.engine.Engine`."""
+        self.pixels = window.height * window.width
+        try:
+            outputs = self._run(sources, window)
+        except MemoryError:
+            raise OutOfMemory(f"a window of {window.width}x{window.height} pixels") from None
+        yield outputs
+
+    def _run(self, sources: Mapping[str, Source], window: Rect) -> Mapping[str, Array]:
+        inputs = {}
+        for name, port in self.network.inputs.items():
+            size = (window.height // port.spacing, window.width // port.spacing)
+            inputs[name] = np.empty((1, *size, port.channels), np.float32)
+            sources[name](window, inputs[name])
+        return self.network.run(NumpyOps(), inputs)

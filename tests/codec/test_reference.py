@@ -1,0 +1,148 @@
+"""The networks of SPEC section 11: the reference in numpy, LiteRT, and both against plain loops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rgru_codec.models import Model
+from rgru_codec.packages import compare, random_inputs, run
+from rgru_codec.runtime import engine
+from rgru_codec.runtime.layers import KINDS
+from rgru_codec.runtime.networks import Network
+from rgru_codec.runtime.rect import Rect
+from rgru_codec.runtime.reference import NumpyOps, Reference
+
+from . import made
+
+Array = NDArray[np.float32]
+OPS = NumpyOps()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return made.write(tmp_path_factory.mktemp("models"))
+
+
+def networks(model: Model) -> list[Network]:
+    return [*model.half.networks(), *map(model.encoder, model.encoders())]
+
+
+def numbers(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def plain_conv(x: Array, kernel: Array, stride: int) -> Array:
+    """A convolution as SPEC section 11.3 says it, place by place and tap by tap."""
+    side, _, _, depth = kernel.shape
+    before = max(side - stride, 0) // 2
+    rows, columns = x.shape[1] // stride, x.shape[2] // stride
+    y = np.zeros((1, rows, columns, depth), np.float64)
+    for row in range(rows):
+        for column in range(columns):
+            for dy in range(side):
+                for dx in range(side):
+                    down, across = row * stride + dy - before, column * stride + dx - before
+                    if 0 <= down < x.shape[1] and 0 <= across < x.shape[2]:
+                        y[0, row, column] += x[0, down, across] @ kernel[dy, dx].astype(float)
+    return y.astype(np.float32)
+
+
+CASES = [(1, 1), (2, 1), (3, 1), (5, 1), (3, 2), (4, 2), (8, 8), (1, 2), (17, 16)]
+
+
+@pytest.mark.parametrize(("side", "stride"), CASES)
+def test_convolutions_are_those_of_the_document(side: int, stride: int) -> None:
+    x, kernel = numbers(1, 32, 16, 3), numbers(side, side, 3, 5, seed=1)
+    expected = plain_conv(x, kernel, stride)
+    np.testing.assert_allclose(OPS.conv(x, kernel, None, stride, False), expected, atol=1e-3)
+    of_each = numbers(side, side, 3, seed=2)
+    dense = np.zeros((side, side, 3, 3), np.float32)
+    dense[..., range(3), range(3)] = of_each
+    expected = plain_conv(x, dense, stride)
+    np.testing.assert_allclose(OPS.depthwise(x, of_each, stride), expected, atol=1e-3)
+
+
+def test_channels_become_places_in_the_order_of_the_document() -> None:
+    x = np.arange(2 * 3 * 8, dtype=np.float32).reshape(1, 2, 3, 8)
+    y = OPS.depth_to_space(x, 2)
+    for row, column, dy, dx, channel in np.ndindex(2, 3, 2, 2, 2):
+        wanted = x[0, row, column, (dy * 2 + dx) * 2 + channel]
+        assert y[0, row * 2 + dy, column * 2 + dx, channel] == wanted
+    np.testing.assert_array_equal(OPS.space_to_depth(y, 2), x)
+
+
+def test_every_kind_of_layer_is_in_the_made_model() -> None:
+    rows = [*made.TABLE["decoder"], *made.TABLE["painter"], *made.ENCODER["encoder"]]
+    assert {row["kind"] for row in rows + made.SMALLER["encoder"]} == set(KINDS)
+
+
+def test_litert_computes_what_the_reference_computes(model: Model) -> None:
+    litert = pytest.importorskip("rgru_codec.runtime.litert")
+    for network in networks(model):
+        assert compare(network, model.stride, litert.LiteRT) < 1e-5, network.name
+
+
+def test_engines_follow_a_change_of_size(model: Model) -> None:
+    for maker in (engine.best_engine(), Reference):
+        one = maker(model.half.painter, 1)
+        for height, width in ((16, 16), (48, 80), (16, 16), (160, 32)):
+            window = Rect(0, height, 0, width)
+            found = run(one, random_inputs(model.half.painter, window), window)
+            assert found["picture"].shape == (1, height, width, 3)
+
+
+def test_nothing_depends_on_what_is_out_of_reach(model: Model) -> None:
+    """The reach that windows rely on: noise beyond it changes nothing within."""
+    for network in networks(model):
+        border = -(-network.reach // 16) * 16
+        whole = Rect(0, 16, 0, 2 * border + 32)
+        inputs = random_inputs(network, whole)
+        before = run(Reference(network, 1), inputs, whole)
+        for name, port in network.inputs.items():
+            inputs[name][:, :, (border + 16) // port.spacing :] += 1.0
+        after = run(Reference(network, 1), inputs, whole)
+        for name, port in network.outputs.items():
+            kept = slice(None, 16 // port.spacing)
+            np.testing.assert_array_equal(before[name][:, :, kept], after[name][:, :, kept])
+            assert (before[name] != after[name]).any()
+
+
+def test_a_gru_is_that_of_the_paper(model: Model) -> None:
+    """D's first layer by its equations, one place, without a kernel's help."""
+    arrays, network = model.half.arrays, model.half.decoder(24)
+    window = Rect(0, 16, 0, 16)
+    inputs = random_inputs(network, window)
+    found = run(Reference(network, 1), inputs, window)
+    x, h = inputs["codes"][0, 0, 0], inputs["D/rnn0"][0, 0, 0]
+    w = {n.removeprefix("D/rnn0/"): a for n, a in arrays.items() if n.startswith("D/rnn0/")}
+
+    def sigmoid(y: Array) -> Array:
+        return 1.0 / (1.0 + np.exp(-y))  # type: ignore[no-any-return]
+
+    def separable(y: Array, name: str) -> Array:
+        return (y * w[f"{name}/depthwise"][1, 1]) @ w[f"{name}/pointwise"]
+
+    w_z, w_r, w_g = np.split(x @ w["W/pointwise"] + w["W/bias"], 3)
+    u_z, u_r = np.split(separable(h, "U_gates"), 2)
+    z, r = sigmoid(w_z + u_z), sigmoid(w_r + u_r)
+    g = np.tanh(w_g + separable(r * h, "U"))
+    new = (1 - z) * h + z * g + 0.1 * h @ w["W_h/pointwise"]
+    np.testing.assert_allclose(found["D/rnn0"][0, 0, 0], new, atol=1e-5)
+    steps = h @ arrays["L/steps/kernel"] + arrays["L/steps/bias"]
+    c = (x[0::2] - x[1::2]) / 2 * np.exp(2 * np.tanh(steps / 2))
+    np.testing.assert_allclose(found["coefficients"][0, 0, 0], c, atol=1e-5)
+
+
+def test_numpy_serves_where_litert_cannot_be_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "rgru_codec.runtime.litert", None)
+    engine.best_engine.cache_clear()
+    try:
+        assert engine.best_engine() is Reference
+    finally:
+        engine.best_engine.cache_clear()
