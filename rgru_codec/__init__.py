@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rgru_format import ModelMissing as ModelMissing
     from rgru_format import NeedMoreData as NeedMoreData
     from rgru_format import NotRgru as NotRgru
+    from rgru_format import OutOfMemory as OutOfMemory
     from rgru_format import RgruError as RgruError
     from rgru_format import Unreadable as Unreadable
     from rgru_format import UnsupportedVersion as UnsupportedVersion
@@ -63,6 +64,7 @@ _HOMES = {
         "ModelMissing",
         "NeedMoreData",
         "NotRgru",
+        "OutOfMemory",
         "RgruError",
         "Unreadable",
         "UnsupportedVersion",

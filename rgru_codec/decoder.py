@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
+import os
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,9 @@ from rgru_codec.inspection import layers_for
 from rgru_codec.iterations import Painter
 from rgru_codec.memory import decoding_bytes
 from rgru_codec.metadata import metadata_of
-from rgru_codec.models import Model, find_model
+from rgru_codec.models import Model, as_model, find_model
 from rgru_codec.picture import to_image
-from rgru_codec.runtime.windows import Rect
+from rgru_codec.runtime.rect import Rect
 from rgru_codec.source import Source, read_source
 from rgru_format import (
     BOX_ALPHA,
@@ -72,7 +73,7 @@ class Decoder:
         layers: use at most so many layers; None: all.
         limits: what the file may ask for: pixels, layers, bytes of metadata, working memory.
         threads: of the inference engine; None: all cores.
-        model: used for files that name it; others are looked up.
+        model: a package, its folder, id or name, used for files that name it; others are looked up.
         region: (x, y, width, height) of the part that is wanted, in pixels; None: all of it. The
             codes of the whole picture are decoded, the networks run around the region only.
 
@@ -87,7 +88,7 @@ class Decoder:
         layers: int | None = None,
         limits: Limits | None = None,
         threads: int | None = None,
-        model: Model | None = None,
+        model: Model | str | os.PathLike[str] | None = None,
         region: tuple[int, int, int, int] | None = None,
     ) -> None:
         if not isinstance(layers, numbers.Integral | None) or (layers is not None and layers < 0):
@@ -100,7 +101,7 @@ class Decoder:
         self.info: dict[str, Any] = {}
         self.error: RgruError | None = None
         """Why nothing more can be decoded; None while all is well."""
-        self._given = model
+        self._given = None if model is None else as_model(model)
         self._wanted = layers
         self._threads = threads
         self._reader = Reader(self.limits)
@@ -347,7 +348,7 @@ def decompress(
     partial: bool = False,
     limits: Limits | None = None,
     threads: int | None = None,
-    model: Model | None = None,
+    model: Model | str | os.PathLike[str] | None = None,
     region: tuple[int, int, int, int] | None = None,
 ) -> Image.Image:
     """Decode the picture of a file, or of any beginning of one that holds the header.
@@ -358,7 +359,7 @@ def decompress(
         partial: Of a damaged file, return what comes before the damage.
         limits: What the file may ask for.
         threads: Of the inference engine; by default all cores.
-        model: A model package that is not installed.
+        model: A model package, its folder, id or name, for a file of a model that is not installed.
         region: (x, y, width, height) of the part to return, in pixels: the crop of the whole
             picture (within a level), for less work.
 
@@ -384,7 +385,7 @@ def thumbnail(
     *,
     limits: Limits | None = None,
     threads: int | None = None,
-    model: Model | None = None,
+    model: Model | str | os.PathLike[str] | None = None,
 ) -> Image.Image:
     """Make a small picture of a file, from as few layers as it can show; of a broken file too.
 
@@ -393,7 +394,7 @@ def thumbnail(
         size: The longer side, in pixels; a smaller picture keeps its size.
         limits: What the file may ask for.
         threads: Of the inference engine; by default all cores.
-        model: A model package that is not installed.
+        model: A model package, its folder, id or name, for a file of a model that is not installed.
 
     Raises:
         NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing: As `decompress`.

@@ -10,18 +10,19 @@ import dataclasses
 import functools
 import math
 import numbers
+import os
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgru_codec.decoder import Decoder, check_threads
-from rgru_codec.iterations import Painter
+from rgru_codec.iterations import Codes, Painter
 from rgru_codec.iterations import encode as iterate
 from rgru_codec.memory import encoding_bytes
 from rgru_codec.metrics import ms_ssim
-from rgru_codec.models import Model, default_model
+from rgru_codec.models import Model, as_model, default_model
 from rgru_codec.picture import Planes, to_image, to_planes
 from rgru_codec.source import Picture, as_image
 from rgru_format import (
@@ -65,7 +66,8 @@ class Settings:
     convert_depth: bool = False
     frame: int | None = None
     limits: Limits | None = None
-    model: Model | None = None
+    model: Model | str | os.PathLike[str] | None = None
+    encoder: str | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -104,9 +106,9 @@ class Settings:
         """Return the model package to compress with.
 
         Raises:
-            ModelMissing: None was given, and no default is installed.
+            ModelMissing, InvalidInput, Damaged: It is not at hand, or cannot be used.
         """
-        return self.model or default_model()
+        return default_model() if self.model is None else as_model(self.model)
 
     def check_size(self, height: int, width: int) -> None:
         """Refuse a picture by its size in pixels, before work is spent on it.
@@ -141,7 +143,8 @@ def compress(
     convert_depth: bool = False,
     frame: int | None = None,
     limits: Limits | None = None,
-    model: Model | None = None,
+    model: Model | str | os.PathLike[str] | None = None,
+    encoder: str | None = None,
     threads: int | None = None,
 ) -> bytes:
     """Compress a picture to the bytes of a whole file.
@@ -166,7 +169,8 @@ def compress(
             arrays too) instead of refusing them.
         frame: Which frame of an animation, from 0; animations are refused otherwise.
         limits: Largest picture accepted.
-        model: A model package; by default the one that ships.
+        model: A model package, its folder, id or name; by default the one that ships.
+        encoder: The name of one of the model's encoders; by default the first. Files do not tell.
         threads: Of the inference engine; by default all cores.
 
     Raises:
@@ -188,6 +192,7 @@ def compress(
         frame=frame,
         limits=limits,
         model=model,
+        encoder=encoder,
         threads=threads,
     )
     planes = prepare(image, settings)
@@ -271,10 +276,14 @@ class _Encoder:
             raise LimitExceeded("max_metadata_bytes", size, most)
         return boxes
 
+    def _iterations(self) -> Iterator[tuple[Codes, Painter]]:
+        pixels, settings = self.planes.pixels, self.settings
+        return iterate(self.model, pixels, settings.threads, settings.encoder)
+
     def run(self) -> Encoded:
         least = self.settings.msssim or 0.0
         reached = 0.0
-        for codes, painter in iterate(self.model, self.planes.pixels, self.settings.threads):
+        for codes, painter in self._iterations():
             payloads = self.coder.encode_layer(codes)
             del codes  # the coder has a copy
             if not self._add_layer(payloads):

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgru_codec.metrics import LEVELS
-from rgru_codec.metrics import LEVELS
 from rgru_codec.models import Model
 from rgru_codec.runtime.engine import Source, borrow
 from rgru_codec.runtime.rect import Rect

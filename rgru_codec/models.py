@@ -43,6 +43,7 @@ DEFAULT_ENCODER = "default"
 
 WEIGHTS = Path(__file__).parent / "weights"
 """The home of the packages that ship with this distribution."""
+_RELEASED = WEIGHTS / "released.json"
 VARIABLE = "RGRU_MODELS"
 """Environment variable: packages or folders of packages, separated as in PATH."""
 ENTRY_POINTS = "rgru.models"
@@ -101,7 +102,7 @@ class Model:
         """Files of the encoders at hand, by name, those beside the model first."""
         found: dict[str, Path] = {}
         for folder in dict.fromkeys([self.folder, *(home / self.id.hex() for home in homes())]):
-            for path in sorted(folder.glob("encoder*.safetensors")):
+            for path in sorted(folder.glob("encoder*.safetensors"), key=lambda path: path.stem):
                 if named := ENCODER_NAMES.fullmatch(path.name):
                     found.setdefault(named[1] or DEFAULT_ENCODER, path)
         return found
@@ -132,20 +133,27 @@ class Model:
         folder = Path(folder)
         if not (folder / TABLE).is_file():
             raise InvalidInput(f"{folder}: not a model package, it has no {TABLE}")
-        table = parse_table(read_part(folder / TABLE), str(folder / TABLE))
-        if "steps" in table:
-            return _old(folder, table)
-        parts = [read_part(folder / name) for name in DECODING_HALF]
-        digest = digest_of(parts)
-        released = _released().get(digest[:4].hex())
-        if released is not None and released["sha256"] != digest.hex():
-            raise Damaged(f"{folder}: not the released model {digest[:4].hex()}, but another")
-        arrays, _ = unpack_arrays(parts[1], str(folder / WEIGHTS_FILE))
-        try:
-            half = DecodingHalf(table, arrays)
-        except InvalidInput as error:
-            raise InvalidInput(f"{folder}: {error}") from None
-        return cls(digest[:4], digest, folder, str(table.get("name", "")), half)
+        stats = [path.stat() for name in DECODING_HALF if (path := folder / name).exists()]
+        return _load(folder, tuple((stat.st_size, stat.st_mtime_ns) for stat in stats))
+
+
+@functools.lru_cache(maxsize=8)
+def _load(folder: Path, state: object) -> Model:
+    """Read a package; ``state`` changes with its files."""
+    table = parse_table(read_part(folder / TABLE), str(folder / TABLE))
+    if "steps" in table:
+        return _old(folder, table)
+    parts = [read_part(folder / name) for name in DECODING_HALF]
+    digest = digest_of(parts)
+    released = _released().get(digest[:4].hex())
+    if released is not None and released["sha256"] != digest.hex():
+        raise Damaged(f"{folder}: not the released model {digest[:4].hex()}, but another")
+    arrays, _ = unpack_arrays(parts[1], str(folder / WEIGHTS_FILE))
+    try:
+        half = DecodingHalf(table, arrays)
+    except InvalidInput as error:
+        raise InvalidInput(f"{folder}: {error}") from None
+    return Model(digest[:4], digest, folder, str(table.get("name", "")), half)
 
 
 def digest_of(parts: list[bytes]) -> bytes:
@@ -222,7 +230,7 @@ def _old(folder: Path, table: dict[str, Any]) -> Model:
 @functools.cache
 def _released() -> dict[str, dict[str, str]]:
     """Released models by id: ``sha256``, ``name``, and ``install``, the command that brings it."""
-    table: dict[str, dict[str, str]] = json.loads((WEIGHTS / "released.json").read_text())
+    table: dict[str, dict[str, str]] = json.loads(_RELEASED.read_text())
     return table
 
 
@@ -303,6 +311,15 @@ def model_named(text: str) -> Model:
         if model.name == text:
             return model
     raise InvalidInput(f"{text}: neither the folder of a model, nor the id or name of one at hand")
+
+
+def as_model(model: Model | str | os.PathLike[str]) -> Model:
+    """A model, or what names it.
+
+    Raises:
+        ModelMissing, InvalidInput, Damaged: as :func:`model_named`.
+    """
+    return model if isinstance(model, Model) else model_named(os.fspath(model))
 
 
 def default_model() -> Model:

@@ -34,6 +34,7 @@ from rgru_format.errors import InvalidInput as InvalidInput
 from rgru_format.errors import LimitExceeded as LimitExceeded
 from rgru_format.errors import ModelMissing as ModelMissing
 from rgru_format.errors import NotRgru as NotRgru
+from rgru_format.errors import OutOfMemory as OutOfMemory
 from rgru_format.errors import RgruError as RgruError
 from rgru_format.errors import Unreadable as Unreadable
 from rgru_format.errors import UnsupportedVersion as UnsupportedVersion

@@ -130,7 +130,7 @@ class BitDecoder:
 class _Decoder:
     """constriction's decoder, as `PlainDecoder` is used."""
 
-    def __init__(self, queue: Any, family: Any, words: npt.NDArray[np.uint32]) -> None:
+    def __init__(self, queue: Any, family: Any, words: NDArray[np.uint32]) -> None:
         self._coder, self._family = queue.RangeDecoder(words), family
 
     def decode(self, chances: Chances) -> Bits:

@@ -22,6 +22,9 @@ _TYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4
 _LENGTH = 8
 """Bytes of the length in front; the table is filled up with spaces to a multiple of it."""
 
+_STRANGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What a table that is not as it should be can lead to."""
+
 
 def pack_arrays(
     arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
@@ -66,7 +69,7 @@ def unpack_arrays(data: bytes, name: str) -> tuple[dict[str, Array], dict[str, s
     """
     try:
         return _unpack(data)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except _STRANGE as error:
         raise InvalidInput(f"{name}: not a file of weights ({error})") from None
 
 

@@ -88,4 +88,4 @@ def context(codes: list[int], seed: int) -> ContextModel:
     """A context model for codes of these layers."""
     groups = [1, 1, 2, 3][: len(codes)]
     phases = [2, 4, 5, 2][: len(codes)]
-    return random_model(seed, codes, groups, pairs=True, phases=phases, adaptive=True)
+    return random_model(seed, codes, groups, phases=phases)

@@ -197,7 +197,7 @@ BAD_TABLES = [
     ({"decoder": None}, "not a list of layers"),
     ({"decoder": [{"kind": "lstm", "depth": 8}]}, "no layer of kind 'lstm'"),
     ({"decoder": [{"kind": "rnn"}]}, "depth"),
-    ({"decoder": [{"kind": "rnn", "depth": 12, "stride": 2}]}, "16 pixels a position"),
+    ({"decoder": [{"kind": "rnn", "depth": 12, "stride": 2}]}, "32 pixels between positions"),
     ({"decoder": [{"kind": "rnn", "depth": 10**9}]}, "depth = 1000000000 does not fit"),
     ({"decoder": [{"kind": "rnn", "depth": 12, "size": 3}]}, "size = 3 does not fit"),
     ({"painter": [{"kind": "conv", "depth": 3}]}, "does not end in pixels"),

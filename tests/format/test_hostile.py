@@ -30,7 +30,13 @@ from rgru_format import (
 )
 from rgru_format.codes import working_bytes
 from rgru_format.container import pack_head
-from rgru_format.errors import InvalidInput, ModelMissing, NotRgru, UnsupportedVersion
+from rgru_format.errors import (
+    InvalidInput,
+    ModelMissing,
+    NotRgru,
+    OutOfMemory,
+    UnsupportedVersion,
+)
 from rgru_format.verify import VECTORS, check_file
 
 SMALL = ["example", "layers_2", "boxes", "box_empty", "size_97x33", "cut_inside_group", "extreme"]
@@ -237,8 +243,9 @@ def test_errors_have_words_and_survive_pickling() -> None:
         Damaged("torn", layer=2, offset=99),
         Damaged("torn"),
         LimitExceeded("max_pixels", 9, 8),
-        ModelMissing(b"\x01\x02\x03\x04", "here"),
+        ModelMissing(b"\x01\x02\x03\x04", "pip install it"),
         InvalidInput("odd"),
+        OutOfMemory("a window of 9x9 pixels"),
     ]
     words = [
         "no",
@@ -246,8 +253,9 @@ def test_errors_have_words_and_survive_pickling() -> None:
         "torn (layer 2, byte 99)",
         "torn",
         "max_pixels: 9 is over the limit of 8; pass Limits(max_pixels=...) to allow more",
-        "the file needs model 01020304, which is not installed (looked in here)",
+        "the file needs model 01020304, which is not installed; install it with: pip install it",
         "odd",
+        "not enough memory for a window of 9x9 pixels; close other programs or use fewer processes",
     ]
     for error, text in zip(errors, words, strict=True):
         assert str(error) == text
@@ -255,7 +263,8 @@ def test_errors_have_words_and_survive_pickling() -> None:
         assert type(again) is type(error)
         assert str(again) == text
         assert vars(again) == vars(error)
-    assert {type(error) for error in errors} == set(RgruError.__subclasses__())
+    direct = set(RgruError.__subclasses__())
+    assert {type(error) for error in errors} == direct | set(LimitExceeded.__subclasses__())
 
 
 def test_importing_the_format_costs_numpy_only() -> None:

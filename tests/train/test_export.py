@@ -102,12 +102,10 @@ def test_windows_give_the_picture_of_one_pass(
 def test_an_exported_model_compresses_and_decompresses(
     package: models.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "WEIGHTS", package.folder.parent)
-    models.find_model.cache_clear()
+    monkeypatch.setenv(models.VARIABLE, str(package.folder.parent))
     pixels = np.random.default_rng(7).integers(0, 256, (33, 47, 3), dtype=np.uint8)
     data = rgru_codec.compress(pixels, model=package)
     picture = rgru_codec.decompress(data)
-    models.find_model.cache_clear()
     assert picture.size == (47, 33)
     *_, (_, painter) = encode(package, pixels)
     np.testing.assert_array_equal(np.asarray(picture), painter.show())
