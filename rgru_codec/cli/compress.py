@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import batch, options
-from rgru_codec.cli.files import RGRU, Job, Plan, display_name, read_bytes, write
-from rgru_codec.cli.pictures import known_suffixes
+from rgru_codec.cli.files import RGRU, Job, Plan, display_name, write
+from rgru_codec.cli.pictures import known_suffixes, read_picture
 from rgru_codec.cli.progress import Share
 from rgru_codec.cli.status import DONE, USAGE, Failure, layer_count, number
 
@@ -115,7 +115,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     Raises:
         OSError: One of these cannot be read.
         InvalidInput: Values that do not fit together.
-        Failure: More layers than the model has.
+        Failure: More layers than the model has; an ICC profile that is none.
     """
     from rgru_codec.encoder import Settings
     from rgru_format import Limits
@@ -123,6 +123,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
     _check_layers(args.layers)
     given = {name: getattr(args, name) for name in ("exif", "xmp", "icc")}
     content = {k: None if path is None else Path(path).read_bytes() for k, path in given.items()}
+    if content["icc"] is not None and content["icc"][36:40] != b"acsp":  # ICC.1:2022, 7.2.12
+        raise Failure(USAGE, f"--icc {args.icc}: is not an ICC profile")
     return Settings(
         layers=args.layers,
         quality=args.quality,
@@ -167,7 +169,7 @@ class Compress:
 
         Image.MAX_IMAGE_PIXELS = None  # ours is the limit, and it is checked
         start = time.monotonic()
-        data = read_bytes(job.source)
+        data = read_picture(job.source)
         planes = prepare(data, self.settings)
         encoded = encode(planes, self.settings)
         write(job, encoded.data)

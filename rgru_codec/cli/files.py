@@ -30,6 +30,7 @@ PICTURE_SUFFIXES = frozenset(
 )
 """What pictures are called, whether they can be read and written here or not."""
 _PIECE = 1 << 16
+_NO_NAME = "there is no file name: an argument is empty"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Kind:
     """Names of its own; a file that is there under another name is looked into."""
     signatures: tuple[bytes, ...] = ()
     """What files of this kind begin with."""
+    writer: str = "the output of this command"
 
 
 RGRU = Kind("a .rgru file", frozenset({".rgru"}), (b"\x89RGRU",))
@@ -66,7 +68,7 @@ PICTURE = Kind(
 ANIMATION = Kind(
     "an animation (.webp, .gif or .png)", frozenset({".webp", ".gif", ".png", ".apng"})
 )
-LIST = Kind("a list of file names", frozenset())
+LIST = Kind("a list of file names", frozenset(), writer="what --failures writes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +128,7 @@ class Plan:
         if output is None:
             inputs, output = _in_and_out(inputs, kind)
         if output == "" or "" in inputs:
-            raise Failure(USAGE, "there is no file name: an argument is empty")
+            raise Failure(USAGE, _NO_NAME)
         found = [_expand(text, suffixes, kind) for text in inputs]
         pairs = [pair for one in found for pair in one.pairs]
         folder = _as_folder(output, len(pairs) != 1 or Path(inputs[0]).is_dir(), kind)
@@ -232,7 +234,7 @@ class Outputs:
 
     def __init__(self, inputs: Iterable[str]) -> None:
         self._inputs = {i for name in inputs if (i := _identity(name)) is not None}
-        self._claimed: dict[object, str] = {}
+        self._claimed: set[object] = set()
 
     def claim(self, target: str, kind: Kind, *, derived: bool = False, force: bool = False) -> None:
         """Refuse a target before any work is spent on it.
@@ -256,13 +258,13 @@ class Outputs:
                 )
             return
         if not target:
-            raise Failure(USAGE, "there is no file name: an argument is empty")
+            raise Failure(USAGE, _NO_NAME)
         path = Path(target)
         if path.is_dir():
             raise Failure(UNUSABLE, f"{target}: is a folder")
         self._claim_once(target)
         if path.suffix.lower() in (PICTURE_SUFFIXES | RGRU.suffixes) - kind.suffixes:
-            raise Failure(USAGE, f"{target}: the output of this command is {kind.words}")
+            raise Failure(USAGE, f"{target}: {kind.writer} is {kind.words}")
         if derived and not force and os.path.lexists(target):
             raise Failure(UNUSABLE, f"{target}: exists; --force overwrites it")
         if path.is_file():
@@ -275,9 +277,10 @@ class Outputs:
         identity = _identity(target)
         if identity is not None and identity in self._inputs:
             raise Failure(USAGE, f"{target}: is the input; name another file with -o")
-        first = self._claimed.setdefault(identity or os.path.realpath(target), target)
-        if first is not target and (identity is None or stat.S_ISREG(Path(target).stat().st_mode)):
+        key = identity or os.path.realpath(target)
+        if key in self._claimed and (identity is None or Path(target).is_file()):
             raise Failure(USAGE, f"{target}: two outputs cannot go to one file")
+        self._claimed.add(key)
 
 
 def _check_existing(path: Path, target: str, kind: Kind, force: bool) -> None:
@@ -314,7 +317,7 @@ def read_bytes(source: str) -> bytes:
         OSError: It cannot be read.
         Failure: Standard input is a terminal.
     """
-    with _opened(source) as file:
+    with opened(source) as file:
         return file.read()
 
 
@@ -331,7 +334,7 @@ def read_rgru(source: str, max_pixels: int) -> bytes:
     from rgru_format import Limits, Reader, RgruError
 
     reader, pieces = Reader(Limits(max_pixels=max_pixels)), []
-    with _opened(source) as file, contextlib.suppress(RgruError):  # told by those who read it
+    with opened(source) as file, contextlib.suppress(RgruError):  # told by those who read it
         while reader.error is None and (piece := file.read(_PIECE)):
             pieces.append(piece)
             reader.feed(piece)
@@ -341,12 +344,20 @@ def read_rgru(source: str, max_pixels: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _opened(source: str) -> Iterator[BinaryIO | IO[bytes]]:
+def opened(source: str) -> Iterator[BinaryIO | IO[bytes]]:
+    """Open a file, or standard input.
+
+    Raises:
+        OSError: It cannot be read.
+        Failure: Standard input is a terminal; there is no name.
+    """
     if source == STREAM:
         if sys.stdin is None or sys.stdin.isatty():
             raise Failure(USAGE, "standard input is a terminal; give a file or a pipe")
         yield sys.stdin.buffer
         return
+    if not source:
+        raise Failure(USAGE, _NO_NAME)
     with Path(source).open("rb") as file:
         yield file
 

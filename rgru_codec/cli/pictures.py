@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rgru_codec.cli.files import PICTURE_SUFFIXES
-from rgru_codec.cli.status import USAGE, Failure
+from rgru_codec.cli.files import PICTURE_SUFFIXES, STREAM, opened, read_bytes
+from rgru_codec.cli.status import UNUSABLE, USAGE, Failure
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,6 +26,29 @@ def known_suffixes() -> frozenset[str]:
     return frozenset(readable - {".rgru", ".pdf", ".mpg", ".mpeg"})
 
 
+def read_picture(source: str) -> bytes:
+    """Read a picture of another format; a large file that is none is refused by its beginning.
+
+    Raises:
+        OSError: It cannot be read.
+        Failure: It is no picture; standard input is a terminal.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    from rgru_codec.source import readable_formats
+
+    if source != STREAM and source and Path(source).stat().st_size > _LARGE:
+        Image.init()
+        try:
+            with opened(source) as file, Image.open(file, formats=readable_formats()):
+                pass
+        except UnidentifiedImageError:
+            raise Failure(UNUSABLE, f"{source}: is not a picture of a known format") from None
+        except Exception:  # a picture that is damaged, which its reader will say
+            pass
+    return read_bytes(source)
+
+
 _OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "PNG": {"compress_level": 1, "compress_type": 3},  # runs only: fast, and small for photos
@@ -34,6 +57,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 _LOSSY: dict[str, dict[str, Any]] = {"JPEG": {}, "WEBP": {"lossless": False}, "AVIF": {}}
 """Formats whose quality can be chosen, and what goes with it."""
 _NAMES = {"icc_profile": "the ICC profile", "exif": "Exif", "xmp": "XMP"}
+_LARGE = 1 << 24
+"""Bytes of files that are looked at before they are read."""
 _RESOLUTION_X, _RESOLUTION_Y, _RESOLUTION_UNIT, _TIFF_XMP = 282, 283, 296, 700
 _UNITS = {2: 1.0, 3: 2.54}
 """Inches and centimetres, in inches' terms."""

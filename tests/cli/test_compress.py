@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 import rgru_codec
 
@@ -238,7 +238,8 @@ def test_metadata_options(rgru: Rgru, folder: Path) -> None:
     exif = Image.Exif()
     exif[0x010F] = "Cam"
     picture().save("m.png", exif=exif, icc_profile=b"own")
-    (folder / "icc").write_bytes(b"profile")
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    (folder / "icc").write_bytes(profile)
     (folder / "xmp").write_bytes(b"<x/>")
     (folder / "exif").write_bytes(b"II*\0\x08\0\0\0\0\0\0\0\0\0")
 
@@ -252,7 +253,7 @@ def test_metadata_options(rgru: Rgru, folder: Path) -> None:
     assert kept("--strip", "all") == {}
     assert set(kept("--strip", "exif,xmp")) == {"icc_profile"}
     found = kept("--icc", "icc", "--xmp", "xmp", "--exif", "exif")
-    assert found["icc_profile"] == b"profile"
+    assert found["icc_profile"] == profile
     assert found["xmp"] == b"<x/>"
     assert found["exif"] == b"Exif\0\0" + (folder / "exif").read_bytes()
     result = rgru("compress", "m.png", "-o", "m.rgru", "--icc", "missing")
@@ -264,6 +265,8 @@ def test_metadata_options(rgru: Rgru, folder: Path) -> None:
     assert "leave it out with --strip" in result.err
     result = rgru("compress", "m.png", "-o", "m.rgru", "--exif", "icc")
     assert (result.code, "must be Exif data" in result.err) == (2, True)
+    result = rgru("compress", "m.png", "-o", "m.rgru", "--icc", "m.png")
+    assert (result.code, "--icc m.png: is not an ICC profile" in result.err) == (2, True)
 
 
 def test_depth_and_frames(rgru: Rgru, folder: Path) -> None:
