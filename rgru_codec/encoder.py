@@ -21,6 +21,7 @@ from rgru_codec.decoder import Decoder, check_threads
 from rgru_codec.iterations import Codes, Painter
 from rgru_codec.iterations import encode as iterate
 from rgru_codec.memory import encoding_bytes
+from rgru_codec.metadata import STRIPPED, Wanted
 from rgru_codec.metrics import ms_ssim
 from rgru_codec.models import Model, as_model, default_model
 from rgru_codec.picture import Planes, to_image, to_planes
@@ -41,7 +42,6 @@ from rgru_format import (
 )
 
 _TARGETS = ("layers", "quality", "bpp", "target_size", "msssim")
-_METADATA = frozenset({"icc", "exif", "xmp"})
 _UNBOUNDED = Limits(max_pixels=2**48, max_metadata_bytes=2**48)
 """For files that were just written: what they may hold has been checked."""
 
@@ -63,6 +63,7 @@ class Settings:
     exif: bytes | None = None
     xmp: bytes | None = None
     strip: bool | str | Collection[str] = False
+    keep_icc: bool = False
     convert_depth: bool = False
     frame: int | None = None
     limits: Limits | None = None
@@ -71,7 +72,7 @@ class Settings:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        """Check all values; `strip` becomes a set of names."""
+        """Check all values."""
         for name in _TARGETS:
             kind = numbers.Integral if name == "layers" else numbers.Real
             if not isinstance(value := getattr(self, name), kind | None):
@@ -88,19 +89,17 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InvalidInput(f"{name} must be above 0, got {value}")
-        for name in ("icc_profile", "exif", "xmp"):
-            if not isinstance(value := getattr(self, name), bytes | None):
-                raise InvalidInput(f"{name} must be bytes, got {type(value).__name__}")
         check_threads(self.threads)
-        object.__setattr__(self, "strip", self._stripped())
+        self.metadata()
 
-    def _stripped(self) -> frozenset[str]:
+    def metadata(self) -> Wanted:
+        """Return what metadata the file is to have."""
+        strip: frozenset[str]
         if isinstance(self.strip, bool):
-            return _METADATA if self.strip else frozenset()
-        names = frozenset({self.strip} if isinstance(self.strip, str) else self.strip)
-        if unknown := names - _METADATA:
-            raise InvalidInput(f"strip takes icc, exif and xmp, got {', '.join(sorted(unknown))}")
-        return names
+            strip = STRIPPED if self.strip else frozenset()
+        else:
+            strip = frozenset({self.strip} if isinstance(self.strip, str) else self.strip)
+        return Wanted(self.icc_profile, self.exif, self.xmp, strip, self.keep_icc)
 
     def package(self) -> Model:
         """Return the model package to compress with.
@@ -140,6 +139,7 @@ def compress(
     exif: bytes | None = None,
     xmp: bytes | None = None,
     strip: bool | str | Collection[str] = False,
+    keep_icc: bool = False,
     convert_depth: bool = False,
     frame: int | None = None,
     limits: Limits | None = None,
@@ -162,9 +162,12 @@ def compress(
         target_size: Bytes that the file may take at most.
         msssim: The fewest layers whose picture reaches this RGB MS-SSIM (0 to 1).
         icc_profile: To store instead of the picture's own.
-        exif: Likewise; with or without JPEG's prefix.
+        exif: Likewise; with or without JPEG's prefix. If the picture says no orientation, its
+            pixels are turned by what this says.
         xmp: Likewise.
-        strip: Drop the picture's own metadata: all of it, or some of ``icc``, ``exif``, ``xmp``.
+        strip: Drop the picture's own metadata: all of it, or some of ``icc``, ``exif``, ``xmp``,
+            ``gps`` (of Exif and XMP), ``hidden`` (the colour of fully transparent pixels).
+        keep_icc: Keep a profile byte for byte also where it says what a file means without one.
         convert_depth: Scale pictures of more than 8 bits a channel (uint16 and floating point
             arrays too) instead of refusing them.
         frame: Which frame of an animation, from 0; animations are refused otherwise.
@@ -188,6 +191,7 @@ def compress(
         exif=exif,
         xmp=xmp,
         strip=strip,
+        keep_icc=keep_icc,
         convert_depth=convert_depth,
         frame=frame,
         limits=limits,
@@ -209,10 +213,11 @@ def prepare(image: Picture, settings: Settings) -> Planes:
     """
     image = as_image(image, convert_depth=settings.convert_depth)
     settings.check_size(image.height, image.width)
-    planes = to_planes(image, convert_depth=settings.convert_depth, frame=settings.frame)
-    assert isinstance(settings.strip, frozenset)
-    return planes.with_metadata(
-        settings.icc_profile, settings.exif, settings.xmp, strip=settings.strip
+    return to_planes(
+        image,
+        convert_depth=settings.convert_depth,
+        frame=settings.frame,
+        wanted=settings.metadata(),
     )
 
 

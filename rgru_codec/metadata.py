@@ -1,39 +1,50 @@
 """Exif, XMP and ICC of a picture, as bytes that can be stored; orientation taken out.
 
-Metadata is kept byte for byte: Exif is patched in place rather than written anew, so that maker
-notes, whose parts lie at fixed offsets, stay readable. Metadata that cannot be read is kept too;
-it is the reader's to judge.
+Metadata is kept byte for byte, apart from what would be wrong of the pixels as they are stored:
+orientation is reset, and a profile that says what the file says without it is left out. Metadata
+that cannot be read is kept too; it is the reader's to judge.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
-import struct
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
 
-from rgru_format import BOX_EXIF, BOX_ICC, BOX_XMP, Box
+from rgru_codec import colour
+from rgru_codec import exif as tiff
+from rgru_codec.colour import Colour
+from rgru_codec.foreign import Facts
+from rgru_format import BOX_EXIF, BOX_ICC, BOX_XMP, Box, InvalidInput
 
 if TYPE_CHECKING:
     from PIL import Image
 
-_INFO_KEYS = {BOX_ICC: "icc_profile", BOX_EXIF: "exif", BOX_XMP: "xmp"}
+METADATA = frozenset({"icc", "exif", "xmp"})
+STRIPPED = METADATA | {"gps", "hidden"}
+"""What can be left out: `gps` is a part of Exif and XMP, `hidden` the colour of pixels that are
+fully transparent."""
 
-EXIF_PREFIX = b"Exif\0\0"
-"""What JPEG puts before the TIFF structure; files have the structure alone."""
-ORIENTATION = 0x0112
-_SHORT = 3
+_INFO_KEYS = {BOX_ICC: "icc_profile", BOX_EXIF: "exif", BOX_XMP: "xmp"}
 
 # Tags of a TIFF file that describe how its pixels are stored, not the picture.
 _STORAGE = frozenset(
-    {254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 274, 277, 278, 279, 280, 281, 284, 292, 293}
+    {254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 277, 278, 279, 280, 281, 284, 292, 293}
     | {297, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334, 336, 338, 339}
     | {340, 341, 347, *range(512, 522), *range(529, 533), 700, 33723, 34377, 34675, 37724}
 )
+_XMP_SAYS = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>\s*)([1-8])\s*["'<]""")
 _XMP_ORIENTATION = (
-    rb"""\s*tiff:Orientation=(?:"[0-9]"|'[0-9]')""",
-    rb"<tiff:Orientation>[0-9]</tiff:Orientation>",
+    rb"""\s*tiff:Orientation\s*=\s*(?:"[2-8]"|'[2-8]')""",
+    rb"<tiff:Orientation>\s*[2-8]\s*</tiff:Orientation>",
+)
+_XMP_GPS = (
+    rb"""\s*exif:GPS\w+\s*=\s*(?:"[^"]*"|'[^']*')""",
+    rb"<exif:GPS\w+[^<>]*/>",
+    rb"<exif:GPS\w+[^<>]*>[^<]*</exif:GPS\w+\s*>",
 )
 
 
@@ -41,59 +52,162 @@ _XMP_ORIENTATION = (
 class Metadata:
     """What a picture says besides its pixels."""
 
-    orientation: int = 1
-    """1..8 as in Exif: what is to be done to the pixels."""
+    orientation: int | None = None
+    """1..8 as in Exif: what is to be done to the pixels; None if it says nothing of it."""
     icc_profile: bytes | None = None
     exif: bytes | None = None
-    """A TIFF structure that says nothing of orientation or says 1."""
+    """A TIFF structure."""
     xmp: bytes | None = None
+    colour: Colour | None = None
+    """What the numbers mean, where that is said otherwise than by a profile."""
+    dpi: tuple[float, float] | None = None
+    """Dots per inch, (x, y)."""
     notes: tuple[str, ...] = ()
     """What could not be kept, in words."""
 
 
-def read_metadata(image: Image.Image) -> Metadata:
-    """The metadata of a picture whose pixels have been loaded; never fails."""
-    exif, orientation = _exif(image)
-    notes: tuple[str, ...] = ()
-    if exif is not None and not is_exif(exif):
-        exif, notes = None, ("damaged Exif data was left out",)
-    if orientation != 1 and exif is not None:
-        exif = without_orientation(exif)
-    xmp = _as_bytes(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
-    if xmp is not None and orientation != 1:
-        for pattern in _XMP_ORIENTATION:
-            xmp = re.sub(pattern, b"", xmp)
-    return Metadata(orientation, _as_bytes(image.info.get("icc_profile")), exif, xmp, notes)
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What a file is to say, in place of what the picture says.
+
+    Args:
+        icc_profile: Replaces the picture's own; None does not, nothing (``b""``) drops it.
+        exif: Likewise, with or without the prefix that JPEG gives it.
+        xmp: Likewise.
+        strip: What to drop of the picture's own, some of `STRIPPED`.
+        keep_icc: Keep a profile byte for byte also where it says what needs no profile.
+
+    Raises:
+        InvalidInput: No bytes, ``exif`` that is none, an unknown name in ``strip``.
+    """
+
+    icc_profile: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    strip: frozenset[str] = frozenset()
+    keep_icc: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for name in ("icc_profile", "exif", "xmp"):
+            if not isinstance(value := getattr(self, name), bytes | None):
+                raise InvalidInput(f"{name} must be bytes, got {type(value).__name__}")
+        if unknown := self.strip - STRIPPED:
+            known = "icc, exif, xmp, gps and hidden"
+            raise InvalidInput(f"strip takes {known}, got {', '.join(sorted(unknown))}")
+        if self.exif:
+            object.__setattr__(self, "exif", tiff.without_prefix(self.exif))
+            if not tiff.is_exif(self.exif or b""):
+                raise InvalidInput("exif must be Exif data, which begins with II* or MM*")
+
+    def of(self, own: Metadata, *, grey: bool) -> Metadata:
+        """Return what the file will say, of pixels that are turned by ``orientation``.
+
+        Args:
+            own: What the picture says.
+            grey: Whether it is grey.
+        """
+        notes = [] if self.strip >= METADATA else list(own.notes)
+        exif, xmp = self._chosen("exif", own.exif), self._chosen("xmp", own.xmp)
+        orientation = _orientation(self.exif, self.xmp)
+        if own.orientation is not None:
+            if orientation not in (None, own.orientation) and "exif" not in self.strip:
+                notes.append(
+                    f"the orientation that was given, {orientation}, was not applied: "
+                    f"the picture has its own, {own.orientation}"
+                )
+            orientation = own.orientation
+        if exif is not None:
+            exif = tiff.with_orientation_reset(exif)
+        if xmp is not None:
+            xmp = _without(_XMP_ORIENTATION, xmp)
+        if "gps" in self.strip:
+            if exif and tiff.without_gps(exif) is None:
+                notes.append("Exif was left out: the place cannot be taken out of it alone")
+            exif, xmp = exif and without_gps("exif", exif), xmp and without_gps("xmp", xmp)
+        if own.dpi is not None and "exif" not in self.strip:
+            exif = tiff.with_dpi(exif, own.dpi)
+        return Metadata(orientation, self._profile(own, grey), exif, xmp, notes=tuple(notes))
+
+    def _chosen(self, name: str, own: bytes | None) -> bytes | None:
+        given: bytes | None = getattr(self, "icc_profile" if name == "icc" else name)
+        if given is not None:
+            return given or None
+        return None if name in self.strip else own
+
+    def _profile(self, own: Metadata, grey: bool) -> bytes | None:
+        """A profile, unless the numbers mean what they mean without one."""
+        icc = self._chosen("icc", own.icc_profile)
+        if icc is not None and self.keep_icc:
+            return icc
+        if own.colour is not None and self.icc_profile is None and "icc" not in self.strip:
+            return None if own.colour.is_srgb else colour.profile_of(own.colour, grey)
+        said = None if icc is None else colour.of_profile(icc)
+        return None if said is not None and said.is_srgb else icc
 
 
-def is_exif(data: bytes) -> bool:
-    """Whether data begins as a TIFF structure does, which is what a file may hold."""
-    return data[:4] in (b"II*\0", b"MM\0*")
+def read_metadata(image: Image.Image, facts: Facts | None = None) -> Metadata:
+    """Read the metadata of a picture whose pixels have been loaded; never fails.
+
+    Args:
+        image: The picture.
+        facts: What its file says besides what Pillow tells.
+    """
+    facts = facts or Facts()
+    exif = _exif(image)
+    notes = facts.notes
+    if exif is not None and not tiff.is_exif(exif):
+        exif, notes = None, (*notes, "damaged Exif data was left out")
+    xmp = facts.xmp or as_bytes(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"))
+    icc = as_bytes(image.info.get("icc_profile"))
+    said = facts.colour if icc is None or facts.overrides_icc else None
+    orientation = facts.orientation or _orientation(exif, xmp)
+    return Metadata(orientation, icc, exif, xmp, said, _dpi(image), notes)
 
 
-def _as_bytes(value: object) -> bytes | None:
+def _orientation(exif: bytes | None, xmp: bytes | None) -> int | None:
+    """Exif's orientation, or else that of XMP."""
+    found = tiff.orientation_of(exif) if exif else None
+    if found is None and xmp and (said := _XMP_SAYS.search(xmp)):
+        return int(said[1])
+    return found
+
+
+def _without(patterns: tuple[bytes, ...], xmp: bytes) -> bytes:
+    for pattern in patterns:
+        xmp = re.sub(pattern, b"", xmp)
+    return xmp
+
+
+def as_bytes(value: object) -> bytes | None:
+    """Return a value of ``Image.info`` as bytes; None if there are none."""
     if isinstance(value, str):
         value = value.encode("utf-8", "surrogateescape")
     return bytes(value) if isinstance(value, bytes | bytearray) and value else None
 
 
-def _exif(image: Image.Image) -> tuple[bytes | None, int]:
-    """The TIFF structure, and the orientation that holds (Exif's, or else that of XMP)."""
-    raw = _as_bytes(image.info.get("exif"))
+def _dpi(image: Image.Image) -> tuple[float, float] | None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            parsed = image.getexif()
-            orientation = parsed.get(ORIENTATION, 1)
-            if raw is None and len(parsed):
-                raw = _rewritten(parsed)
-    except MemoryError:
-        raise
-    except Exception:  # Pillow's parser raises what it likes on a damaged structure
-        orientation = 1
-    if not isinstance(orientation, int) or not 1 <= orientation <= 8:
-        orientation = 1
-    return (raw.removeprefix(EXIF_PREFIX) or None if raw else None), orientation
+        x, y = (float(side) for side in image.info.get("dpi", ()))
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return None
+    return (x, y) if 1 < x < 1e6 and 1 < y < 1e6 else None  # 1 is what Pillow says of a TIFF
+
+
+def _exif(image: Image.Image) -> bytes | None:
+    """The TIFF structure."""
+    raw = as_bytes(image.info.get("exif"))
+    if raw is None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                parsed = image.getexif()
+                raw = _rewritten(parsed) if len(parsed) else None
+        except MemoryError:
+            raise
+        except Exception:  # Pillow's parser raises what it likes on a damaged structure
+            raw = None
+    return (tiff.without_prefix(raw) or None) if raw else None
 
 
 def _rewritten(parsed: Image.Exif) -> bytes | None:
@@ -102,7 +216,7 @@ def _rewritten(parsed: Image.Exif) -> bytes | None:
 
     kept = Image.Exif()
     for tag, value in parsed.items():
-        if tag not in _STORAGE or tag == ORIENTATION:
+        if tag not in _STORAGE:
             kept[tag] = value
     for pointer in (0x8769, 0x8825):  # the Exif and GPS directories are read by asking for them
         if pointer in parsed and (part := dict(parsed.get_ifd(pointer))):
@@ -110,34 +224,43 @@ def _rewritten(parsed: Image.Exif) -> bytes | None:
     return kept.tobytes() if len(kept) else None
 
 
-def without_orientation(exif: bytes) -> bytes:
-    """The same TIFF structure with orientation 1, and without its thumbnail if that was turned.
-
-    The bytes keep their places; only the value of the tag and the pointer to the second directory
-    change. A structure that cannot be followed is returned as it is.
-    """
-    patched = bytearray(exif)
-    order = "<" if exif[:2] == b"II" else ">"
-    found = False
-    try:
-        (start,) = struct.unpack_from(order + "I", exif, 4)
-        (entries,) = struct.unpack_from(order + "H", exif, start)
-        for index in range(entries):
-            at = start + 2 + 12 * index
-            tag, kind, count, value = struct.unpack_from(order + "HHIH", exif, at)
-            if (tag, kind, count) == (ORIENTATION, _SHORT, 1) and value != 1:
-                struct.pack_into(order + "H", patched, at + 8, 1)
-                found = True
-        if found:
-            struct.pack_into(order + "I", patched, start + 2 + 12 * entries, 0)
-    except struct.error:
-        return exif
-    return bytes(patched)
-
-
-def metadata_of(box: Box) -> dict[str, bytes]:
-    """What a box becomes in ``Image.info``; nothing if it is none of ICC, Exif, XMP."""
+def metadata_of(box: Box) -> dict[str, Any]:
+    """Return what a box becomes in ``Image.info``; nothing if it is none of ICC, Exif, XMP."""
     key, content = _INFO_KEYS.get(box.type), box.content
-    if key == "exif":
-        content = EXIF_PREFIX + content.removeprefix(EXIF_PREFIX)  # as Pillow's writers want it
-    return {} if key is None else {key: content}
+    if key is None:
+        return {}
+    if key != "exif":
+        return {key: content}
+    content = tiff.without_prefix(content)
+    if not tiff.is_exif(content):
+        return {}
+    found: dict[str, Any] = {key: tiff.PREFIX + content}  # as Pillow's writers want it
+    if (dpi := tiff.dpi_of(content)) is not None and all(math.isfinite(side) for side in dpi):
+        found["dpi"] = dpi
+    return found
+
+
+def strip_info(info: dict[Any, Any], names: Collection[str]) -> None:
+    """Take pieces out of ``Image.info``: some of ``icc``, ``exif``, ``xmp`` and ``gps``."""
+    if "icc" in names:
+        info.pop("icc_profile", None)
+    if "exif" in names:
+        info.pop("dpi", None)
+    for name in {"exif", "xmp"} & info.keys():
+        content: bytes | None = None
+        if name not in names:
+            content = info[name]
+            if "gps" in names:
+                content = without_gps(name, content or b"")
+        if content:
+            info[name] = content
+        else:
+            del info[name]
+
+
+def without_gps(name: str, content: bytes) -> bytes | None:
+    """Return Exif or XMP without places; None where they cannot be taken out."""
+    if name == "xmp":
+        return _without(_XMP_GPS, content)
+    found = tiff.without_gps(tiff.without_prefix(content))
+    return tiff.PREFIX + found if found and content.startswith(tiff.PREFIX) else found

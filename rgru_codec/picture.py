@@ -16,15 +16,15 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import re
-from collections.abc import Collection
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rgru_codec.metadata import EXIF_PREFIX, is_exif, read_metadata, without_orientation
+from rgru_codec.foreign import Facts, facts_of
+from rgru_codec.metadata import Wanted, read_metadata
 from rgru_format import InvalidInput, Unreadable
 
 Pixels = NDArray[np.uint8]
@@ -39,7 +39,10 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_BITS_PER_SAMPLE = 258
+_BITS_PER_SAMPLE, _SAMPLE_FORMAT = 258, 339
+_RANGES = {1.0: -math.inf, 255.0: 16.0, 65535.0: 4096.0}
+"""Ranges of floats: the largest value, and how far a picture has to reach to be in it."""
+_OVERSHOOT = 1 / 8
 # Further frames of these are previews, depth maps or the layers that the picture is made of.
 _ONE_PICTURE = frozenset({"MPO", "PSD"})
 
@@ -60,47 +63,6 @@ class Planes:
     notes: tuple[str, ...] = ()
     """What was changed besides what was asked for, for the user to know."""
 
-    def with_metadata(
-        self,
-        icc_profile: bytes | None = None,
-        exif: bytes | None = None,
-        xmp: bytes | None = None,
-        *,
-        strip: bool | Collection[str] = False,
-    ) -> Planes:
-        """The same picture with this metadata instead of its own.
-
-        Args:
-            icc_profile: replaces the picture's own; None does not.
-            exif: likewise, with or without the prefix that JPEG gives it.
-            xmp: likewise.
-            strip: drop the picture's own: all of it, or some of ``icc``, ``exif``, ``xmp``.
-
-        Raises:
-            InvalidInput: an unknown name in ``strip``; ``exif`` that is none; no bytes.
-        """
-        for name, value in (("icc_profile", icc_profile), ("exif", exif), ("xmp", xmp)):
-            if not isinstance(value, bytes | None):
-                raise InvalidInput(f"{name} must be bytes, got {type(value).__name__}")
-        names = {"icc", "exif", "xmp"}
-        if isinstance(strip, bool):
-            dropped = names if strip else set()
-        else:
-            dropped = {strip} if isinstance(strip, str) else set(strip)
-        if unknown := dropped - names:
-            raise InvalidInput(f"strip takes icc, exif and xmp, got {', '.join(sorted(unknown))}")
-        if exif:
-            exif = exif.removeprefix(EXIF_PREFIX)
-            if not is_exif(exif):
-                raise InvalidInput("exif must be Exif data, which begins with II* or MM*")
-            exif = without_orientation(exif)  # the pixels are upright
-        own = {"icc": self.icc_profile, "exif": self.exif, "xmp": self.xmp}
-        new = {"icc": icc_profile, "exif": exif, "xmp": xmp}
-        for name in names:
-            if new[name] is None and name not in dropped:
-                new[name] = own[name]
-        return dataclasses.replace(self, icc_profile=new["icc"], exif=new["exif"], xmp=new["xmp"])
-
 
 def from_array(array: NDArray[Any], *, convert_depth: bool = False) -> Image.Image:
     """A uint8 array (H, W), (H, W, 1..4) as a picture of mode L, LA, RGB or RGBA.
@@ -113,7 +75,8 @@ def from_array(array: NDArray[Any], *, convert_depth: bool = False) -> Image.Ima
         InvalidInput: another type or shape; floats of no known range.
     """
     if array.dtype != np.uint8:
-        deep = array.dtype == np.uint16 or np.issubdtype(array.dtype, np.floating)
+        whole = array.dtype.newbyteorder("=") == np.uint16  # in either byte order
+        deep = whole or np.issubdtype(array.dtype, np.floating)
         if not (deep and convert_depth and array.size):
             hint = "use convert_depth=True to scale them" if deep else "convert them first"
             raise InvalidInput(f"pixels must be uint8 (0..255), got {array.dtype}; {hint}")
@@ -127,33 +90,51 @@ def from_array(array: NDArray[Any], *, convert_depth: bool = False) -> Image.Ima
 
 
 def to_planes(
-    image: Image.Image, *, convert_depth: bool = False, frame: int | None = None
+    image: Image.Image,
+    *,
+    convert_depth: bool = False,
+    frame: int | None = None,
+    wanted: Wanted | None = None,
 ) -> Planes:
     """Take a picture apart; orientation is applied and reset. The picture itself stays as it is.
 
     Args:
-        image: any PIL image.
-        convert_depth: scale pictures of more than 8 bits a channel instead of refusing them.
-        frame: which frame of an animation, from 0; None refuses animations.
+        image: Any PIL image.
+        convert_depth: Scale pictures of more than 8 bits a channel instead of refusing them.
+        frame: Which frame of an animation, from 0; None refuses animations.
+        wanted: What metadata the planes are to have; by default the picture's own.
 
     Raises:
-        InvalidInput: more than 8 bits or more than one frame, and not asked to convert; a picture
-            that cannot be read.
+        InvalidInput: More than 8 bits or more than one frame, and not asked to convert.
+        Unreadable: The picture is damaged or cut short.
     """
+    wanted = wanted or Wanted()
     check_frames(image, frame)
+    facts = facts_of(image)
     if not convert_depth:
-        check_depth(image)
+        _check_depth(image, facts)
     image = _loaded(image, frame)
-    metadata = read_metadata(image)
-    image, alpha = _split(_turned(_eight_bits(image), metadata.orientation))
-    grey = image.mode in _GREY
+    own = read_metadata(image, facts)
+    grey = image.mode in _GREY or image.mode.startswith(("I", "F"))
+    metadata = wanted.of(own, grey=grey)
     notes = metadata.notes
+    image, alpha = _split(_turned(_eight_bits(image), metadata.orientation), facts.grey_bits)
+    icc = metadata.icc_profile
     if image.mode in ("CMYK", "LAB"):
         notes = (*notes, f"{image.mode} was converted to sRGB")
-        image = _through_profile(image, metadata.icc_profile)
-        metadata = dataclasses.replace(metadata, icc_profile=None)
+        image = _through_profile(image, own.icc_profile)
+        icc = wanted.icc_profile or None
     pixels = _as_pixels(image, grey)
-    return Planes(pixels, grey, alpha, metadata.icc_profile, metadata.exif, metadata.xmp, notes)
+    if alpha is not None and "hidden" in wanted.strip:
+        _hide(pixels, alpha)
+    return Planes(pixels, grey, alpha, icc, metadata.exif, metadata.xmp, notes)
+
+
+def _hide(pixels: Pixels, alpha: Pixels) -> None:
+    """Give pixels that are fully transparent the mean colour of the others."""
+    shown = alpha > 0
+    mean = pixels[shown].mean(axis=0) if shown.any() else np.zeros(3)
+    pixels[~shown] = np.rint(mean).astype(np.uint8)
 
 
 def check_frames(image: Image.Image, frame: int | None) -> None:
@@ -178,30 +159,29 @@ def check_frames(image: Image.Image, frame: int | None) -> None:
         )
 
 
-def check_depth(image: Image.Image) -> None:
+def _check_depth(image: Image.Image, facts: Facts) -> None:
     """Refuse more than 8 bits a channel; also where Pillow would cut them off in silence.
 
     Raises:
-        InvalidInput: as said.
+        InvalidInput: As said.
     """
-    if bits := _deep(image):
+    if bits := _deep(image, facts):
         raise InvalidInput(
             f"the picture has more than 8 bits a channel ({bits}), .rgru has 8; "
             "use --depth 8 (convert_depth=True) to convert it"
         )
 
 
-def _deep(image: Image.Image) -> str:
+def _deep(image: Image.Image, facts: Facts) -> str:
     """What says that a picture has more than 8 bits, or an empty string.
 
     Pillow opens 16-bit colour as 8-bit RGB. Before the pixels are loaded, the raw mode of the
-    file's tiles tells; a TIFF also says it in a tag, AVIF and JPEG 2000 in their headers.
+    file's tiles tells; a TIFF also says it in a tag, other formats in their headers.
     """
     if image.mode.startswith(("I", "F")):
         return f"mode {image.mode}"
-    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
-    if any(isinstance(b, int) and b > 8 for b in (bits if isinstance(bits, tuple) else (bits,))):
-        return f"{max(bits)} bits"
+    if (bits := max(_tiff_bits(image), facts.bits)) > 8:
+        return f"{bits} bits"
     for tile in getattr(image, "tile", ()):
         args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
         if any(isinstance(a, str) and ";16" in a and "BGR;16" not in a for a in args):
@@ -210,38 +190,15 @@ def _deep(image: Image.Image) -> str:
             return f"values up to {args[-1]}"
         if tile[0] == "SGI16":
             return "16 bits"
-    bits = _CODED_BITS[image.format](_head(image)) if image.format in _CODED_BITS else 8
-    return f"{bits} bits" if bits > 8 else ""
+    return ""
 
 
-def _head(image: Image.Image) -> bytes:
-    """The beginning of the file that a picture will be read from; empty once it has been read."""
-    file = getattr(image, "fp", None)
-    if file is None or file.closed:
-        return b""
-    position = file.tell()
-    file.seek(0)
-    head: bytes = file.read(1 << 16)
-    file.seek(position)
-    return head
-
-
-def _bits_of_avif(head: bytes) -> int:
-    """Bits a channel by the boxes av1C (AV1 in ISOBMFF, 2.3.3), of colour and alpha; 8 if none."""
-    flags = [found[1][0] for found in re.finditer(rb"av1C..(.)", head, re.DOTALL)]
-    return max((12 if f & 0x20 else 10 for f in flags if f & 0x40), default=8)
-
-
-def _bits_of_jpeg2000(head: bytes) -> int:
-    """Bits a channel by the marker SIZ (ISO/IEC 15444-1, A.5.1); 8 if there is none."""
-    found = re.search(rb"\xff\x4f\xff\x51.{36}(..)", head, re.DOTALL)
-    if found is None:
-        return 8
-    depths = head[found.end() : found.end() + 3 * int.from_bytes(found[1], "big") : 3]
-    return max(((depth & 0x7F) + 1 for depth in depths), default=8)
-
-
-_CODED_BITS = {"AVIF": _bits_of_avif, "JPEG2000": _bits_of_jpeg2000}
+def _tiff_bits(image: Image.Image) -> int:
+    """Bits of the deepest channel of a TIFF, 0 if it is none."""
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
+    return max(
+        (b for b in (bits if isinstance(bits, tuple) else (bits,)) if isinstance(b, int)), default=0
+    )
 
 
 def _loaded(image: Image.Image, frame: int | None) -> Image.Image:
@@ -267,7 +224,14 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if not image.mode.startswith(("I", "F")):
         return image
     values = np.asarray(image)
-    converted = Image.fromarray(_scaled(values))
+    tags = getattr(image, "tag_v2", {})
+    bits = _tiff_bits(image) or 16
+    if np.issubdtype(values.dtype, np.integer) and (bits > 16 or tags.get(_SAMPLE_FORMAT) == (2,)):
+        raise InvalidInput(
+            f"the picture has signed integers, or integers of {bits} bits, of no range that is "
+            "known: scale them to 0..65535 first"
+        )
+    converted = Image.fromarray(_scaled(values, bits))
     converted.info = {k: v for k, v in image.info.items() if k != "transparency"}
     key = image.info.get("transparency")
     if isinstance(key, int):
@@ -275,22 +239,35 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return converted
 
 
-def _scaled(array: NDArray[Any]) -> Pixels:
-    """Values of 0..65535, floats also of 0..1 or 0..255, as 8 bits."""
+def _scaled(array: NDArray[Any], bits: int = 16) -> Pixels:
+    """Integers of so many bits, or floats of 0..1, 0..255 or 0..65535, as 8 bits.
+
+    Floats may overshoot their range by an eighth on either side, as resized pictures do.
+    """
     values = array.astype(np.float64)
-    scale = 1.0 / 257.0
-    if np.issubdtype(array.dtype, np.floating) and np.isfinite(values).all():
-        scale = 255.0 if values.max() <= 1.0 else 1.0 if values.max() <= 255.0 else scale
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:
+    low, high = float(values.min()), float(values.max())
+    floating = bool(np.issubdtype(array.dtype, np.floating))
+    top = _range_of(high) if floating else float(2**bits - 1)
+    slack = _OVERSHOOT * top if floating else 0.0
+    if not (-slack <= low and high <= top + slack):  # nor if one is no number
         raise InvalidInput(
-            f"the picture has values from {values.min():g} to {values.max():g}; float pictures "
-            "must lie in 0..1, 0..255 or 0..65535, integers in 0..65535: scale them first"
+            f"the picture has values from {low:g} to {high:g}; floats must lie in 0..1, or reach "
+            f"{_RANGES[255.0]:g} to 255, or {_RANGES[65535.0]:g} to 65535, integers in "
+            f"0..{2**bits - 1}: scale them first"
         )
-    return np.rint(values * scale).astype(np.uint8)
+    return np.rint(np.clip(values, 0, top) * (255 / top)).astype(np.uint8)
 
 
-def _turned(image: Image.Image, orientation: int) -> Image.Image:
-    turn = _TURNS.get(orientation)
+def _range_of(high: float) -> float:
+    """The largest value of the range that a largest value speaks for; nan between the ranges."""
+    for top, least in _RANGES.items():
+        if least <= high <= top * (1 + _OVERSHOOT):
+            return top
+    return math.nan
+
+
+def _turned(image: Image.Image, orientation: int | None) -> Image.Image:
+    turn = _TURNS.get(orientation or 1)
     return image if turn is None else image.transpose(turn)
 
 
@@ -305,15 +282,21 @@ def _as_pixels(image: Image.Image, grey: bool) -> Pixels:
     return pixels
 
 
-def _split(image: Image.Image) -> tuple[Image.Image, Pixels | None]:
+def _split(image: Image.Image, grey_bits: int) -> tuple[Image.Image, Pixels | None]:
     """Colour or grey without alpha, and the alpha plane."""
     if not image.has_transparency_data:
         return image, None
-    target = "LA" if image.mode in _GREY else "RGBA"
+    key = image.info.get("transparency")
     if image.mode == "1":  # Pillow converts a transparent colour of L, but not of 1
-        key = image.info.get("transparency")
         image = image.convert("L")
         image.info["transparency"] = 255 if key else 0
+    elif image.mode == "L" and isinstance(key, int) and grey_bits < 8:
+        image = image.copy()  # Pillow scales the pixels, but not the transparent value
+        image.info["transparency"] = key * 255 // (2**grey_bits - 1)
+    elif image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
+        image = image.copy()  # of 16 bits, of which Pillow keeps the upper ones
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    target = "LA" if image.mode in _GREY else "RGBA"
     image = image.convert(target)
     alpha = np.asarray(image.getchannel("A"))
     return image.convert("L" if target == "LA" else "RGB"), alpha

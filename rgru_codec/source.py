@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from rgru_codec.foreign import readable_png
 from rgru_codec.picture import Planes, from_array, to_planes
 from rgru_format import SIGNATURE, InvalidInput, Limits, Unreadable
 
@@ -34,7 +35,10 @@ def read_source(source: Source) -> bytes:
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source)
     if isinstance(source, str | os.PathLike):
-        return Path(source).read_bytes()
+        try:
+            return Path(source).read_bytes()
+        except ValueError as error:  # a name that no file can have
+            raise InvalidInput(f"no file has the name {os.fspath(source)!r}: {error}") from None
     if callable(getattr(source, "read", None)):
         data = source.read()
         if isinstance(data, bytes | bytearray | memoryview):
@@ -57,7 +61,7 @@ def open_picture(source: Source) -> Image.Image:
     if not data:
         raise Unreadable("is empty")
     try:
-        return _opened(data)
+        return _opened(readable_png(data))
     except MemoryError:
         raise
     except UnidentifiedImageError:

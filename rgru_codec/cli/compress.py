@@ -71,10 +71,16 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the picture and its metadata")
     group.add_argument(
         "--strip",
-        type=options.metadata_names,
+        type=options.metadata_names("hidden"),
         default=frozenset(),
         metavar="WHAT",
-        help="leave metadata out: exif,xmp,icc or all (default: all is kept)",
+        help="leave metadata out: exif,gps,xmp,icc, hidden (the colour of fully transparent "
+        "pixels) or all (default: all is kept)",
+    )
+    group.add_argument(
+        "--keep-icc",
+        action="store_true",
+        help="keep a profile byte for byte also where it says what a file means without one (sRGB)",
     )
     for name, what in (("exif", "Exif"), ("xmp", "XMP"), ("icc", "the ICC profile")):
         group.add_argument(f"--{name}", metavar="FILE", help=f"take {what} from a file")
@@ -135,6 +141,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         exif=content["exif"],
         xmp=content["xmp"],
         strip=args.strip,
+        keep_icc=args.keep_icc,
         convert_depth=args.depth == 8,
         frame=args.frame,
         limits=Limits(max_pixels=args.max_pixels, max_memory=args.max_memory),

@@ -78,7 +78,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument(
         "--strip",
-        type=options.metadata_names,
+        type=options.metadata_names(),
         default=frozenset(),
         metavar="WHAT",
         help="leave metadata out of the picture: exif,gps,xmp,icc or all",
@@ -180,8 +180,9 @@ class Decompress:
 
     def stripped(self, image: Image.Image) -> Image.Image:
         """Take metadata that is not wanted out of a picture."""
-        for name in self.strip:
-            image.info.pop({"icc": "icc_profile"}.get(name, name), None)
+        from rgru_codec.metadata import strip_info
+
+        strip_info(image.info, self.strip)
         return image
 
     def save(self, decoder: Decoder, job: Job) -> tuple[Image.Image, tuple[str, ...]]:

@@ -57,17 +57,22 @@ def between(low: float, high: float, *, open_ends: bool = False) -> Callable[[st
     return parse
 
 
-def metadata_names(text: str) -> frozenset[str]:
-    """``all``, or some of ``exif,gps,xmp,icc``."""
-    if text == "all":
-        return frozenset(METADATA) - {"gps"}  # a part of Exif
-    names = frozenset(part.strip() for part in text.split(","))
-    if unknown := names - set(METADATA):
-        raise argparse.ArgumentTypeError(
-            f"unknown metadata {', '.join(sorted(unknown))}; "
-            "choose from exif, gps, xmp, icc, or all"
-        )
-    return names
+def metadata_names(*more: str) -> Callable[[str], frozenset[str]]:
+    """``all``, or some of ``exif,gps,xmp,icc`` and ``more``."""
+    known = (*METADATA, *more)
+
+    def parse(text: str) -> frozenset[str]:
+        if text == "all":
+            return frozenset(known)
+        names = frozenset(part.strip() for part in text.split(","))
+        if unknown := names - set(known):
+            raise argparse.ArgumentTypeError(
+                f"unknown metadata {', '.join(sorted(unknown))}; "
+                f"choose from {', '.join(known)}, or all"
+            )
+        return names
+
+    return parse
 
 
 def region(text: str) -> tuple[int, int, int, int]:

@@ -220,7 +220,8 @@ def test_animation(rgru: Rgru, folder: Path, name: str) -> None:
 def test_an_animation_keeps_the_colour_profile(rgru: Rgru, folder: Path, name: str) -> None:
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for mode, strip, kept in (("RGBA", "exif", icc), ("RGB", "icc", None), ("L", "exif", None)):
-        data = rgru_codec.compress(picture().convert(mode), layers=2, icc_profile=icc)
+        image = picture().convert(mode)
+        data = rgru_codec.compress(image, layers=2, icc_profile=icc, keep_icc=True)
         (folder / "p.rgru").write_bytes(data)
         assert rgru("decompress", "p.rgru", "--animate", name, "--strip", strip).code == 0
         with Image.open(name) as image:

@@ -74,7 +74,7 @@ def test_info_of_metadata(rgru: Rgru, folder: Path) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     rgba = picture().convert("LA")
     for icc, words in ((profile, "sRGB built-in"), (b"rubbish", "cannot be read")):
-        data = rgru_codec.compress(rgba, layers=1, icc_profile=icc, xmp=b"<x/>")
+        data = rgru_codec.compress(rgba, layers=1, icc_profile=icc, xmp=b"<x/>", keep_icc=True)
         (folder / "m.rgru").write_bytes(data)
         result = rgru("info", "m.rgru")
         assert words in result.out

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageCms
 
 import rgru_codec
-from rgru_codec.metadata import is_exif, read_metadata, without_orientation
+from rgru_codec.exif import is_exif, with_orientation_reset
+from rgru_codec.metadata import read_metadata
 from rgru_codec.picture import to_planes
 
 from .conftest import photo
@@ -52,7 +53,7 @@ def test_icc_is_kept_byte_for_byte(kind: str) -> None:
     file = io.BytesIO()
     Image.fromarray(photo(16, 24)).save(file, kind, icc_profile=ICC)
     image = Image.open(io.BytesIO(file.getvalue()))
-    assert kept(image).info["icc_profile"] == ICC
+    assert kept(image, keep_icc=True).info["icc_profile"] == ICC
 
 
 PRIMARIES = {  # XYZ of red, green and blue, adapted to D50
@@ -127,9 +128,9 @@ def test_orientation_is_applied_and_reset(orientation: int, order: str) -> None:
 
 def test_a_thumbnail_that_was_not_turned_is_unlinked() -> None:
     start = 8 + 2 + 2 * 12
-    assert without_orientation(exif(6))[start : start + 4] == b"\0\0\0\0"
-    assert without_orientation(exif(1)) == exif(1)
-    assert without_orientation(exif(None)) == exif(None)
+    assert with_orientation_reset(exif(6))[start : start + 4] == b"\0\0\0\0"
+    assert with_orientation_reset(exif(1)) == exif(1)
+    assert with_orientation_reset(exif(None)) == exif(None)
 
 
 def test_exif_of_tiff_leaves_storage_out() -> None:
@@ -169,9 +170,10 @@ def test_png_xmp() -> None:
 
 def test_arguments_replace_the_pictures_own() -> None:
     image = jpeg(exif=b"Exif\0\0" + exif(6), icc_profile=ICC, xmp=b"<old/>")
-    found = kept(image, icc_profile=b"new", exif=exif(8), xmp=b"<new/>")
+    with pytest.warns(UserWarning, match=r"given, 8, was not applied: .* has its own, 6"):
+        found = kept(image, icc_profile=b"new", exif=exif(8), xmp=b"<new/>")
     assert found.info["icc_profile"] == b"new"
-    assert found.info["exif"] == b"Exif\0\0" + without_orientation(exif(8))
+    assert found.info["exif"] == b"Exif\0\0" + with_orientation_reset(exif(8))
     assert found.info["xmp"] == b"<new/>"
     assert found.size == (16, 24), "the picture's own orientation is applied all the same"
 
@@ -188,7 +190,7 @@ def test_arguments_replace_the_pictures_own() -> None:
 )
 def test_strip(strip: bool | str | list[str], left: set[str]) -> None:
     image = jpeg(exif=b"Exif\0\0" + exif(6), icc_profile=ICC, xmp=b"<old/>")
-    found = kept(image, strip=strip)
+    found = kept(image, strip=strip, keep_icc=True)
     assert set(found.info) - {"layers"} == left
     assert found.size == (16, 24)
 
@@ -200,7 +202,7 @@ def test_strip_and_give() -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_what_comes_back_can_be_saved(kind: str, tmp_path: Path) -> None:
-    found = kept(jpeg(exif=b"Exif\0\0" + exif(6), icc_profile=ICC))
+    found = kept(jpeg(exif=b"Exif\0\0" + exif(6), icc_profile=ICC), keep_icc=True)
     path = tmp_path / "x"
     found.save(path, kind, exif=found.info["exif"], icc_profile=found.info["icc_profile"])
     with Image.open(path) as again:

@@ -1,0 +1,418 @@
+"""What Pillow does not tell of a file of another format: depth, colour, parts that it passes over.
+
+Looked up in the file's own structure before Pillow reads the pixels. Nothing here fails: what
+cannot be found is not told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+from xml.etree import ElementTree
+
+from PIL import Image
+
+from rgru_codec import colour
+from rgru_codec.colour import Colour
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TEXT_CHUNKS = frozenset({b"iTXt", b"zTXt", b"tEXt", b"iCCP"})
+_LARGEST_TEXT = 2**20 - 1
+"""Bytes of a text or profile that Pillow takes; a larger one makes it refuse the picture."""
+_LARGEST_TEXTS = 2**26
+_HEAD = 1 << 16
+_ORIENTATION = 274
+_XMP_NAME, _XMP_NOTE = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
+_GAIN_MAPS = (
+    b'hdrgm:Version="',
+    b"http://ns.apple.com/HDRGainMap/",
+    b"urn:com:apple:photo:2020:aux:hdrgainmap",
+    b"urn:iso:std:iso:ts:21496:-1",
+)
+_KNOWN_TEXT = frozenset({b"XML:com.adobe.xmp", b"Raw profile type exif"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a file says besides what Pillow tells."""
+
+    bits: int = 8
+    """Of the deepest channel."""
+    grey_bits: int = 8
+    """Of a grey PNG, which scale its transparent value."""
+    colour: Colour | None = None
+    """What the numbers mean, where the file says so otherwise than by an ICC profile."""
+    overrides_icc: bool = False
+    """Whether that stands above a profile."""
+    orientation: int | None = None
+    """Of a TIFF that has it in a form which Pillow does not apply when it reads the pixels."""
+    xmp: bytes | None = None
+    """XMP that stands in several pieces, joined."""
+    notes: tuple[str, ...] = ()
+    """What is not kept, in words."""
+
+
+def facts_of(image: Image.Image) -> Facts:
+    """Look into the file that a picture is about to be read from.
+
+    Args:
+        image: Just opened; of one that has been read, or was made in memory, less is known.
+    """
+    told = Facts(bits=_bits_told(image), colour=_colour_told(image))
+    try:
+        with _file_of(image) as file:
+            if file is None:
+                return told
+            position = file.tell()
+            try:
+                found = _facts(file, image)
+            finally:
+                file.seek(position)
+    except (OSError, ValueError, IndexError, struct.error):
+        return told
+    return dataclasses.replace(found, bits=max(told.bits, found.bits))
+
+
+@contextlib.contextmanager
+def _file_of(image: Image.Image) -> Iterator[BinaryIO | None]:
+    """The file of a picture, opened again by its name if Pillow has closed it."""
+    file = getattr(image, "fp", None)
+    name = getattr(image, "filename", "")
+    if file is not None and not file.closed:
+        yield file
+    elif name and Path(name).is_file():
+        with Path(name).open("rb") as again:
+            yield again
+    else:
+        yield None
+
+
+def _facts(file: BinaryIO, image: Image.Image) -> Facts:
+    format_ = (image.format or "").upper()
+    if format_ == "PNG":
+        return _png(file)
+    if format_ in ("JPEG", "MPO"):
+        return _jpeg(file, image)
+    if format_ == "TIFF":
+        return Facts(orientation=_orientation_of_tiff(image))
+    if format_ in ("AVIF", "HEIF"):
+        return _isobmff(_read(file, image))
+    if format_ == "JPEG2000":
+        return Facts(_bits_of_jpeg2000(_read(file, image)))
+    if format_ == "JXL":
+        return Facts(_bits_of_jxl(_read(file, image)))
+    return Facts()
+
+
+def _read(file: BinaryIO, image: Image.Image) -> bytes:
+    """The beginning of a file; some readers have put the pixels in its place and kept it apart."""
+    kept = getattr(image, "fc", None)  # pillow-jxl-plugin
+    if isinstance(kept, bytes):
+        return kept[:_HEAD]
+    file.seek(0)
+    return file.read(_HEAD)
+
+
+def _bits_told(image: Image.Image) -> int:
+    """What a reader says itself (pillow-heif does); 8 if it says nothing."""
+    told = image.info.get("bit_depth")
+    return told if isinstance(told, int) else 8
+
+
+def _colour_told(image: Image.Image) -> Colour | None:
+    """What Pillow tells of the chunks gAMA and cHRM of a PNG that it has read."""
+    gamma, places = image.info.get("gamma"), image.info.get("chromaticity")
+    if "srgb" in image.info or (gamma is None and places is None):
+        return None
+    return colour.of_gamma(gamma, places)
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Name, place of the content and size of a PNG's chunks."""
+    file.seek(0)
+    if file.read(8) != PNG_SIGNATURE:
+        return
+    at = 8
+    while len(head := file.read(8)) == 8:
+        size, name = struct.unpack(">I4s", head)
+        yield name, at + 8, size
+        at += size + 12
+        file.seek(at)
+
+
+def _png(file: BinaryIO) -> Facts:
+    """Chunks of PNG, third edition, 11.3."""
+    content: dict[bytes, bytes] = {}
+    texts = []
+    for name, at, size in _chunks(file):
+        if name in (b"IHDR", b"cICP", b"gAMA", b"cHRM", b"sRGB") and size <= 32:
+            file.seek(at)
+            content.setdefault(name, file.read(size))
+        elif name in (b"tEXt", b"zTXt", b"iTXt"):
+            file.seek(at)
+            texts.append(file.read(min(size, 80)).partition(b"\0")[0])
+    notes = []
+    said, above = None, False
+    if len(points := content.get(b"cICP", b"")) == 4:
+        if points[2] == 0 and (found := colour.of_code_points(points[0], points[1])):
+            said, above = found, True
+            if points[3] != 1:
+                notes.append("narrow-range values (cICP) were taken as full range")
+        else:
+            notes.append("code points of colour (cICP) that are not known were left out")
+    if said is None and b"sRGB" not in content:
+        said = _gamma(content)
+    if words := _keywords(texts):
+        notes.append(f"text was left out: {words}")
+    head = content.get(b"IHDR", b"").ljust(13, b"\0")
+    return Facts(
+        bits=16 if head[8] == 16 else 8,
+        grey_bits=head[8] if head[9] == 0 and head[8] in (1, 2, 4) else 8,
+        colour=said,
+        overrides_icc=above,
+        notes=tuple(notes),
+    )
+
+
+def _gamma(content: dict[bytes, bytes]) -> Colour | None:
+    gamma = places = None
+    if len(content.get(b"gAMA", b"")) == 4:
+        gamma = int.from_bytes(content[b"gAMA"], "big") / 100000
+    if len(content.get(b"cHRM", b"")) == 32:
+        places = tuple(value / 100000 for value in struct.unpack(">8I", content[b"cHRM"]))
+    if gamma is None and places is None:
+        return None
+    return colour.of_gamma(gamma, places)
+
+
+def _keywords(texts: list[bytes]) -> str:
+    """Keywords of a PNG's texts that are no metadata of another kind."""
+    names = [name.decode("latin-1") for name in texts if name not in _KNOWN_TEXT]
+    printable = [re.sub(r"[^ -~\xa1-\xff]", "?", name) for name in dict.fromkeys(names)]
+    return ", ".join(printable[:8] + ["..."] * (len(printable) > 8))
+
+
+def readable_png(data: bytes) -> bytes:
+    """Return a picture without texts and profiles so large that Pillow would refuse it.
+
+    An empty text stands in their place, whose keyword tells. Data that is no PNG stays as it is.
+    """
+    parts, last, total = [], 0, 0
+    for name, at, size in _chunks(io.BytesIO(data)):
+        if name not in _TEXT_CHUNKS:
+            continue
+        held = _inflated_size(name, data[at : at + size])
+        is_text = name != b"iCCP"
+        if held <= _LARGEST_TEXT and total + held * is_text <= _LARGEST_TEXTS:
+            total += held * is_text
+            continue
+        keyword = data[at : at + min(size, 60)].partition(b"\0")[0] if is_text else b"ICC profile"
+        stand_in = b"tEXt" + keyword + b" (over 1 MiB)\0"
+        parts += [data[last : at - 8], (len(stand_in) - 4).to_bytes(4, "big"), stand_in]
+        parts.append(zlib.crc32(stand_in).to_bytes(4, "big"))
+        last = at + size + 4
+    return b"".join([*parts, data[last:]]) if parts else data
+
+
+def _inflated_size(name: bytes, content: bytes) -> int:
+    """Bytes of a chunk's text; inflated no further than the bound."""
+    _, _, rest = content.partition(b"\0")
+    packed = rest[1:]
+    if name == b"tEXt":
+        return len(rest)
+    if name == b"iTXt":
+        if rest[:1] != b"\1":
+            return len(rest)
+        packed = rest[2:].split(b"\0", 2)[-1]
+    try:
+        return len(zlib.decompressobj().decompress(packed, _LARGEST_TEXT + 1))
+    except zlib.error:
+        return 0
+
+
+def _jpeg(file: BinaryIO, image: Image.Image) -> Facts:
+    """Segments of JPEG (ITU-T T.81, B.1) before the first scan."""
+    main, pieces, marks = None, dict[bytes, dict[int, bytes]](), b""
+    for content in _application_segments(file):
+        if content.startswith(_XMP_NAME):
+            main = main or content[len(_XMP_NAME) :]
+        elif content.startswith(_XMP_NOTE) and len(content) >= len(_XMP_NOTE) + 40:
+            rest = content[len(_XMP_NOTE) :]
+            offset = int.from_bytes(rest[36:40], "big")
+            pieces.setdefault(rest[:32], {})[offset] = rest[40:]
+        elif content.startswith(b"urn:iso:"):
+            marks += content[:64]
+    notes = []
+    joined = None
+    if pieces:
+        joined = _joined(main or b"", pieces)
+        if joined is None:
+            notes.append("Extended XMP that does not belong together was left out")
+    xmp = joined or main or b""
+    if any(mark in xmp + marks for mark in _GAIN_MAPS):
+        notes.append("the gain map (HDR) was left out")
+    elif (frames := getattr(image, "n_frames", 1)) > 1:
+        notes.append(f"further pictures of the file were left out: {frames - 1}")
+    return Facts(xmp=joined, notes=tuple(notes))
+
+
+def _application_segments(file: BinaryIO) -> Iterator[bytes]:
+    """Contents of the segments APP1 and APP2."""
+    file.seek(0)
+    if file.read(2) != b"\xff\xd8":
+        return
+    while (marker := file.read(2))[:1] == b"\xff" and len(marker) == 2:
+        while marker[1] == 0xFF:  # fill bytes
+            marker = b"\xff" + (file.read(1) or b"\xd9")
+        if marker[1] in (0xD9, 0xDA):
+            return
+        if marker[1] == 1 or 0xD0 <= marker[1] <= 0xD8:
+            continue
+        size = int.from_bytes(file.read(2), "big")
+        content = file.read(max(size - 2, 0))
+        if marker[1] in (0xE1, 0xE2):
+            yield content
+
+
+def _joined(main: bytes, pieces: dict[bytes, dict[int, bytes]]) -> bytes | None:
+    """XMP with its extension put in (XMP specification part 3, 1.1.3.1); None if that fails."""
+    named = re.search(rb"""xmpNote:HasExtendedXMP\s*(?:=\s*["']|>\s*)([0-9A-Fa-f]{32})""", main)
+    if named is None or named[1].upper() not in {key.upper() for key in pieces}:
+        return None
+    parts = next(found for key, found in pieces.items() if key.upper() == named[1].upper())
+    extension = b"".join(parts[offset] for offset in sorted(parts))
+    if (
+        hashlib.md5(extension, usedforsecurity=False).hexdigest().upper().encode()
+        != named[1].upper()
+    ):
+        return None
+    inner = re.search(rb"<rdf:RDF[^>]*>(.*)</rdf:RDF\s*>", extension, re.DOTALL)
+    end = main.rfind(b"</rdf:RDF")
+    if inner is None or end < 0 or b"<!" in main + extension:
+        return None
+    head = re.sub(rb"""\s*xmpNote:HasExtendedXMP\s*=\s*(?:"[^"]*"|'[^']*')""", b"", main[:end])
+    head = re.sub(rb"<xmpNote:HasExtendedXMP>[^<]*</xmpNote:HasExtendedXMP>", b"", head)
+    joined = head + inner[1].strip() + main[end:]
+    try:  # a namespace that only the extension's frame declares would be missing
+        ElementTree.fromstring(joined.strip(b"\0 \r\n\t"))
+    except (ElementTree.ParseError, ValueError, LookupError):
+        return None
+    return joined
+
+
+def _isobmff(head: bytes) -> Facts:
+    """Properties of items in AVIF and HEIF (ISO/IEC 23008-12, 6.5; AV1-ISOBMFF 2.3.3)."""
+    bits = [12 if f & 0x20 else 10 for f in _configurations(head) if f & 0x40]
+    for found in re.finditer(rb"hvcC.{17}(.)(.)", head, re.DOTALL):
+        bits += [(depth[0] & 7) + 8 for depth in found.groups()]
+    for found in re.finditer(rb"pixi\0\0\0\0([\1-\4])", head):
+        bits += head[found.end() : found.end() + found[1][0]]
+    said = None
+    if points := re.search(rb"colrnclx(..)(..)", head, re.DOTALL):
+        primaries, transfer = (int.from_bytes(value, "big") for value in points.groups())
+        said = colour.of_code_points(primaries, transfer)
+    mapped = any(mark in head for mark in _GAIN_MAPS) or re.search(
+        rb"infe.{8}tmap", head, re.DOTALL
+    )
+    notes = ("the gain map (HDR) was left out",) if mapped else ()
+    return Facts(bits=max(bits, default=8), colour=said, notes=notes)
+
+
+def _configurations(head: bytes) -> list[int]:
+    return [found[1][0] for found in re.finditer(rb"av1C..(.)", head, re.DOTALL)]
+
+
+def _bits_of_jpeg2000(head: bytes) -> int:
+    """Bits a channel by the marker SIZ (ISO/IEC 15444-1, A.5.1); 8 if there is none."""
+    found = re.search(rb"\xff\x4f\xff\x51.{36}(..)", head, re.DOTALL)
+    if found is None:
+        return 8
+    depths = head[found.end() : found.end() + 3 * int.from_bytes(found[1], "big") : 3]
+    return max(((depth & 0x7F) + 1 for depth in depths), default=8)
+
+
+def _orientation_of_tiff(image: Image.Image) -> int | None:
+    value = getattr(image, "tag_v2", {}).get(_ORIENTATION)
+    if isinstance(value, bytes | str | tuple) and value:
+        first = int(value[0])
+        return first if 1 <= first <= 8 else None
+    return None  # Pillow turns the pixels itself, and takes the tag out
+
+
+class _Bits:
+    """Takes fields out of a JPEG XL codestream, least significant bit first."""
+
+    def __init__(self, data: bytes) -> None:
+        self._value, self._left = int.from_bytes(data[:64], "little"), 8 * min(len(data), 64)
+
+    def take(self, count: int) -> int:
+        if count > self._left:
+            raise ValueError("the data ends")
+        taken = self._value & ((1 << count) - 1)
+        self._value >>= count
+        self._left -= count
+        return taken
+
+    def choose(self, *forms: tuple[int, int]) -> int:
+        """A field of four forms, each an offset and a number of bits."""
+        offset, count = forms[self.take(2)]
+        return offset + self.take(count)
+
+
+def _bits_of_jxl(head: bytes) -> int:
+    """Bits a channel by the image header (ISO/IEC 18181-1, D.2 and D.3); 8 if it cannot be read."""
+    start = 0
+    if not head.startswith(b"\xff\x0a"):
+        found = re.search(rb"jxlc|jxlp....", head, re.DOTALL)
+        start = found.end() if found else len(head)
+    bits = _Bits(head[start + 2 : start + 66])
+    try:
+        _skip_size(bits)
+        if bits.take(1):  # everything as usual
+            return 8
+        if bits.take(1):  # extra fields
+            bits.take(3)
+            if bits.take(1):
+                _skip_size(bits)
+            if bits.take(1):
+                _skip_preview(bits)
+            if bits.take(1):
+                _skip_animation(bits)
+        if bits.take(1):  # floating point
+            return bits.choose((32, 0), (16, 0), (24, 0), (1, 6))
+        return bits.choose((8, 0), (10, 0), (12, 0), (1, 6))
+    except ValueError:
+        return 8
+
+
+def _skip_size(bits: _Bits) -> None:
+    small = bits.take(1)
+    forms = ((1, 9), (1, 13), (1, 18), (1, 30))
+    _ = bits.take(5) if small else bits.choose(*forms)
+    if bits.take(3) == 0:
+        _ = bits.take(5) if small else bits.choose(*forms)
+
+
+def _skip_preview(bits: _Bits) -> None:
+    eighths = bits.take(1)
+    forms = (
+        ((16, 0), (32, 0), (1, 5), (33, 9)) if eighths else ((1, 6), (65, 8), (321, 10), (1345, 12))
+    )
+    bits.choose(*forms)
+    if bits.take(3) == 0:
+        bits.choose(*forms)
+
+
+def _skip_animation(bits: _Bits) -> None:
+    bits.choose((100, 0), (1000, 0), (1, 10), (1, 30))
+    bits.choose((1, 0), (1001, 0), (1, 8), (1, 10))
+    bits.choose((0, 0), (0, 3), (0, 16), (0, 32))
+    bits.take(1)
