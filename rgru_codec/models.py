@@ -48,6 +48,7 @@ VARIABLE = "RGRU_MODELS"
 """Environment variable: packages or folders of packages, separated as in PATH."""
 ENTRY_POINTS = "rgru.models"
 """Group of entry points by which distributions announce a module that lies beside packages."""
+_IDS = re.compile("[0-9a-fA-F]{8}")
 _MOST_BYTES = 2**26
 """No file of a package may be larger."""
 
@@ -128,7 +129,8 @@ class Model:
 
         Raises:
             InvalidInput: the folder holds no package, or one that does not fit SPEC.
-            Damaged: the package is not that of the released id that it has.
+            Damaged: its content does not give the id that its folder is named by, or is not that
+                of the released model of this id.
         """
         folder = Path(folder)
         if not (folder / TABLE).is_file():
@@ -148,6 +150,8 @@ def _load(folder: Path, state: object) -> Model:
     released = _released().get(digest[:4].hex())
     if released is not None and released["sha256"] != digest.hex():
         raise Damaged(f"{folder}: not the released model {digest[:4].hex()}, but another")
+    if _IDS.fullmatch(folder.name) and folder.name.lower() != digest[:4].hex():
+        raise Damaged(f"{folder}: damaged; its files give the id {digest[:4].hex()}")
     arrays, _ = unpack_arrays(parts[1], str(folder / WEIGHTS_FILE))
     try:
         half = DecodingHalf(table, arrays)
@@ -285,10 +289,10 @@ def _find(model_id: bytes, variable: str) -> Model:
     for home in homes():
         folder = home / model_id.hex()
         if (folder / TABLE).is_file():
-            model = Model.load(folder)
-            if model.id != model_id:
-                raise Damaged(f"{folder}: damaged; its files give the id {model.id.hex()}")
-            return model
+            try:
+                return Model.load(folder)
+            except InvalidInput as error:
+                raise Damaged(f"{error}; install the model again") from None
     row = _released().get(model_id.hex(), {})
     raise ModelMissing(model_id, row.get("install", "rgru models add FILE"))
 
@@ -301,7 +305,7 @@ def model_named(text: str) -> Model:
     """
     if (Path(text) / TABLE).is_file():
         return Model.load(Path(text))
-    if re.fullmatch("[0-9a-fA-F]{8}", text):
+    if _IDS.fullmatch(text):
         return find_model(bytes.fromhex(text))
     for folder in folders():
         try:

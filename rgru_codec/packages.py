@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rgru_codec.files import write_file
 from rgru_codec.models import (
     CONTEXT,
     DECODING_HALF,
@@ -115,7 +115,7 @@ def _add_encoder(source: Path, home: Path) -> Path:
     compare(encoder, model.stride)
     folder = home / model.id.hex()
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / source.name, data)
+    write_file(folder / source.name, data)
     return folder / source.name
 
 
@@ -131,16 +131,8 @@ def _install(home: Path, files: Mapping[str, bytes]) -> Model:
         final = home / model.id.hex()
         final.mkdir(exist_ok=True)
         for name, content in files.items():
-            _write(final / name, content)
+            write_file(final / name, content)
     return Model.load(final)
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    Path(name).chmod(0o644)
-    Path(name).replace(path)
 
 
 def _files_of_folder(folder: Path) -> dict[str, bytes]:
@@ -181,6 +173,8 @@ def check(model: Model) -> float:
     found = tuple(model.context().codes)
     if found != model.codes:
         raise InvalidInput(f"{model.folder}: {CONTEXT} is for codes {found}, not {model.codes}")
+    if model.old is not None:
+        return 0.0
     networks = [*model.half.networks(), *map(model.encoder, model.encoders())]
     return max(compare(network, model.stride) for network in networks)
 

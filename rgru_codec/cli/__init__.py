@@ -27,7 +27,16 @@ from rgru_codec.cli.status import (
     say,
 )
 
-COMMANDS = ("compress", "decompress", "info", "verify", "thumbnail", "compare", "completion")
+COMMANDS = (
+    "compress",
+    "decompress",
+    "info",
+    "verify",
+    "thumbnail",
+    "compare",
+    "models",
+    "completion",
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with ended_by_signals(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # those of libraries; ours are said in our words
+            _prefer(getattr(args, "model", None))
             code: int = args.run(args)
             if sys.stdout is not None:
                 sys.stdout.flush()
@@ -86,6 +96,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(failure.message)
         return failure.code
     return code
+
+
+def _prefer(model: str | None) -> None:
+    """Let a model be the first that is looked at, in all processes: for ``--model``."""
+    if model is not None:
+        from rgru_codec.models import VARIABLE, model_named
+
+        folder = str(model_named(model).folder.resolve())
+        others = [os.environ[VARIABLE]] if os.environ.get(VARIABLE) else []
+        os.environ[VARIABLE] = os.pathsep.join([folder, *others])
 
 
 @contextlib.contextmanager

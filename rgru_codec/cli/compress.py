@@ -62,6 +62,10 @@ def add_encoding(parser: argparse.ArgumentParser) -> None:
         "--target-size", type=options.size, metavar="SIZE", help="at most so many bytes: 20k, 1M"
     )
     _add_picture_options(parser)
+    options.add_model(parser, "compress with another model")
+    parser.add_argument(
+        "--encoder", metavar="NAME", help="one of the model's encoders; files do not tell which"
+    )
     options.add_limits(parser)
     options.add_memory_limit(parser)
     options.add_threads(parser)
@@ -145,6 +149,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
         convert_depth=args.depth == 8,
         frame=args.frame,
         limits=Limits(max_pixels=args.max_pixels, max_memory=args.max_memory),
+        model=args.model,
+        encoder=args.encoder,
         threads=args.threads,
     )
 

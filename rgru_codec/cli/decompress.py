@@ -83,6 +83,7 @@ def add_command(commands: Any) -> None:
         metavar="WHAT",
         help="leave metadata out of the picture: exif,gps,xmp,icc or all",
     )
+    options.add_model(parser, "for files of a model that is not installed")
     options.add_limits(parser)
     options.add_memory_limit(parser)
     options.add_threads(parser)

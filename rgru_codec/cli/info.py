@@ -23,6 +23,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("inputs", nargs="+", metavar="FILE", help="a .rgru file, or -")
     parser.add_argument("--json", action="store_true", help="one JSON object a line and file")
+    options.add_model(parser, "for files of a model that is not installed")
     options.add_limits(parser)
     options.add_reporting(parser)
     parser.set_defaults(run=run)

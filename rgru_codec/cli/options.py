@@ -126,6 +126,15 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_model(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add ``--model``."""
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help=f"{what}: the folder of a package, or the id or name of a model (rgru models)",
+    )
+
+
 def add_batch(parser: argparse.ArgumentParser, what: str) -> None:
     """Inputs, ``-o``, ``-f``, ``-j`` and ``--failures``."""
     parser.add_argument(

@@ -89,7 +89,7 @@ def explain(error: BaseException, name: str = "") -> Failure:
     if isinstance(error, LimitExceeded):
         return Failure(LIMIT, place + _limit_words(error))
     if isinstance(error, ModelMissing):
-        return Failure(MODEL, f"{place}{error}; a newer or other version of rgru-codec may have it")
+        return Failure(MODEL, place + str(error))
     if isinstance(error, InvalidInput) and not isinstance(error, Unreadable):
         return Failure(USAGE, f"{place}{error}")
     if isinstance(error, RgruError):

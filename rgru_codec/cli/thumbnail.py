@@ -34,6 +34,7 @@ def add_command(commands: Any) -> None:
         metavar="N",
         help="longer side in pixels (default 256)",
     )
+    options.add_model(parser, "for files of a model that is not installed")
     options.add_limits(parser)
     options.add_memory_limit(parser)
     options.add_threads(parser)

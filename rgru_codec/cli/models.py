@@ -1,0 +1,110 @@
+"""``rgru models``: what models there are, another one, and whether they are sound."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rgru_codec.cli.status import DONE, UNUSABLE, explain, say, show
+
+if TYPE_CHECKING:
+    from rgru_codec.models import Model
+
+
+def add_command(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "models",
+        help="list, install and check models",
+        description="List the models at hand, in the order of search. Files name the model that "
+        "they need by its id.",
+    )
+    parser.set_defaults(run=list_models)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION")
+    one = actions.add_parser(
+        "add",
+        help="install models or encoders for yourself",
+        description="Install model packages (.zip, or a folder), or further encoders of a model "
+        "(encoder*.safetensors), into your data folder. They are checked first.",
+    )
+    one.add_argument("inputs", nargs="+", metavar="FILE", help="a package, or an encoder")
+    one.set_defaults(run=add)
+    one = actions.add_parser(
+        "verify",
+        help="check models",
+        description="Check models: their id, their shapes, and that the inference engine computes "
+        "what the written weights say.",
+    )
+    one.add_argument(
+        "inputs", nargs="*", metavar="MODEL", help="an id, a name, or a folder (default: all)"
+    )
+    one.set_defaults(run=verify)
+
+
+def list_models(args: argparse.Namespace) -> int:
+    """List all models; those that cannot be used are told, and do not hinder the others."""
+    from rgru_codec.models import default_model, folders
+    from rgru_format import RgruError
+
+    try:
+        default = default_model().folder
+    except RgruError:
+        default = None
+    code = DONE
+    for folder in folders():
+        try:
+            model = _load(folder)
+        except Exception as error:
+            say(explain(error).message)
+            code = UNUSABLE
+        else:
+            show(_words(model) + ("  (default)" if folder == default else ""))
+    return code
+
+
+def _load(folder: Path) -> Model:
+    from rgru_codec.models import Model
+
+    return Model.load(folder)
+
+
+def _words(model: Model) -> str:
+    encoders = ", ".join(model.encoders()) or "none"
+    layers = f"{model.iterations} layers"
+    return f"{model.id.hex()}  {model.name}  {layers}  encoders: {encoders}  {model.folder}"
+
+
+def add(args: argparse.Namespace) -> int:
+    """Install all inputs."""
+    from rgru_codec import packages
+
+    for name in args.inputs:
+        try:
+            installed = packages.add(Path(name))
+        except Exception as error:
+            failure = explain(error)
+            say(failure.message)
+            return failure.code
+        show(f"{name}: installed as {installed}")
+    return DONE
+
+
+def verify(args: argparse.Namespace) -> int:
+    """Check models, the others too if one is not sound."""
+    from rgru_codec import packages
+    from rgru_codec.models import folders, model_named
+
+    models = [str(folder) for folder in folders()] if not args.inputs else args.inputs
+    codes = set()
+    for name in models:
+        try:
+            model = model_named(name)
+            difference = packages.check(model)
+        except Exception as error:
+            failure = explain(error)
+            say(failure.message)
+            codes.add(failure.code)
+        else:
+            show(f"{_words(model)}: sound, engines differ by {difference:.1g} at most")
+    return codes.pop() if len(codes) == 1 else UNUSABLE if codes else DONE

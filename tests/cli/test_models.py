@@ -1,0 +1,98 @@
+"""``rgru models``, ``--model`` and ``--encoder``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rgru_codec import models, packages
+from rgru_codec.models import Model
+from rgru_codec.packages import pack
+from tests.codec import made
+
+from .conftest import Rgru, picture
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A small model of random numbers, in a folder of its own."""
+    return made.write(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(models.VARIABLE, "")
+    monkeypatch.setattr(models, "user_home", lambda: tmp_path / "home")
+    monkeypatch.setattr(packages, "user_home", lambda: tmp_path / "home")
+    models._find.cache_clear()
+
+
+def test_a_file_of_a_missing_model_ends_with_what_to_type(
+    rgru: Rgru, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture(40, 32).save("a.png")
+    assert rgru("compress", "a.png", "-l", 2, "--model", model.folder).code == 0
+    monkeypatch.setenv(models.VARIABLE, "")
+    for command in (("decompress", "a.rgru", "-o", "b.png"), ("thumbnail", "a.rgru", "b.png")):
+        result = rgru(*command)
+        assert result.code == 5
+        assert f"needs model {model.id.hex()}, which is not installed" in result.err
+        assert result.err.rstrip().endswith("install it with: rgru models add FILE")
+        assert not Path("b.png").exists()
+    assert rgru("decompress", "a.rgru", "-o", "b.png", "--model", model.folder).code == 0
+    assert "(made)" in rgru("info", "a.rgru", "--model", model.folder).out
+    monkeypatch.setenv(models.VARIABLE, "")
+    Path("made.zip").write_bytes(pack(model))
+    assert rgru("models", "add", "made.zip").code == 0
+    assert rgru("decompress", "a.rgru", "-o", "c.png").code == 0
+    assert Path("b.png").read_bytes() == Path("c.png").read_bytes()
+    listed = rgru("models").out.splitlines()
+    assert listed[0].startswith(f"{model.id.hex()}  made  4 layers  encoders: default, smaller")
+    assert listed[-1].endswith("(default)")
+    assert "sound" in rgru("models", "verify", "made").out
+
+
+def test_encoders_are_chosen_by_name(
+    rgru: Rgru, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture(40, 32).save("a.png")
+    files = []
+    for name in ("default", "smaller"):
+        target = f"{name}.rgru"
+        options = ("--model", model.folder, "--encoder", name)
+        assert rgru("compress", "a.png", "-o", target, *options).code == 0
+        assert rgru("decompress", target, "--model", model.folder).code == 0
+        files.append(Path(target).read_bytes())
+    assert files[0] != files[1]
+    result = rgru("compress", "a.png", "-o", "x.rgru", "--model", model.folder, "--encoder", "x")
+    assert result.code == 2
+    assert "has no encoder 'x'; it has: default, smaller" in result.err
+
+
+@pytest.mark.parametrize("name", ["model.json", "decoder.safetensors", "context.bin"])
+def test_damaged_models_are_told_and_do_not_hinder_others(
+    rgru: Rgru, model: Model, tmp_path: Path, name: str
+) -> None:
+    home = tmp_path / "home" / model.id.hex()
+    home.mkdir(parents=True)
+    for path in model.folder.iterdir():
+        (home / path.name).write_bytes(path.read_bytes())
+    (home / name).write_bytes(b"{}")
+    for command in (("models",), ("models", "verify")):
+        result = rgru(*command)
+        assert result.code != 0
+        assert str(home) in result.err
+        assert "bug" not in result.err
+        assert len(result.out.splitlines()) == 1
+
+
+def test_what_is_no_model_is_not_installed(rgru: Rgru, tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"PK")
+    for name in ("a.zip", "missing.zip"):
+        result = rgru("models", "add", tmp_path / name)
+        assert result.code == 2
+        assert "not a model package" in result.err
+    assert rgru("models", "verify", "nothing").code == 2
