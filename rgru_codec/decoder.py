@@ -17,6 +17,7 @@ import dataclasses
 import math
 import numbers
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -210,11 +211,14 @@ class Decoder:
         wanted = most if self._wanted is None else min(self._wanted, most)
         return self.layers >= wanted and not (wanted and self.alpha_missing)
 
-    def picture(self) -> Image.Image:
+    def picture(self, share: Callable[[float], object] | None = None) -> Image.Image:
         """The best picture so far, of the file's size (or the region's) and mode.
 
         Before the first group it is mid-grey; groups of an unfinished layer are used, with the
         expectation of the others. An alpha plane that has not arrived is opaque.
+
+        Args:
+            share: is told how much of the work has been done, 0 to 1, from time to time.
 
         Raises:
             InvalidInput: the header has not arrived yet.
@@ -224,7 +228,7 @@ class Decoder:
             raise self.error
         header = self._known_header()
         if self._seen != (self.layers, self.groups):
-            self._pixels = self._paint()
+            self._pixels = self._paint(share or (lambda share: None))
             self._seen = (self.layers, self.groups)
         if self._closed or self.error is not None:
             self._painter = None  # nothing more comes: large pictures need its memory
@@ -288,12 +292,14 @@ class Decoder:
             assert self._codes.last is not None
             self._waiting.append(np.packbits(self._codes.last > 0))
 
-    def _paint(self) -> NDArray[np.uint8]:
+    def _paint(self, share: Callable[[float], object]) -> NDArray[np.uint8]:
         assert self._codes is not None
         assert self.model is not None
         if self._painter is None:
             self._painter = self._new_painter(self.model)
+        layers = len(self._waiting)
         while self._waiting:
+            share(1 - len(self._waiting) / layers)
             shape = (*self._codes.grid, self.model.codes[self._painter.layers])
             bits = np.unpackbits(self._waiting.pop(0), count=math.prod(shape))
             codes = (2 * bits.view(np.int8) - 1).reshape(shape)

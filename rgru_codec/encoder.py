@@ -239,13 +239,20 @@ class Encoded:
         return self._show()
 
 
-def encode(planes: Planes, settings: Settings) -> Encoded:
+def encode(
+    planes: Planes, settings: Settings, share: Callable[[float], object] | None = None
+) -> Encoded:
     """Compress a picture that has been taken apart.
+
+    Args:
+        planes: The picture.
+        settings: What to keep.
+        share: Is told how much of the work has been done, 0 to 1, from time to time.
 
     Raises:
         InvalidInput, LimitExceeded: As `compress`.
     """
-    return _Encoder(planes, settings).run()
+    return _Encoder(planes, settings).run(share or (lambda share: None))
 
 
 class _Encoder:
@@ -285,12 +292,14 @@ class _Encoder:
         pixels, settings = self.planes.pixels, self.settings
         return iterate(self.model, pixels, settings.threads, settings.encoder)
 
-    def run(self) -> Encoded:
+    def run(self, share: Callable[[float], object]) -> Encoded:
         least = self.settings.msssim or 0.0
         reached = 0.0
         for codes, painter in self._iterations():
+            share((self.coder.layer + 0.5) / self.layers)  # the networks take about half of it
             payloads = self.coder.encode_layer(codes)
             del codes  # the coder has a copy
+            share(self.coder.layer / self.layers)
             if not self._add_layer(payloads):
                 return self._cut()
             if least:

@@ -184,7 +184,7 @@ class Compress:
         start = time.monotonic()
         data = read_picture(job.source)
         planes = prepare(data, self.settings)
-        encoded = encode(planes, self.settings)
+        encoded = encode(planes, self.settings, share)
         write(job, encoded.data)
         name = display_name(job.target, "standard output")
         summary = _summary(name, len(data), planes, encoded, time.monotonic() - start)

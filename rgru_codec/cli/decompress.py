@@ -24,7 +24,7 @@ from rgru_codec.cli.files import (
     write,
 )
 from rgru_codec.cli.pictures import encode_picture, picture_format
-from rgru_codec.cli.progress import Share
+from rgru_codec.cli.progress import Share, unseen
 from rgru_codec.cli.status import CUT, DONE, USAGE, Failure, layer_count, number
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from rgru_codec.decoder import Decoder
     from rgru_codec.inspection import Info
     from rgru_format import Damaged, Limits
+
+_PIECE = 1 << 14
 
 
 def add_command(commands: Any) -> None:
@@ -154,12 +156,18 @@ class Decompress:
 
     def __call__(self, job: Job, share: Share) -> batch.Outcome:
         """Decompress the file of a job."""
+        from rgru_format import RgruError
+
         self.kind(job)
         data = read_rgru(job.source, self.limits.max_pixels)
         decoder = self.decoder()
-        decoder.feed(data)
+        with contextlib.suppress(RgruError):  # the decoder remembers it, and `fault` tells it
+            for start in range(0, len(data), _PIECE):
+                decoder.feed(data[start : start + _PIECE])
+                fed = min(start + _PIECE, len(data)) / len(data)
+                share(fed / 2)  # the networks take the other half of the time
         fault = self.fault(decoder, len(data))
-        image, notes = self.save(decoder, job)
+        image, notes = self.save(decoder, job, lambda painted: share((1 + painted) / 2))
         return self.outcome(decoder, image, job, fault, notes)
 
     def kind(self, job: Job) -> str:
@@ -186,9 +194,11 @@ class Decompress:
         strip_info(image.info, self.strip)
         return image
 
-    def save(self, decoder: Decoder, job: Job) -> tuple[Image.Image, tuple[str, ...]]:
+    def save(
+        self, decoder: Decoder, job: Job, share: Share = unseen
+    ) -> tuple[Image.Image, tuple[str, ...]]:
         """Write the picture that has been decoded; says what of it could not be kept."""
-        image = self.stripped(decoder.picture())
+        image = self.stripped(decoder.picture(share))
         content, notes = encode_picture(image, self.kind(job), self.quality)
         write(job, content)
         return image, notes

@@ -180,7 +180,9 @@ def _holds(sample: Image.Image, kind: str, options: dict[str, Any], name: str) -
     try:
         back = Image.open(io.BytesIO(_encoded(sample, kind, options)), formats=[kind])
         back.load()
-        return bool(back.info.get(name) or (name == "exif" and len(back.getexif())))
+        if kind == "TIFF" and name == "exif":
+            return len(options["exif"]) > 0 and set(options["exif"]) <= set(back.getexif())
+        return bool(back.info.get(name))
     except MemoryError:
         raise
     except Exception:  # Pillow's writers and readers raise what they like

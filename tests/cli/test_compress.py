@@ -252,7 +252,7 @@ def test_metadata_options(rgru: Rgru, folder: Path) -> None:
     assert set(kept()) == {"exif", "icc_profile"}
     assert kept("--strip", "all") == {}
     assert set(kept("--strip", "exif,xmp")) == {"icc_profile"}
-    found = kept("--icc", "icc", "--xmp", "xmp", "--exif", "exif")
+    found = kept("--icc", "icc", "--keep-icc", "--xmp", "xmp", "--exif", "exif")
     assert found["icc_profile"] == profile
     assert found["xmp"] == b"<x/>"
     assert found["exif"] == b"Exif\0\0" + (folder / "exif").read_bytes()
