@@ -14,15 +14,20 @@ import argparse
 import dataclasses
 import json
 import posixpath
+import shutil
 import time
 import uuid
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics.metric import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
+
+from rgru_codec.cli.status import UNUSABLE, Failure
 
 if TYPE_CHECKING:
     from rgru_codec.encoder import Settings
@@ -52,6 +57,9 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
 
     Returns:
         How many pictures were compressed, skipped because they were done, and failed.
+
+    Raises:
+        Failure: an input matches nothing, or all of them no picture.
     """
     from rgru_codec.cli.compress import settings_of
     from rgru_codec.cli.pictures import known_suffixes
@@ -59,8 +67,8 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
     output = args.output.rstrip("/")
     work = Compress(settings_of(args), output, args.force, args.measure)
     temporary = _temporary(output)
-    _remove(temporary)
     patterns = [_pattern(text) for text in args.input]
+    _remove(temporary)
     pipeline = beam.Pipeline(options=PipelineOptions(list(rest), save_main_session=False))
     outcomes = (
         pipeline
@@ -70,14 +78,30 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
         | "By target" >> beam.GroupByKey()
         | "Compress" >> beam.ParDo(work)
     )
-    for name, failed in LISTS.items():
-        _write(outcomes, f"{temporary}/{name}", failed)
+    lists = (
+        outcomes
+        | "By list" >> beam.Map(lambda outcome: (outcome.failed, outcome.line))
+        | "One worker a list" >> beam.GroupByKey()
+    )
+    _ = lists | "Write lists" >> beam.ParDo(_WriteList(temporary))
     result = pipeline.run()
     result.wait_until_finish()
     for name in LISTS:
-        FileSystems.rename([f"{temporary}/{name}.jsonl"], [f"{output}/{REPORTS}/{name}.jsonl"])
+        _put(f"{temporary}/{name}.jsonl", f"{output}/{REPORTS}/{name}.jsonl")
     _remove(temporary)
-    return _counts(result)
+    counts = _counts(result)
+    if not any(counts.values()):
+        raise Failure(UNUSABLE, f"{' '.join(args.input)}: no pictures of a known kind")
+    return counts
+
+
+def _put(source: str, target: str) -> None:
+    """Give a list its name; an empty one was not written."""
+    if not FileSystems.exists(source):
+        if not FileSystems.exists(folder := posixpath.dirname(source)):
+            _make(folder)
+        FileSystems.create(source, "application/octet-stream").close()
+    FileSystems.rename([source], [target])
 
 
 def _temporary(output: str) -> str:
@@ -85,15 +109,28 @@ def _temporary(output: str) -> str:
     return f"{output}/{REPORTS}/temporary"
 
 
-def _write(outcomes: Any, path: str, failed: bool) -> None:
-    """One JSON object a line, in one file."""
-    (
-        outcomes
-        | f"{path} only" >> beam.Filter(lambda outcome: outcome.failed == failed)
-        | f"{path} lines" >> beam.Map(lambda outcome: json.dumps(outcome.line, sort_keys=True))
-        | f"{path} write"
-        >> beam.io.WriteToText(path, ".jsonl", num_shards=1, shard_name_template="")
-    )
+class _WriteList(beam.DoFn):  # type: ignore[misc]
+    """(whether of failures, lines) to a file: one JSON object a line.
+
+    Beam's own sink takes its path for a pattern, so that a folder ``out[5]`` breaks it.
+
+    Args:
+        temporary: a folder for files that are being written.
+    """
+
+    def __init__(self, temporary: str) -> None:
+        super().__init__()
+        self._temporary = temporary
+
+    def process(self, element: tuple[bool, Iterable[dict[str, Any]]]) -> None:
+        """Write one list; twice, if a runner repeats it."""
+        failed, lines = element
+        name = next(name for name, of_failures in LISTS.items() if of_failures == failed)
+        path = f"{self._temporary}/{uuid.uuid4().hex}"
+        with FileSystems.create(path, "application/octet-stream") as file:
+            for line in lines:
+                file.write(json.dumps(line, sort_keys=True).encode() + b"\n")
+        FileSystems.rename([path], [f"{self._temporary}/{name}.jsonl"])
 
 
 def _counts(result: Any) -> dict[str, int]:
@@ -102,19 +139,47 @@ def _counts(result: Any) -> dict[str, int]:
     return {word: int(found.get(word) or 0) for word in _WORDS}
 
 
-def _remove(path: str) -> None:
+def _remove(folder: str) -> None:
     """Delete what a run that was killed has left."""
-    if FileSystems.exists(path) or FileSystems.match([f"{path}/**"])[0].metadata_list:
-        FileSystems.delete([path])
+    if "://" not in folder:
+        shutil.rmtree(folder, ignore_errors=True)
+    elif _match(f"{_literal(folder)}/**"):
+        FileSystems.delete([f"{_literal(folder)}/**"])
+
+
+def _literal(text: str) -> str:
+    """A pattern that matches a text which may hold characters of patterns."""
+    return "".join(f"[{c}]" if c in _WILDCARDS else c for c in text)
+
+
+def _match(pattern: str, limit: int | None = None) -> list[str]:
+    """Files that a pattern matches. Beam finds none for a relative one, but for ``./`` and it."""
+    start = "" if "://" in pattern or pattern.startswith(("/", "./")) else "./"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Possible nested set", FutureWarning)
+        found = FileSystems.match([start + pattern], [limit])[0].metadata_list
+    return [metadata.path.removeprefix(start) for metadata in found]
 
 
 def _pattern(text: str) -> tuple[str, str]:
-    """(pattern, folder that names are kept below)."""
-    if not _WILDCARDS & set(text):
-        return f"{text.rstrip('/')}/**", text.rstrip("/")
-    parts = text.split("/")
-    fixed = next(i for i, part in enumerate(parts) if _WILDCARDS & set(part))
-    return text, "/".join(parts[:fixed])
+    """(pattern, folder that names are kept below) of a file, a folder or a pattern.
+
+    Raises:
+        Failure: nothing matches.
+    """
+    text = text.rstrip("/") or text
+    found = text, posixpath.dirname(text)
+    if FileSystems.exists(text) or not _WILDCARDS & set(text):
+        folder = "://" not in text and Path(text).is_dir()
+        alone = not folder and _match(_literal(text), 1)
+        found = (_literal(text), found[1]) if alone else (f"{_literal(text)}/**", text)
+    else:
+        parts = text.split("/")
+        fixed = next(i for i, part in enumerate(parts) if _WILDCARDS & set(part))
+        found = text, "/".join(parts[:fixed])
+    if not _match(found[0], 1):
+        raise Failure(UNUSABLE, f"{text}: nothing matches")
+    return found
 
 
 def _matches(
@@ -122,11 +187,10 @@ def _matches(
 ) -> Iterator[tuple[str, str]]:
     """(target, source) of each picture that a pattern matches."""
     glob, base = pattern
-    for found in FileSystems.match([glob])[0].metadata_list:
-        below = found.path[len(base) :].lstrip("/") if base else found.path
-        stem, suffix = posixpath.splitext(below)
-        if suffix.lower() in suffixes:
-            yield f"{output}/{stem}.rgru", found.path
+    for path in _match(glob):
+        stem, suffix = posixpath.splitext(path[len(base) :].lstrip("/") if base else path)
+        if suffix.lower() in suffixes and not posixpath.basename(path).startswith("._"):
+            yield f"{output}/{stem}.rgru", path
 
 
 class Compress(beam.DoFn):  # type: ignore[misc]
@@ -200,7 +264,6 @@ class Compress(beam.DoFn):  # type: ignore[misc]
         return line
 
     def _skip(self, target: str) -> dict[str, Any]:
-        from rgru_codec.cli.status import UNUSABLE, Failure
         from rgru_codec.cli.verify import fault_in
 
         with FileSystems.open(target, "application/octet-stream") as file:

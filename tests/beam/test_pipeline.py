@@ -33,12 +33,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": paths, "OPENBLAS_NUM_THREADS": "1"}
 
 
-def start(*options: object, workers: int = 2) -> subprocess.Popen[bytes]:
+def start(*options: object, workers: int = 2, cwd: Path | None = None) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "rgru_codec.cli.beam", "compress", *map(str, options)]
     command += ["--runner", "DirectRunner", "--direct_running_mode", "multi_processing"]
     command += ["--direct_num_workers", str(workers)]
     return subprocess.Popen(
-        command, env=environment(), stderr=subprocess.PIPE, start_new_session=True
+        command, env=environment(), stderr=subprocess.PIPE, start_new_session=True, cwd=cwd
     )
 
 
@@ -134,3 +134,41 @@ def test_two_pictures_with_one_name(tmp_path: Path) -> None:
     (failure,) = lines(tmp_path / "out/_rgru/failures.jsonl")
     assert failure["source"].endswith("a.png")
     assert "already that of" in failure["message"]
+
+
+@needs_beam
+@posix
+def test_names_that_look_like_patterns(tmp_path: Path) -> None:
+    """A folder ``in[1]`` is a folder, a picture is one input, and ``out[5]`` takes results."""
+    image = Image.new("RGB", (16, 16))
+    (tmp_path / "in[1]" / "sub").mkdir(parents=True)
+    image.save(tmp_path / "in[1]/sub/a.png")
+    image.save(tmp_path / "b[2].png")
+    (tmp_path / "in[1]" / "._a.png").write_bytes(b"x")
+    options = ("--input", "in[1]", "b[2].png", "--output", "out[5]", "-l", 1)
+    found = finish(start(*options, workers=1, cwd=tmp_path))
+    assert found == (0, "rgru: 2 compressed, 0 skipped, 0 failed")
+    written = sorted(str(p.relative_to(tmp_path / "out[5]")) for p in tmp_path.rglob("out*/**/*.*"))
+    assert written == ["_rgru/failures.jsonl", "_rgru/metrics.jsonl", "b[2].rgru", "sub/a.rgru"]
+    assert len(lines(tmp_path / "out[5]/_rgru/metrics.jsonl")) == 2
+    found = finish(start("--input", "in*/*", "--output", "other", "-l", 1, workers=1, cwd=tmp_path))
+    assert found[1] == "rgru: in*/*: no pictures of a known kind"
+
+
+@needs_beam
+@pytest.mark.parametrize("name", ["typo", "typo/*.png", "photos[1]", "a.png/"])
+def test_inputs_that_match_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rgru_codec.cli import pipeline
+    from rgru_codec.cli.beam import main
+
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (16, 16)).save("a.png")
+    monkeypatch.setattr(pipeline.beam, "Pipeline", None)
+    if name == "a.png/":
+        assert pipeline._pattern(name) == ("a.png", "")
+    else:
+        assert main(["compress", "--input", "a.png", name, "--output", "out"]) == 1
+        assert capsys.readouterr().err == f"rgru: {name}: nothing matches\n"
+        assert not Path("out").exists()
