@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rgru_codec.decoder import decompress
 from rgru_codec.encoder import compress
 from rgru_codec.source import Source
-from rgru_format import Limits
+from rgru_format import InvalidInput, Limits
 
 
 def imread(
@@ -21,21 +21,21 @@ def imread(
     limits: Limits | None = None,
     threads: int | None = None,
 ) -> NDArray[np.uint8]:
-    """The pixels of a file.
+    """Read the pixels of a file.
 
     Args:
-        source: path, open file, or bytes.
-        layers: use at most so many layers; by default all that are there.
-        limits: what the file may ask for.
-        threads: of the inference engine; by default all cores.
+        source: A path, an open file, or bytes.
+        layers: Use at most so many layers; by default all that are there.
+        limits: What the file may ask for.
+        threads: Of the inference engine; by default all cores.
 
     Returns:
         uint8 (H, W) if grey, (H, W, 3) in the order red, green, blue (OpenCV has them the other
         way round: ``[..., ::-1]``), with alpha (H, W, 2) or (H, W, 4).
 
     Raises:
-        RgruError: as :func:`rgru_codec.decompress`.
-        OSError: the file cannot be read.
+        RgruError: As `rgru_codec.decompress`.
+        OSError: The file cannot be read.
     """
     return np.array(decompress(source, layers, limits=limits, threads=threads))
 
@@ -44,19 +44,24 @@ def imwrite(path: str | Path, pixels: NDArray[np.uint8], **options: Any) -> int:
     """Compress an array to a file.
 
     Args:
-        path: of the file; one that exists is replaced once all is done.
-        pixels: as :func:`imread` returns them.
-        **options: as :func:`rgru_codec.compress`: ``quality``, ``layers``, ``target_size`` ...
+        path: Of the file; one that exists is replaced once all is done. Its suffix is that of
+            .rgru files, or none that another picture format has.
+        pixels: As `imread` returns them.
+        **options: As `rgru_codec.compress`: ``quality``, ``layers``, ``target_size`` ...
 
     Returns:
         Size of the file in bytes.
 
     Raises:
-        RgruError: as :func:`rgru_codec.compress`.
-        OSError: the file cannot be written; nothing is left of it.
+        InvalidInput: The name is that of a picture of another format.
+        RgruError: As `rgru_codec.compress`.
+        OSError: The file cannot be written; nothing is left of it.
     """
-    from rgru_codec.files import write_file
+    from rgru_codec.files import PICTURE_SUFFIXES, write_file
 
+    suffix = Path(path).suffix.lower()
+    if suffix in PICTURE_SUFFIXES:
+        raise InvalidInput(f"{path}: imwrite writes .rgru files, not {suffix}; use Pillow for that")
     data = compress(pixels, **options)
     write_file(path, data)
     return len(data)

@@ -31,7 +31,7 @@ from rgru_codec.metadata import metadata_of
 from rgru_codec.models import Model, as_model, find_model
 from rgru_codec.picture import to_image
 from rgru_codec.runtime.rect import Rect
-from rgru_codec.source import Source, read_source
+from rgru_codec.source import Source, check_count, read_rgru
 from rgru_format import (
     BOX_ALPHA,
     HEADER_SIZE,
@@ -92,8 +92,8 @@ class Decoder:
         model: Model | str | os.PathLike[str] | None = None,
         region: tuple[int, int, int, int] | None = None,
     ) -> None:
-        if not isinstance(layers, numbers.Integral | None) or (layers is not None and layers < 0):
-            raise InvalidInput(f"layers must be a whole number, 0 or more, got {layers!r}")
+        if layers is not None:
+            check_count("layers", layers, 0)
         check_threads(threads)
         _check_region(region)
         self.limits = limits or Limits()
@@ -335,8 +335,8 @@ def check_threads(threads: int | None) -> None:
     Raises:
         InvalidInput: It is no whole number above 0, nor None.
     """
-    if not isinstance(threads, numbers.Integral | None) or (threads is not None and threads < 1):
-        raise InvalidInput(f"threads must be a whole number, 1 or more, got {threads!r}")
+    if threads is not None:
+        check_count("threads", threads, 1)
 
 
 def _check_region(region: tuple[int, int, int, int] | None) -> None:
@@ -380,7 +380,7 @@ def decompress(
         OSError: The source cannot be read.
     """
     decoder = Decoder(layers=layers, limits=limits, threads=threads, model=model, region=region)
-    decoder.feed(read_source(source))
+    decoder.feed(read_rgru(source))
     decoder.close(partial=partial)
     return decoder.picture()
 
@@ -406,10 +406,14 @@ def thumbnail(
         NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing: As `decompress`.
         InvalidInput: ``size`` is no whole number above 0.
     """
-    if not isinstance(size, numbers.Integral) or size < 1:
-        raise InvalidInput(f"size must be a whole number of pixels, 1 or more, got {size!r}")
-    data = read_source(source)
-    layers = layers_for(data, size, limits=limits)
+    check_count("size", size, 1)
+    data = read_rgru(source)
+    reader = Reader(limits)
+    reader.feed(data[:HEADER_SIZE])
+    reader.close()
+    assert reader.header is not None
+    package = find_model(reader.header.model_id) if model is None else as_model(model)
+    layers = layers_for(reader.header, size, package.codes)
     image = decompress(data, layers, partial=True, limits=limits, threads=threads, model=model)
     image.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=None)
     return image

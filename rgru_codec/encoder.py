@@ -25,7 +25,7 @@ from rgru_codec.metadata import STRIPPED, Wanted
 from rgru_codec.metrics import ms_ssim
 from rgru_codec.models import Model, as_model, default_model
 from rgru_codec.picture import Planes, to_image, to_planes
-from rgru_codec.source import Picture, as_image
+from rgru_codec.source import Picture, as_image, check_count
 from rgru_format import (
     BOX_ALPHA,
     BOX_EXIF,
@@ -90,6 +90,8 @@ class Settings:
             if value is not None and not 0 < value < math.inf:
                 raise InvalidInput(f"{name} must be above 0, got {value}")
         check_threads(self.threads)
+        if self.frame is not None:
+            check_count("frame", self.frame, 0)
         self.metadata()
 
     def metadata(self) -> Wanted:
@@ -98,7 +100,10 @@ class Settings:
         if isinstance(self.strip, bool):
             strip = STRIPPED if self.strip else frozenset()
         else:
-            strip = frozenset({self.strip} if isinstance(self.strip, str) else self.strip)
+            try:
+                strip = frozenset({self.strip} if isinstance(self.strip, str) else self.strip)
+            except TypeError:
+                raise InvalidInput(f"strip must be names, got {self.strip!r}") from None
         return Wanted(self.icc_profile, self.exif, self.xmp, strip, self.keep_icc)
 
     def package(self) -> Model:

@@ -13,6 +13,14 @@ _DESCRIPTOR = re.compile(r"/dev/(stdin|stdout|stderr)|/(?:dev|proc/self)/fd/(\d+
 _IN_PLACE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV})
 """What making or renaming a file says in a folder without write permission, at a mount point."""
 
+PICTURE_SUFFIXES = frozenset(
+    ".apng .avif .avifs .bmp .cr2 .cr3 .cur .dcx .dds .dib .djvu .dng .eps .exr .fits .gif .hdr "  # noqa: SIM905
+    ".heic .heif .hif .icns .ico .im .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .jxl .jxr "
+    ".mpo .msp .nef .orf .pbm .pcx .pfm .pgm .png .pnm .ppm .ps .psd .qoi .ras .raw .rgb .rgba "
+    ".sgi .svg .tga .tif .tiff .wdp .webp .wmf .xbm .xcf .xpm".split()
+)
+"""What pictures are called, whether they can be read and written here or not."""
+
 
 def descriptor_of(target: str | os.PathLike[str]) -> int | None:
     """Return the open file that a name such as ``/dev/stdout`` or ``/dev/fd/63`` stands for."""

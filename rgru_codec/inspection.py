@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from rgru_codec.models import find_model
-from rgru_codec.source import Source, read_source
-from rgru_format import Box, Header, Limits, ModelMissing, NotRgru, RgruError
+from rgru_codec.source import Source, check_count, read_rgru
+from rgru_format import (
+    POSITION,
+    Box,
+    Header,
+    InvalidInput,
+    Limits,
+    ModelMissing,
+    NotRgru,
+    RgruError,
+)
 from rgru_format.verify import LayerReport, Report, check_file
+
+_CODES_A_PIXEL = 7.0
+_COLOUR_LAYERS = 3
+_THUMBNAILS = (64, 128, 256, 512, 1024, 2048)
+"""Sizes that `Info.as_dict` tells the bytes for, in pixels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +81,32 @@ class Info:
         """Bits per pixel of the whole file."""
         return 8 * self.size / (self.width * self.height)
 
+    def bytes_for(self, *, layers: int | None = None, thumbnail: int | None = None) -> int:
+        """Return how many bytes from the start of the file a picture needs.
+
+        Args:
+            layers: The picture of so many layers; 0 or more.
+            thumbnail: A picture of so many pixels on its longer side, as
+                `rgru_codec.thumbnail` makes it.
+
+        Returns:
+            At most the size of the file, which may have fewer layers.
+
+        Raises:
+            InvalidInput: Not exactly one is given, or it is no such number.
+            ModelMissing: The model of the file, which ``thumbnail`` asks, is not installed.
+        """
+        if (layers is None) == (thumbnail is None):
+            raise InvalidInput("bytes_for takes one of layers and thumbnail")
+        if thumbnail is not None:
+            check_count("thumbnail", thumbnail, 1)
+            codes = find_model(self.header.model_id).codes
+            layers = layers_for(self.header, thumbnail, codes)
+        assert layers is not None
+        check_count("layers", layers, 0)
+        # What stands behind a layer belongs to its picture: the alpha plane, metadata.
+        return self.layers[layers].offsets[0] if layers < len(self.layers) else self.size
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON; metadata as sizes."""
         pixels = self.width * self.height
@@ -89,8 +131,17 @@ class Info:
                 }
                 for layer in self.layers
             ],
+            "bytes_for_thumbnail": self._bytes_for_thumbnails(),
             "metadata": {b.type.decode("latin-1").strip(): len(b.content) for b in self.boxes},
         }
+
+    def _bytes_for_thumbnails(self) -> dict[str, int] | None:
+        """By size in pixels; None if the model is not installed."""
+        sizes = [size for size in _THUMBNAILS if size < max(self.width, self.height)]
+        try:
+            return {str(size): self.bytes_for(thumbnail=size) for size in sizes}
+        except ModelMissing:
+            return None
 
 
 def mode_of(header: Header) -> str:
@@ -108,7 +159,7 @@ def info(source: Source, *, limits: Limits | None = None) -> Info:
     Raises:
         NotRgru, UnsupportedVersion, Damaged, LimitExceeded: See `rgru_format.errors`.
     """
-    found = inspect(read_source(source), limits=limits)
+    found = inspect(read_rgru(source), limits=limits)
     if found.error is not None:
         raise found.error
     return found
@@ -154,15 +205,22 @@ def _expected_groups(header: Header) -> tuple[int, ...] | None:
         return None
 
 
-def layers_for(data: bytes, size: int, *, limits: Limits | None = None) -> int:
+def layers_for(header: Header, size: int, codes: Sequence[int]) -> int:
     """Return how many layers a picture scaled down to ``size`` pixels (longer side) can show.
 
-    The fewest that bring 4 bits for each of its pixels; more would be averaged away.
+    The fewest that bring enough codes for each of its pixels, and enough for its colours: the mean
+    of larger areas still moves in the first layers (measured: by 9 to 16 levels in layer 2, by 2
+    in layer 3, by 1 in layer 4).
+
+    Args:
+        header: Of the file.
+        size: Pixels, 1 or more; all layers where the picture is not scaled down.
+        codes: Codes a position in each layer of the model.
     """
-    found = inspect(data, limits=limits)
-    scale = min(1.0, size / max(found.width, found.height))
-    enough = 4.0 * found.width * found.height * scale**2 / 8.0
-    for layer in found.layers:
-        if layer.end >= enough and scale < 1.0:
-            return layer.number
-    return len(found.layers)
+    scale = size / max(header.width, header.height)
+    enough = _CODES_A_PIXEL * POSITION**2 * scale**2
+    if scale < 1.0:
+        for layer, total in enumerate(itertools.accumulate(codes), 1):
+            if total >= enough and layer >= _COLOUR_LAYERS:
+                return layer
+    return len(codes)

@@ -94,7 +94,7 @@ class Wanted:
                 raise InvalidInput(f"{name} must be bytes, got {type(value).__name__}")
         if unknown := self.strip - STRIPPED:
             known = "icc, exif, xmp, gps and hidden"
-            raise InvalidInput(f"strip takes {known}, got {', '.join(sorted(unknown))}")
+            raise InvalidInput(f"strip takes {known}, got {', '.join(sorted(map(str, unknown)))}")
         if self.exif:
             object.__setattr__(self, "exif", tiff.without_prefix(self.exif))
             if not tiff.is_exif(self.exif or b""):

@@ -1,28 +1,28 @@
-"""Pillow reads and writes .rgru files: call :func:`register` once.
+"""Pillow reads and writes .rgru files: call `register` once.
 
-    import rgru_codec.pillow
+    import rgru_codec
     rgru_codec.pillow.register()
     Image.open("photo.rgru").save("photo.png")
     Image.open("photo.png").save("photo.rgru", quality=60)
 
 ``import rgru_codec.RgruImagePlugin`` does the same. imageio works through it as well.
 
-Options of ``save``: ``quality``, ``layers``, ``msssim``, ``target_size``, ``target_bpp``, ``exif``,
-``xmp``, ``icc_profile``, ``strip``, ``convert_depth`` and ``frame``, as for
-:func:`rgru_codec.compress`. Metadata of the picture is kept unless it is given or stripped.
+Options of ``save`` are the keywords of `rgru_codec.compress`, ``limits`` apart (Pillow has its
+own); others are refused. Metadata of the picture is kept unless it is given or stripped.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import IO, Any
 
 from PIL import Image, ImageFile
 
 from rgru_codec.decoder import Decoder
-from rgru_codec.encoder import compress
+from rgru_codec.encoder import Settings, compress
 from rgru_codec.inspection import layers_for, mode_of
 from rgru_codec.metadata import metadata_of
-from rgru_codec.models import WEIGHTS
+from rgru_codec.models import WEIGHTS, find_model
 from rgru_format import (
     SIGNATURE,
     BoxRead,
@@ -83,6 +83,7 @@ class RgruImageFile(ImageFile.ImageFile):
             return True
         for event in reader.feed(data):
             if isinstance(event, HeaderRead):
+                self._header = event.header
                 self._size = (event.header.width, event.header.height)
                 self._mode = mode_of(event.header)
             elif isinstance(event, BoxRead):
@@ -108,9 +109,12 @@ class RgruImageFile(ImageFile.ImageFile):
         """
         if not self.tile or size is None or self.fp is None:
             return None
-        self.fp.seek(0)
+        try:
+            codes = find_model(self._header.model_id).codes
+        except RgruError:  # told when the pixels are asked for
+            return None
         # Callers ask for twice the size that they will scale down to.
-        self.use_layers(layers_for(self.fp.read(), max(1, max(size) // 2), limits=_LIMITS))
+        self.use_layers(layers_for(self._header, max(1, max(size) // 2), codes))
         return self.mode, (0, 0, *self.size)
 
     def verify(self) -> None:
@@ -167,23 +171,22 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     fp.write(data)
 
 
-_TARGETS = {
-    "quality": "quality",
-    "layers": "layers",
-    "msssim": "msssim",
-    "target_size": "target_size",
-    "target_bpp": "bpp",
-    "convert_depth": "convert_depth",
-    "frame": "frame",
-    "strip": "strip",
-}
+_OPTIONS = frozenset(field.name for field in dataclasses.fields(Settings)) - {"limits"}
 
 
 def _save_options(given: dict[str, Any]) -> dict[str, Any]:
-    """Pillow's options as arguments of ``compress``. Metadata given as None is left out."""
-    options = {ours: given[theirs] for theirs, ours in _TARGETS.items() if theirs in given}
-    for name in ("exif", "xmp", "icc_profile"):
-        if name in given:
-            value = given[name]
-            options[name] = value.tobytes() if isinstance(value, Image.Exif) else value or b""
+    """Pillow's options as arguments of ``compress``. Metadata given as None is left out.
+
+    Raises:
+        ValueError: An option that ``compress`` does not have.
+    """
+    if unknown := given.keys() - _OPTIONS:
+        raise ValueError(
+            f"unknown options for .rgru: {', '.join(sorted(unknown))}; "
+            f"known are {', '.join(sorted(_OPTIONS))}"
+        )
+    options = dict(given)
+    for name in {"exif", "xmp", "icc_profile"} & given.keys():
+        value = given[name]
+        options[name] = value.tobytes() if isinstance(value, Image.Exif) else value or b""
     return options

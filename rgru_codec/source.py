@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import numbers
 import os
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from rgru_codec.foreign import readable_png
 from rgru_codec.picture import Planes, from_array, to_planes
 from rgru_format import SIGNATURE, InvalidInput, Limits, Unreadable
+from rgru_format.container import check_signature
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 """Where a file can come from: its bytes, a path, or something open."""
@@ -23,6 +25,16 @@ Picture = Image.Image | NDArray[Any] | Source
 
 _FOREIGN = frozenset({"EPS"})
 """Formats that Pillow reads by running another program on the file's content."""
+
+
+def check_count(name: str, value: object, least: int) -> None:
+    """Refuse an argument that is no whole number of at least ``least``.
+
+    Raises:
+        InvalidInput: As said.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise InvalidInput(f"{name} must be a whole number, {least} or more, got {value!r}")
 
 
 def read_source(source: Source) -> bytes:
@@ -45,6 +57,28 @@ def read_source(source: Source) -> bytes:
             return bytes(data)
         raise InvalidInput(f"a file opened in binary mode is needed, it gave {type(data).__name__}")
     raise InvalidInput(f"bytes, a path or an open file is needed, got {type(source).__name__}")
+
+
+def read_rgru(source: Source) -> bytes:
+    """Read a .rgru file, or its beginning; of a file that is none only the first bytes.
+
+    Raises:
+        NotRgru: It does not begin with the signature.
+        OSError, InvalidInput: As `read_source`.
+    """
+    if isinstance(source, str | os.PathLike) and not isinstance(source, bytes):
+        try:
+            with Path(source).open("rb") as file:
+                return read_rgru(file)
+        except ValueError as error:  # a name that no file can have
+            raise InvalidInput(f"no file has the name {os.fspath(source)!r}: {error}") from None
+    if isinstance(source, bytes | bytearray | memoryview) or not hasattr(source, "read"):
+        return read_source(source)
+    head = source.read(len(SIGNATURE))
+    if isinstance(head, bytes) and len(head) == len(SIGNATURE):
+        check_signature(head)
+    rest = read_source(source)
+    return bytes(head) + rest
 
 
 def open_picture(source: Source) -> Image.Image:

@@ -17,18 +17,12 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from rgru_codec.cli.status import UNUSABLE, USAGE, Failure
+from rgru_codec.files import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 from rgru_codec.files import descriptor_of, write_file
 
 STREAM = "-"
 """Standard input or standard output."""
 
-PICTURE_SUFFIXES = frozenset(
-    ".apng .avif .avifs .bmp .cr2 .cr3 .cur .dcx .dds .dib .djvu .dng .eps .exr .fits .gif .hdr "  # noqa: SIM905
-    ".heic .heif .hif .icns .ico .im .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .jxl .jxr "
-    ".mpo .msp .nef .orf .pbm .pcx .pfm .pgm .png .pnm .ppm .ps .psd .qoi .ras .raw .rgb .rgba "
-    ".sgi .svg .tga .tif .tiff .wdp .webp .wmf .xbm .xcf .xpm".split()
-)
-"""What pictures are called, whether they can be read and written here or not."""
 _PIECE = 1 << 16
 _NO_NAME = "there is no file name: an argument is empty"
 

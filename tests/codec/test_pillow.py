@@ -84,7 +84,7 @@ def test_save_options(pixels: np.ndarray, tmp_path: Path) -> None:
     assert path.read_bytes() == rgru_codec.compress(pixels, layers=2, icc_profile=b"own")
     image.save(path, target_size=300, icc_profile=None)
     assert path.read_bytes() == rgru_codec.compress(pixels, target_size=300)
-    image.save(path, target_bpp=2, strip=True)
+    image.save(path, bpp=2, strip=True)
     assert path.read_bytes() == rgru_codec.compress(pixels, bpp=2)
     image.save(path, quality=1, icc_profile=b"other", xmp=b"<x/>")
     with Image.open(path) as found:
