@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import errno
 import re
 import sys
-from collections.abc import Iterator
 from typing import TextIO
 
 DONE = 0
@@ -16,6 +15,7 @@ CUT = 3
 LIMIT = 4
 MODEL = 5
 INTERRUPTED = 130
+_NO_MEMORY = ("failed to map segment", "annot allocate memory", "can't start new thread")
 
 EPILOG = """\
 exit codes:
@@ -79,10 +79,10 @@ def explain(error: BaseException, name: str = "") -> Failure:
     place = f"{name}: " if name else ""
     if isinstance(error, Failure):
         return error
+    if _is_no_memory(error):
+        return Failure(LIMIT, f"{place}not enough memory")
     if isinstance(error, OSError):
         return Failure(UNUSABLE, place + _os_words(error, name))
-    if isinstance(error, MemoryError):
-        return Failure(LIMIT, f"{place}not enough memory")
     # The format's errors are imported only where something has failed.
     from rgru_format import InvalidInput, LimitExceeded, ModelMissing, RgruError, Unreadable
 
@@ -101,21 +101,12 @@ def explain(error: BaseException, name: str = "") -> Failure:
     )
 
 
-@contextlib.contextmanager
-def concerning(name: str) -> Iterator[None]:
-    """Name the file in errors.
-
-    Raises:
-        Failure: for every error.
-    """
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except Exception as error:
-        if os.environ.get("RGRU_DEBUG"):
-            raise
-        raise explain(error, name) from None
+def _is_no_memory(error: BaseException) -> bool:
+    """Whether memory ran out: Python, the system, a library that is loaded or threads say it."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    words = str(error) if isinstance(error, ImportError | RuntimeError) else ""
+    return any(sign in words for sign in _NO_MEMORY)
 
 
 def _limit_words(error: object) -> str:

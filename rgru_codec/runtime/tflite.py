@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rgru_codec.models import Model
 from rgru_codec.old_form import StepShape
 from rgru_codec.processes import cores
+from rgru_format.errors import OutOfMemory
 
 Array = NDArray[np.float32]
 
@@ -127,10 +128,14 @@ class Network:
             The engine's own outputs, to be read before the context ends; no reference to them may
             outlive it.
         """
-        self._prepare(window.height, window.width)
-        for index, source in zip(self._inputs, sources, strict=True):
-            source(window, self._interpreter.tensor(index)())
-        self._interpreter.invoke()
+        try:
+            self._prepare(window.height, window.width)
+            for index, source in zip(self._inputs, sources, strict=True):
+                source(window, self._interpreter.tensor(index)())
+            self._interpreter.invoke()
+        except (RuntimeError, MemoryError) as error:
+            self._size = None
+            raise OutOfMemory(f"a window of {window.width}x{window.height} pixels") from error
         results = [self._interpreter.tensor(index)() for index in self._outputs]
         yield results
         results.clear()

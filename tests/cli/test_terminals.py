@@ -1,0 +1,159 @@
+"""What is printed: nothing that a terminal would obey, and words for whatever happens."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import ImageCms
+
+import rgru_codec
+from rgru_codec.cli.status import explain, printable
+from rgru_format import BOX_ICC, Box, Header, write_file
+
+from .conftest import Rgru, environment, picture, process
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="names and streams of POSIX")
+ESCAPE = "e\x1b]0;owned\x07\x1b[31m\u202etxt"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain — ü 字", "plain — ü 字"),
+        ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
+        ("two\nlines\r\t", "two\\nlines\\r\\t"),
+        ("\u202egnp.exe", "\\u202egnp.exe"),
+        ("\udcff", "\\udcff"),
+        ("\x9b31m", "\\x9b31m"),
+    ],
+)
+def test_controls_are_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@posix
+def test_names_with_controls_reach_no_terminal(rgru: Rgru, folder: Path) -> None:
+    name = f"{ESCAPE}.png"
+    picture().save(name)
+    Path(f"{ESCAPE}.txt").write_text("no picture")
+    Path(f"{ESCAPE}2.rgru").write_bytes(b"x")
+    for words in (
+        ("compress", name, "-l", 1, "-v"),
+        ("compress", name, f"{ESCAPE}.txt", "-f", "-l", 1),
+        ("info", f"{ESCAPE}.rgru", f"{ESCAPE}2.rgru"),
+        ("info", "--json", f"{ESCAPE}.rgru"),
+        ("verify", f"{ESCAPE}.rgru", f"{ESCAPE}2.rgru"),
+        ("compare", name, f"{ESCAPE}.rgru"),
+        ("thumbnail", f"{ESCAPE}.rgru", f"{ESCAPE}small.png"),
+        ("decompress", f"{ESCAPE}.rgru", "-o", f"{ESCAPE}/", "--partial"),
+        ("compress", "--bpp", ESCAPE, name),
+        (ESCAPE,),
+    ):
+        result = rgru(*words)
+        for text in (result.out, result.err):
+            assert not set(text) & set("\x1b\x07\u202e\x9b"), words
+        assert result.out or result.err
+
+
+def test_a_profile_s_words_reach_no_terminal(rgru: Rgru, folder: Path) -> None:
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    place = profile.find("sRGB".encode("utf-16-be"))
+    assert place > 0
+    profile[place : place + 8] = "\x1b[31".encode("utf-16-be")
+    header = Header(8, 8, rgru_codec.default_model().id)
+    Path("p.rgru").write_bytes(write_file(header, [], [Box(BOX_ICC, bytes(profile))]))
+    result = rgru("info", "p.rgru")
+    assert "Colour: \\x1b[31" in result.out
+    assert "\x1b" not in result.out
+
+
+@posix
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_names_that_are_no_text(folder: Path, data: bytes, encoding: str) -> None:
+    """In the usual locales standard output refuses them."""
+    name = os.fsdecode(b"b\xff\xe5\xad\x97.rgru")
+    try:
+        Path(name).write_bytes(data)
+    except OSError:
+        pytest.skip("this file system takes proper names only")
+    environ = {**environment(), "PYTHONIOENCODING": encoding}
+    for command in ("verify", "info"):
+        words = [sys.executable, "-m", "rgru_codec.cli", command, name, "whole.rgru"]
+        result = subprocess.run(words, env=environ, capture_output=True, check=False)
+        assert result.returncode == 0, result.stderr
+        assert b"\\udcff" in result.stdout
+        assert b"whole.rgru" in result.stdout
+
+
+@posix
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed(folder: Path, closed: str) -> None:
+    """The numbers of closed streams would go to files, and words of libraries into these."""
+    for words, name in (
+        ("compress a.png -o b.rgru -l 1", "b.rgru"),
+        ("decompress whole.rgru -o b.png", "b.png"),
+        ("info whole.rgru", "whole.rgru"),
+    ):
+        script = f"{sys.executable} -m rgru_codec.cli {words} {closed}"
+        result = subprocess.run(
+            ["bash", "-c", script], env=environment(), capture_output=True, check=False
+        )
+        assert (result.returncode, b"bug" in result.stderr) == (0, False), (words, result.stderr)
+        assert Path(name).exists()
+    assert Path("b.rgru").read_bytes() == rgru_codec.compress("a.png", layers=1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        ImportError("libx.so: failed to map segment from shared object"),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_every_way_of_saying_that_memory_ran_out(error: Exception) -> None:
+    failure = explain(error, "a.png")
+    assert (failure.code, failure.message) == (4, "a.png: not enough memory")
+
+
+def test_memory_that_runs_out_in_the_engine(
+    rgru: Rgru, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    def full(self: object) -> None:
+        raise RuntimeError("XNNPack delegate failed to reshape runtimeNode number 16")
+
+    from rgru_codec.runtime import tflite
+
+    tflite._idle.clear()
+    monkeypatch.setattr(Interpreter, "allocate_tensors", full)
+    result = rgru("compress", "a.png", "-o", "b.rgru")
+    assert (result.code, "memory" in result.err) == (4, True), result.err
+    assert "bug" not in result.err
+    assert not Path("b.rgru").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+@pytest.mark.parametrize("megabytes", [230, 290])
+def test_too_little_memory_does_not_look_like_a_bug(folder: Path, megabytes: int) -> None:
+    picture(768, 512).save("mid.png")
+    script = f"ulimit -v {megabytes}000; {sys.executable} -m rgru_codec.cli compress mid.png -f"
+    result = subprocess.run(
+        ["bash", "-c", script], env=environment(), capture_output=True, check=False
+    )
+    err = result.stderr.decode()
+    assert "bug" not in err, err
+    assert result.returncode in (0, 4) or "OpenBLAS" in err, err
+
+
+def test_nothing_is_printed_before_a_usage_error(folder: Path) -> None:
+    result = process("compress", "--layers", "\x1b[31m", "a.png", cwd=folder)
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert b"\x1b" not in result.stderr
