@@ -20,9 +20,9 @@ from PIL import Image
 from skimage import data as photos
 
 import rgru_codec
-from make_vectors import add_files  # the script beside this one
+from make_vectors import add_files, list_of  # the script beside this one
 from rgru_codec.vectors import describe
-from rgru_format.verify import VECTORS
+from rgru_format.conformance import VECTORS
 
 
 def files() -> Iterator[tuple[str, bytes]]:
@@ -54,7 +54,7 @@ def forget(folder: Path) -> None:
     """Remove the vectors with pixels and their lines in SHA256SUMS."""
     for path in folder.glob("pixels/*"):
         path.unlink()
-    sums = folder / "SHA256SUMS"
+    sums = list_of(folder)
     lines = sums.read_text().splitlines(keepends=True)
     sums.write_text("".join(line for line in lines if "  pixels/" not in line))
 

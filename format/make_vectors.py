@@ -3,8 +3,8 @@
     python format/make_vectors.py                             # adds vectors that are missing
     python format/make_vectors.py --random 100 --seed 7 --out /tmp/files
 
-Files under format/vectors are never edited or replaced, only added: the script leaves existing
-ones alone and appends new ones to SHA256SUMS. SPEC section 12 describes the folder.
+The script leaves existing files alone and appends new ones to the list of hashes. From the first
+release on files are never edited or replaced, only added. SPEC section 12 describes the folder.
 """
 
 from __future__ import annotations
@@ -20,19 +20,25 @@ from typing import Any
 import numpy as np
 
 from rgru_format import (
+    BOX_ALPHA,
+    BOX_COLOUR,
+    BOX_EXIF,
+    BOX_ICC,
+    BOX_XMP,
     Box,
     CodesEncoder,
+    Colour,
     ContextModel,
     Header,
     encode_alpha,
+    inspect,
     pack_box,
     pack_group,
-    read_file,
     write_file,
 )
-from rgru_format.container import crc16, pack_element, pack_head
+from rgru_format.conformance import VECTORS, decode_vector
+from rgru_format.container import CRC_START, crc16, pack_element, pack_head
 from rgru_format.testing import encode_file, random_codes, random_file, random_model
-from rgru_format.verify import VECTORS, decode_vector
 
 CONTEXTS: dict[str, Callable[[], ContextModel]] = {
     "tiny": lambda: random_model(1, codes=(3, 4, 5), groups=(1, 2, 3), phases=(2, 4, 5)),
@@ -78,15 +84,15 @@ def plain(
 def ramp(width: int, height: int) -> Box:
     """Return an alpha box whose rows use different filters."""
     y, x = np.mgrid[0:height, 0:width]
-    return Box(b"ALPH", encode_alpha((x * 7 * (y % 3 == 0) + y * (x % 5)).astype(np.uint8)))
+    return Box(BOX_ALPHA, encode_alpha((x * 7 * (y % 3 == 0) + y * (x % 5)).astype(np.uint8)))
 
 
 def every_box() -> list[Box]:
-    """Return a box of each kind, and one that nobody knows."""
+    """Return a box of each kind, and one that nobody knows; the profile will be deflated."""
     return [
-        Box(b"ICCP", b"not a real profile"),
-        Box(b"EXIF", b"II*\0\x08\0\0\0\0\0\0\0\0\0"),
-        Box(b"XMP ", b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"),
+        Box(BOX_ICC, b"not a real profile" * 9),
+        Box(BOX_EXIF, b"II*\0\x08\0\0\0\0\0\0\0\0\0"),
+        Box(BOX_XMP, b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"),
         Box(b"note", b"unknown boxes are kept"),
     ]
 
@@ -129,29 +135,46 @@ def _chunks() -> Iterator[tuple[str, bytes]]:
 def _boxes() -> Iterator[tuple[str, bytes]]:
     """Yield files with flags and boxes."""
     yield "grey", plain(WIDTH, HEIGHT, 2, grey=True)
-    yield "alpha", plain(WIDTH, HEIGHT, 2, alpha=True, boxes=[ramp(WIDTH, HEIGHT)])
+    yield "alpha", plain(40, 24, 2, alpha=True, boxes=[ramp(40, 24)])
+    # Rows of all filters, on a picture so narrow that many rows are worked on at once.
+    yield "alpha_narrow", plain(5, 400, 1, alpha=True, boxes=[ramp(5, 400)])
     yield "alpha_before_layers", plain(5, 4, 0, alpha=True, boxes=[ramp(5, 4)])
     yield "boxes", plain(WIDTH, HEIGHT, 2, boxes=every_box())
+    yield "colour", plain(20, 20, 1, boxes=[Box(BOX_COLOUR, Colour(12, 13).pack())])
+    # Metadata before layer 1, as it is although deflating would be smaller.
+    stored = [raw_box(name, b"\0" + b"content " * 9) for name in (BOX_ICC, BOX_EXIF, BOX_XMP)]
+    whole = plain(20, 20, 1)
+    yield "boxes_not_deflated", whole[:21] + b"".join(stored) + whole[21:]
     yield "box_long", plain(20, 20, 1, boxes=[Box(b"long", bytes(range(256)) * 20)])
-    yield "box_empty", plain(20, 20, 1, boxes=[Box(b"void", b""), Box(b"void", b"")])
+    yield "box_empty", plain(20, 20, 1, boxes=[Box(b"void", b""), Box(BOX_EXIF, b"")])
 
 
 def _cuts() -> Iterator[tuple[str, bytes]]:
-    """Yield beginnings of files."""
+    """Yield beginnings of files, and files with something behind their end."""
     whole = plain(WIDTH, HEIGHT, 3)
-    groups = read_file(whole).groups
+    groups = inspect(whole).groups
     yield "cut_after_group", whole[: groups[1].end]
     yield "cut_after_layer", whole[: groups[2].end]
     yield "cut_inside_group", whole[: groups[4].end - 3]
     yield "cut_inside_checksum", whole[: groups[3].offset + 2]
     yield "cut_inside_layer_1", whole[: groups[0].end - 1]
-    alpha = plain(40, 24, 2, alpha=True, boxes=[ramp(40, 24)])
-    yield "cut_inside_alpha", alpha[: read_file(alpha).boxes[0].offset + 9]
+    alpha = plain(40, 24, 3, alpha=True, boxes=[ramp(40, 24)])
+    (box,) = inspect(alpha).boxes
+    yield "cut_inside_alpha", alpha[: box.offset + 9]
     # One of two groups; one, two and three of four; partners may be known or not.
     mixed = plain(WIDTH, HEIGHT, 4, context="mixed")
-    for number, group in enumerate(read_file(mixed).groups):
+    for number, group in enumerate(inspect(mixed).groups):
         if number in (1, 3, 5, 6, 7):
             yield f"cut_mixed_{group.layer}_{group.group}", mixed[: group.end]
+    note, exif = (pack_box(Box(name, b"late")) for name in (b"note", BOX_EXIF))
+    yield "behind_zeros", whole + bytes(100)
+    yield "behind_text", whole + note + exif + b"\n-- \nsent from my telephone"
+    yield "behind_layer", whole + pack_group(b"", 6, True) + note
+    yield "behind_cut_box", whole + note[:-1]
+    # Alpha belongs to the file wherever it stands: it is not complete before.
+    late = alpha[: box.offset] + alpha[box.end :] + alpha[box.offset : box.end]
+    yield "alpha_at_the_end", late + bytes(3)
+    yield "cut_inside_alpha_at_the_end", late[:-1]
 
 
 def with_header(change: Callable[[bytearray], None]) -> bytes:
@@ -206,6 +229,7 @@ def _bad_headers() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
     yield "signature_seven_bits", bytes([good[0] & 0x7F]) + good[1:], error("NotRgru")
     yield "signature_cut", good[:5], error("NotRgru")
     yield "header_cut", good[:20], damaged
+    yield "header_cut_behind_signature", good[:8], damaged
     yield "header_checksum", flip(good, 9), damaged
     yield "width_zero", with_header(put(8, bytes(3))), damaged
     yield "height_zero", with_header(put(11, bytes(3))), damaged
@@ -213,9 +237,13 @@ def _bad_headers() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
     yield "version_2", with_header(put(14, b"\x02")), error("UnsupportedVersion")
     yield "flag_bit_6", with_header(put(14, b"\x41")), error("UnsupportedVersion")
     yield "flag_bit_7", with_header(put(14, b"\x81")), error("UnsupportedVersion")
-    yield "model_unknown", with_header(put(15, b"none")), error("ModelMissing")
+    # Nothing behind the header counts then.
+    unknown = with_header(put(15, b"none")) + pack_element(3, b"", 0)
+    yield "model_unknown", unknown, error("ModelMissing")
     huge = with_header(put(8, b"\x00\x00\x01\x00\x00\x01")) + pack_group(bytes(34), 0, True)
     yield "pixels_over_limit", huge, error("LimitExceeded")
+    thin = with_header(put(8, b"\x01\x00\x00\xff\xff\xff"))
+    yield "positions_over_limit", thin, error("LimitExceeded")
 
 
 def _bad_elements() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
@@ -242,35 +270,71 @@ def _bad_elements() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
 
 def _bad_boxes() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
     head = header("tiny", 40, 24).pack()
-    with_alpha = header("tiny", 40, 24, alpha=True).pack()
-    first = pack_group(payloads(40, 24)[0][0], 0, True)
-    icc, note = pack_box(Box(b"ICCP", b"x")), pack_box(Box(b"note", b""))
+    layers = payloads(40, 24)
+    first, second = pack_group(layers[0][0], 0, True), pack_group(layers[1][0], 1, True)
+    icc, note = pack_box(Box(BOX_ICC, b"x")), pack_box(Box(b"note", b""))
+    exif, colour = pack_box(Box(BOX_EXIF, b"x")), pack_box(Box(BOX_COLOUR, Colour(1, 1).pack()))
     late = 21 + len(first)
-    yield "box_checksum", flip(head + icc, 21 + 7), error("Damaged", 1, 21)
-    yield (
-        "box_type_not_printable",
-        head + pack_element(2, b"ab\ncx", 0xFFFF),
-        error("Damaged", 1, 21),
-    )
-    yield "box_without_type", head + pack_element(2, b"abc", 0xFFFF), error("Damaged", 1, 21)
-    yield "box_twice", head + icc + icc, error("Damaged", 1, 21 + len(icc))
+    early = error("Damaged", 1, 21)
+    yield "box_checksum", flip(head + icc, 21 + 7), early
+    for name, kind in [("not_printable", b"ab\nc"), ("without_letter", b"1abc")]:
+        yield f"box_type_{name}", head + raw_box(kind), early
+    yield "box_without_type", head + raw_box(b"abc"), early
+    yield "box_twice", head + exif + note + exif, error("Damaged", 1, 21 + len(exif + note))
+    yield "box_of_colour_twice", head + icc + colour, error("Damaged", 1, 21 + len(icc))
     yield "box_late", head + first + icc, error("Damaged", 2, late)
-    yield (
-        "box_between_groups",
-        head + first + note + pack_group(b"", 1, False),
-        error("Damaged", 1, late + len(note)),
-    )
+    yield "box_late_colour", head + first + colour, error("Damaged", 2, late)
+    between = head + first + note + pack_group(b"", 1, False)
+    yield "box_between_groups", between, error("Damaged", 1, late + len(note))
+    inside = head + first + second + note
+    yield "box_in_layer", inside, error("Damaged", 3, late + len(second))
     yield "boxes_257", head + 257 * note, error("Damaged", 1, 21 + 256 * len(note))
+    yield "critical_unknown", head + raw_box(b"Tile", b"\0") + first, error("UnsupportedVersion")
+    yield "critical_late", head + first + raw_box(b"Tile"), error("Damaged", 2, late)
+    yield "critical_checksum", head + flip(raw_box(b"Tile"), 1), early
+    yield from _bad_contents(head)
+    yield from _bad_alpha(first)
+
+
+def raw_box(name: bytes, content: bytes = b"") -> bytes:
+    """Return the element of a box, whatever it holds."""
+    return pack_element(2, name + content, CRC_START)
+
+
+def _bad_contents(head: bytes) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
+    early = error("Damaged", 1, 21)
+    for name, content in [
+        ("short", b"\1\1\0"),
+        ("matrix", b"\1\1\6\1"),
+        ("range", b"\1\1\0\0"),
+    ]:
+        yield f"colour_{name}", head + raw_box(BOX_COLOUR, content), early
+    deflated = zlib.compress(b"content")
+    for name, content in [
+        ("no_form", b""),
+        ("form_2", b"\2content"),
+        ("no_zlib", b"\1content"),
+        ("cut", b"\1" + deflated[:-1]),
+        ("checksum", b"\1" + deflated[:-1] + b"\0"),
+        ("bytes_follow", b"\1" + deflated + b"x"),
+    ]:
+        yield f"metadata_{name}", head + raw_box(BOX_EXIF, content), early
     big = pack_head(2, 2**24 + 1) + b"\0\0note"
     yield "metadata_over_limit", head + big, error("LimitExceeded")
+    bomb = raw_box(BOX_XMP, b"\1" + zlib.compress(bytes(2**24), 9))
+    yield "metadata_bomb", head + bomb, error("LimitExceeded")
+
+
+def _bad_alpha(first: bytes) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
+    head, with_alpha = header("tiny", 40, 24).pack(), header("tiny", 40, 24, alpha=True).pack()
     alpha = pack_box(ramp(40, 24))
-    yield "alpha_without_flag", head + first + alpha, error("Damaged", 2, late)
+    yield "alpha_without_flag", head + first + alpha, error("Damaged", 2, 21 + len(first))
     yield "alpha_twice", with_alpha + alpha + alpha, error("Damaged", 1, 21 + len(alpha))
     too_long = pack_head(2, 4 + 24 * 41 + 24 * 41 // 1024 + 65) + b"\0\0ALPH"
     yield "alpha_too_long", with_alpha + too_long, error("Damaged", 1, 21)
     for name, content in _bad_planes():
-        data = with_alpha + pack_box(Box(b"ALPH", content))
-        yield f"alpha_{name}", data, error("Damaged", None, 21)
+        data = with_alpha + first + pack_box(Box(BOX_ALPHA, content)) + bytes(9)
+        yield f"alpha_{name}", data, error("Damaged", 2, 21 + len(first))
 
 
 def _bad_planes() -> Iterator[tuple[str, bytes]]:
@@ -290,9 +354,9 @@ def _bad_codes() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
     more = write_file(head, [[layers[0][0], b""]])
     yield "model_has_fewer_groups", more, error("Damaged", 1, first)
     fewer = write_file(head, [layers[0], layers[1][:1], layers[2]])
-    offset = [one.offset for one in read_file(fewer).groups]
+    offset = [one.offset for one in inspect(fewer).groups]
     yield "model_has_more_groups", fewer, error("Damaged", 3, offset[2])
-    beyond = write_file(head, [*layers, [b""]])
+    beyond = write_file(header("tiny", 40, 24, alpha=True), [*layers, [b""]])
     yield "model_has_fewer_layers", beyond, error("Damaged", 4, len(beyond) - 3)
     long = write_file(head, [[bytes(2 * 6 * 3 + 8) + b"\x01"]])
     yield "stream_over_codes", long, error("Damaged", 1, 21)
@@ -303,7 +367,7 @@ def _bad_codes() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
 def describe(data: bytes) -> dict[str, Any]:
     """Return what a decoder has to find in a valid vector."""
     models = {make().digest()[:4]: (name, make()) for name, make in CONTEXTS.items()}
-    name, _ = models[read_file(data).header.model_id]
+    name, _ = models[inspect(data).header.model_id]
     return {"context": f"{name}.bin"} | decode_vector(data, lambda one: models[one][1])
 
 
@@ -328,12 +392,12 @@ def _json(value: dict[str, Any]) -> bytes:
 
 
 def write_vectors(folder: Path) -> int:
-    """Add the files that are missing, and a line for each to SHA256SUMS; return how many."""
+    """Add the files that are missing, and a line for each to the list; return how many."""
     return add_files(folder, vectors())
 
 
 def add_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> int:
-    """Add files (path, content) that are missing, and a line for each to SHA256SUMS."""
+    """Add files (path, content) that are missing, and a line for each to the list."""
     added = []
     for path, data in files:
         target = folder / path
@@ -341,9 +405,15 @@ def add_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> int:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
             added.append(f"{_sha256(data)}  {path}\n")
-    with (folder / "SHA256SUMS").open("a") as sums:
+    with list_of(folder).open("a") as sums:
         sums.writelines(added)
     return len(added)
+
+
+def list_of(folder: Path) -> Path:
+    """Return the list of hashes; until the first release its name says that nothing is frozen."""
+    frozen = folder / "SHA256SUMS"
+    return frozen if frozen.exists() else folder / "SHA256SUMS.not-frozen"
 
 
 def write_random(folder: Path, count: int, seed: int) -> None:

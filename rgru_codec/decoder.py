@@ -37,6 +37,7 @@ from rgru_format import (
     HEADER_SIZE,
     BoxRead,
     CodesDecoder,
+    ContextModel,
     Damaged,
     Ending,
     Event,
@@ -47,8 +48,7 @@ from rgru_format import (
     Limits,
     Reader,
     RgruError,
-    decode_alpha,
-    pack_box,
+    alpha_of,
 )
 
 
@@ -105,7 +105,7 @@ class Decoder:
         self._given = None if model is None else as_model(model)
         self._wanted = layers
         self._threads = threads
-        self._reader = Reader(self.limits)
+        self._reader = Reader(self.limits, self._context_of)
         self._alpha: NDArray[np.uint8] | None = None
         self._codes: CodesDecoder | None = None
         self._waiting: list[NDArray[np.uint8]] = []
@@ -252,7 +252,7 @@ class Decoder:
             self._begin(event.header)
         elif isinstance(event, BoxRead):
             self._take_box(event)
-            self._end = event.offset + len(pack_box(event.box))
+            self._end = event.end
             events.append(event)
         elif isinstance(event, GroupRead):
             if self._enough():  # the first group of a layer that is not wanted
@@ -267,10 +267,15 @@ class Decoder:
         else:
             events.append(event)
 
-    def _begin(self, header: Header) -> None:
-        named = self._given is not None and self._given.id == header.model_id
-        self.model = self._given if named else find_model(header.model_id)
+    def _context_of(self, model_id: bytes) -> ContextModel:
+        named = self._given is not None and self._given.id == model_id
+        self.model = self._given if named else find_model(model_id)
         assert self.model is not None
+        return self.model.context()
+
+    def _begin(self, header: Header) -> None:
+        if self.model is None:  # it is not known: the reader's next error
+            return
         area = self._area(header)
         self.limits.check_memory(decoding_bytes(self.model, header.height, header.width, area))
         self._codes = CodesDecoder(self.model.context(), *header.grid)
@@ -278,10 +283,7 @@ class Decoder:
     def _take_box(self, event: BoxRead) -> None:
         box, header = event.box, self._known_header()
         if box.type == BOX_ALPHA:
-            try:
-                self._alpha = decode_alpha(box.content, header.height, header.width, self.limits)
-            except Damaged as error:
-                raise Damaged(error.message, offset=event.offset) from None
+            self._alpha = alpha_of(event, header, self.limits)
         self.info.update(metadata_of(box))
 
     def _take_group(self, event: GroupRead) -> None:

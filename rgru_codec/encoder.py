@@ -40,6 +40,7 @@ from rgru_format import (
     Writer,
     encode_alpha,
 )
+from rgru_format.boxes import LATE_BOXES
 
 _TARGETS = ("layers", "quality", "bpp", "target_size", "msssim")
 _UNBOUNDED = Limits(max_pixels=2**48, max_metadata_bytes=2**48)
@@ -273,10 +274,13 @@ class _Encoder:
         self.size = settings.largest_size(height, width)
         quality = 100 if settings.quality is None else settings.quality
         self.groups = math.ceil(quality * sum(context.groups) / 100)
-        if planes.alpha is not None:  # it stands behind layer 1 and belongs to the picture
+        boxes = self._boxes()
+        self.late = [box for name in LATE_BOXES for box in boxes if box.type == name]
+        """Boxes that stand behind layer 1 and belong to the picture."""
+        if self.late:
             self.groups = max(self.groups, context.groups[0])
         header = Header(width, height, self.model.id, planes.grey, planes.alpha is not None)
-        self.writer = Writer(header, self._boxes())
+        self.writer = Writer(header, [box for box in boxes if box not in self.late])
         self.coder = CodesEncoder(context, *self.model.grid(height, width))
         self.end = self.started = 0
         """Bytes of the file that is asked for, and its groups of a layer that is not complete."""
@@ -291,6 +295,8 @@ class _Encoder:
         most = (self.settings.limits or Limits()).max_metadata_bytes
         if (size := sum(len(box.content) + 4 for box in boxes)) > most:
             raise LimitExceeded("max_metadata_bytes", size, most)
+        if self.planes.alpha is not None:
+            boxes.append(Box(BOX_ALPHA, encode_alpha(self.planes.alpha)))
         return boxes
 
     def _iterations(self) -> Iterator[tuple[Codes, Painter]]:
@@ -321,7 +327,7 @@ class _Encoder:
         return Encoded(self.writer.getvalue(), self.coder.layer, 0, shown)
 
     def _add_layer(self, payloads: list[bytes]) -> bool:
-        """Append groups, and alpha behind layer 1; whether there was room for all of them."""
+        """Append groups, and boxes behind layer 1; whether there was room for all of them."""
         for number, payload in enumerate(payloads):
             if not self.groups:
                 return False
@@ -330,9 +336,10 @@ class _Encoder:
                 return False
             self.end, self.started = self.writer.size, number + 1
             self.groups -= 1
-        if self.coder.layer == 1 and self.planes.alpha is not None:
-            self.writer.add_box(Box(BOX_ALPHA, encode_alpha(self.planes.alpha)))
-            # A file without its alpha plane is not this picture.
+        if self.coder.layer == 1 and self.late:
+            for box in self.late:
+                self.writer.add_box(box)
+            # A file without its alpha plane and metadata is not this picture.
             self.end = self.writer.size if self.writer.size <= self.size else 0
         self.started = 0
         return self.end > 0

@@ -7,19 +7,19 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from rgru_codec.models import find_model
+from rgru_codec.models import find_model, known_context
 from rgru_codec.source import Source, check_count, read_rgru
 from rgru_format import (
     POSITION,
     Box,
     Header,
     InvalidInput,
+    Layer,
     Limits,
     ModelMissing,
-    NotRgru,
     RgruError,
 )
-from rgru_format.verify import LayerReport, Report, check_file
+from rgru_format import inspect as inspect_file
 
 _CODES_A_PIXEL = 7.0
 _COLOUR_LAYERS = 3
@@ -171,38 +171,23 @@ def inspect(data: bytes, *, limits: Limits | None = None) -> Info:
     Raises:
         NotRgru, UnsupportedVersion, Damaged, LimitExceeded: The header itself cannot be used.
     """
-    report = check_file(data, limits)
-    if report.header is None:
-        raise report.error or NotRgru("not a .rgru file: it is empty")
-    expected = _expected_groups(report.header)
-    layers = tuple(_layer_info(layer, report, expected) for layer in report.layers)
+    report = inspect_file(data, limits, known_context)
+    layers = tuple(map(_layer_info, report.layers))
     boxes = tuple(one.box for one in report.boxes)
     unfinished = report.ending.unfinished if report.ending else 0
     return Info(report.header, layers, boxes, len(data), unfinished, report.error)
 
 
-def _layer_info(layer: LayerReport, report: Report, expected: tuple[int, ...] | None) -> LayerInfo:
-    groups = [group for group in report.groups if group.layer == layer.layer]
-    size = sum(group.end - group.offset for group in groups)
-    complete = None
-    if expected is not None and layer.layer <= len(expected):
-        complete = layer.groups >= expected[layer.layer - 1]
+def _layer_info(layer: Layer) -> LayerInfo:
     return LayerInfo(
-        layer.layer,
-        layer.groups,
-        complete,
-        size,
-        size - layer.payload,
+        layer.number,
+        len(layer.groups),
+        layer.complete,
+        layer.bytes,
+        layer.framing,
         layer.end,
-        tuple(group.offset for group in groups),
+        tuple(group.offset for group in layer.groups),
     )
-
-
-def _expected_groups(header: Header) -> tuple[int, ...] | None:
-    try:
-        return find_model(header.model_id).context().groups
-    except ModelMissing:
-        return None
 
 
 def layers_for(header: Header, size: int, codes: Sequence[int]) -> int:

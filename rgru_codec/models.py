@@ -326,6 +326,14 @@ def as_model(model: Model | str | os.PathLike[str]) -> Model:
     return model if isinstance(model, Model) else model_named(os.fspath(model))
 
 
+def known_context(model_id: bytes) -> ContextModel | None:
+    """The context model of an installed package; None if it is not installed."""
+    try:
+        return find_model(model_id).context()
+    except ModelMissing:
+        return None
+
+
 def default_model() -> Model:
     """The model that compresses when none is named.
 

@@ -32,6 +32,7 @@ from rgru_format import (
     NotRgru,
     Reader,
     RgruError,
+    check,
 )
 
 FORMAT = "RGRU"
@@ -123,14 +124,12 @@ class RgruImageFile(ImageFile.ImageFile):
         Raises:
             OSError: the file is damaged.
         """
-        from rgru_format.verify import check_file
-
         assert self.fp is not None
         self.fp.seek(0)
-        error = check_file(self.fp.read(), _LIMITS).error
+        report, _ = check(self.fp.read(), _LIMITS)
         super().verify()
-        if error is not None:
-            raise OSError(str(error)) from error
+        if report.error is not None:
+            raise OSError(str(report.error)) from report.error
 
     def load_seek(self, pos: int) -> None:
         """Seek; that this exists tells ``ImageFile.Parser`` to wait for the whole file."""

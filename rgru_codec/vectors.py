@@ -15,8 +15,8 @@ from PIL import Image
 
 from rgru_codec.decoder import decompress
 from rgru_codec.models import find_model
-from rgru_format import ContextModel, RgruError, read_file
-from rgru_format.verify import VectorResult, decode_vector
+from rgru_format import ContextModel, Header, RgruError
+from rgru_format.conformance import VectorResult, decode_vector
 
 TOLERANCE = {"rms": 0.5, "largest": 2}
 """Levels by which a decoder may differ from the reference picture."""
@@ -28,7 +28,7 @@ def describe(data: bytes) -> dict[str, Any]:
     Raises:
         RgruError: the file is not valid, or its model is not installed.
     """
-    model = read_file(data).header.model_id.hex()
+    model = Header.unpack(data).model_id.hex()
     return {"model": model} | decode_vector(data, _context) | {"tolerance": TOLERANCE}
 
 

@@ -271,9 +271,9 @@ class Bench:
 
 def decode_codes(model: Any, data: bytes, limits: Any) -> None:
     """The entropy stage alone: context model and range decoder, without networks."""
-    from rgru_format import CodesDecoder, read_file
+    from rgru_format import CodesDecoder, inspect
 
-    file = read_file(data, limits)
+    file = inspect(data, limits)
     decoder = CodesDecoder(model.context(), *file.header.grid)
     for group in file.groups:
         decoder.decode(group)

@@ -86,13 +86,13 @@ def measure(images: Iterable[Image]) -> tuple[list[LayerRow], Stages]:
     """Compress and decode every picture; sums for each layer, and times of the decoder's stages."""
     from rgru_codec import compress
     from rgru_codec.models import default_model
-    from rgru_format import CodesEncoder, read_file
+    from rgru_format import CodesEncoder, inspect
 
     model = default_model()
     rows: dict[int, LayerRow] = {}
     entropy = networks = 0.0
     for image in images:
-        contents = read_file(compress(image, strip=True))
+        contents = inspect(compress(image, strip=True))
         grid = contents.header.grid
         layers, seconds = _decode_codes(contents.groups, grid)
         entropy += seconds

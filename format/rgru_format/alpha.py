@@ -7,13 +7,16 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
+from rgru_format.container import Header
 from rgru_format.errors import Damaged, InvalidInput
-from rgru_format.limits import Limits
-from rgru_format.reader import largest_alpha
+from rgru_format.limits import Limits, largest_alpha
+from rgru_format.reader import BoxRead
 
 Plane = NDArray[np.uint8]
 
 _NONE, _LEFT, _UP = 0, 1, 2
+_NARROW = 32
+"""Rows of fewer pixels are worked on in whole arrays: one by one they take long."""
 _BAND = 2**20
 """Bytes of rows that are worked on at a time."""
 _DEFLATE_RATIO = 1032
@@ -94,18 +97,55 @@ def decode_alpha(content: bytes, height: int, width: int, limits: Limits | None 
     return plane
 
 
+def alpha_of(event: BoxRead, header: Header, limits: Limits | None = None) -> Plane:
+    """Return the alpha plane of a box as the reader delivers it.
+
+    Raises:
+        Damaged, LimitExceeded: as ``decode_alpha``; damage names layer and offset of the box.
+    """
+    try:
+        return decode_alpha(event.box.content, header.height, header.width, limits)
+    except Damaged as error:
+        raise Damaged(error.message, event.layer, event.offset) from None
+
+
 def _unfilter_rows(rows: Plane, above: Plane, out: Plane) -> None:
-    for row, target in zip(rows, out, strict=True):
-        differences = row[1:]
-        if row[0] == _NONE:
-            target[:] = differences
-        elif row[0] == _LEFT:
-            np.add.accumulate(differences, out=target)
-        elif row[0] == _UP:
-            np.add(differences, above, out=target)
-        else:
-            raise Damaged(f"a row of the alpha plane has the unknown filter {row[0]}")
+    """Undo the filters of some rows.
+
+    Args:
+        rows: (rows, 1 + width), filters and differences.
+        above: the row before them.
+        out: (rows, width), set.
+    """
+    kinds = rows[:, 0]
+    if (kinds > _UP).any():
+        unknown = int(kinds[kinds > _UP][0])
+        raise Damaged(f"a row of the alpha plane has the unknown filter {unknown}")
+    out[:] = rows[:, 1:]
+    if out.shape[1] < _NARROW:
+        _unfilter_at_once(kinds, above, out)
+        return
+    for kind, target in zip(kinds, out, strict=True):
+        if kind == _LEFT:
+            np.add.accumulate(target, out=target)
+        elif kind == _UP:
+            target += above
         above = target
+
+
+def _unfilter_at_once(kinds: Plane, above: Plane, out: Plane) -> None:
+    """Undo the filters of many short rows in whole arrays; all numbers modulo 256."""
+    left, up = kinds == _LEFT, kinds == _UP
+    out[left] = _running_sum(out[left], axis=1)
+    # Where differences go upwards, a row is the last row of another kind plus all since then.
+    down = _running_sum(np.where(up[:, None], out, np.uint8(0)), axis=0)
+    last = np.maximum.accumulate(np.where(up, -1, np.arange(len(out))))
+    since = down[up] - down[last[up]] * (last[up] >= 0)[:, None]
+    out[up] = np.where((last[up] >= 0)[:, None], out[last[up]], above) + since
+
+
+def _running_sum(values: Plane, axis: int) -> Plane:
+    return np.add.accumulate(values, axis=axis, dtype=np.uint8)
 
 
 class _Inflater:

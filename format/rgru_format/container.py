@@ -1,4 +1,4 @@
-"""Header, groups and boxes as bytes (SPEC sections 3 to 6).
+"""Header and elements as bytes (SPEC sections 3 to 5).
 
 These functions write and check single structures; `rgru_format.reader` finds them in a stream of
 bytes and `rgru_format.writer` puts a file together.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import dataclasses
 
+from rgru_format.boxes import Box, pack_content
 from rgru_format.errors import Damaged, InvalidInput, NotRgru, UnsupportedVersion
 from rgru_format.limits import MAX_SIDE, grid_size
 
@@ -26,22 +27,13 @@ KIND_GROUP = 0
 KIND_LAYER = 1
 KIND_BOX = 2
 
-BOX_ICC = b"ICCP"
-BOX_EXIF = b"EXIF"
-BOX_XMP = b"XMP "
-BOX_ALPHA = b"ALPH"
-LEADING_BOXES = frozenset({BOX_ICC, BOX_EXIF, BOX_XMP})
-"""Boxes that stand before the first layer."""
-SINGLE_BOXES = LEADING_BOXES | {BOX_ALPHA}
-"""Boxes that occur once at most."""
-
 _FLAG_GREY = 0x10
 _FLAG_ALPHA = 0x20
 _FLAGS_RESERVED = 0xC0
-_CRC_START = 0xFFFF
+CRC_START = 0xFFFF
 
 
-def crc16(data: bytes, start: int = _CRC_START) -> int:
+def crc16(data: bytes, start: int = CRC_START) -> int:
     """CRC-16 with polynomial 0x1021, most significant bit first, no final inversion (SPEC 2)."""
     return binascii.crc_hqx(data, start)
 
@@ -138,25 +130,6 @@ def check_signature(data: bytes) -> None:
     raise NotRgru("not a .rgru file: the signature is missing")
 
 
-@dataclasses.dataclass(frozen=True)
-class Box:
-    """A piece of metadata (SPEC section 6)."""
-
-    type: bytes
-    """Four printable ASCII bytes."""
-    content: bytes
-
-    def __post_init__(self) -> None:
-        """Refuse a type that SPEC does not allow."""
-        if not valid_box_type(self.type):
-            raise InvalidInput(f"a box type is four printable ASCII bytes, got {self.type!r}")
-
-
-def valid_box_type(name: bytes) -> bool:
-    """Tell whether `name` is four printable ASCII bytes."""
-    return len(name) == 4 and all(0x20 <= byte <= 0x7E for byte in name)
-
-
 def pack_head(kind: int, length: int) -> bytes:
     """Return the head of an element: kind and payload length as a varint (SPEC section 4)."""
     if length > MAX_PAYLOAD:
@@ -189,5 +162,9 @@ def pack_group(payload: bytes, ordinal: int, first_of_layer: bool) -> bytes:
 
 
 def pack_box(box: Box) -> bytes:
-    """Return the element of a box (SPEC section 6)."""
-    return pack_element(KIND_BOX, box.type + box.content, _CRC_START)
+    """Return the element of a box (SPEC section 6); metadata is deflated if that is smaller.
+
+    Raises:
+        InvalidInput: a content that no decoder accepts.
+    """
+    return pack_element(KIND_BOX, box.type + pack_content(box), CRC_START)

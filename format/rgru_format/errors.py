@@ -24,8 +24,8 @@ class Damaged(RgruError):  # noqa: N818
 
     Args:
         message: what is wrong, in words.
-        layer: the first layer (1-based) that cannot be decoded because of it; None for the header
-            or a model file.
+        layer: the layer (1-based) that the faulty element belongs to or, of a box, stands before,
+            as the elements before it count (SPEC section 10); None for the header or a model file.
         offset: where the faulty structure begins, in bytes from the start of the file.
     """
 

@@ -27,25 +27,31 @@ MAX_BOXES = 256
 POSITION = 16
 """Side of the square of pixels that one position of the grid stands for, in pixels."""
 
+_FEW = 256
+"""Positions that nobody needs to be kept from, whatever part of them the picture fills."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
     """Bounds that a caller puts on a decoder; the defaults are safe for unknown files."""
 
     max_pixels: int = 2**26
-    """Width times height, in pixels."""
-    max_layers: int = 64
-    """Layers of codes."""
+    """Width times height, in pixels. The squares of 16 x 16 pixels that a decoder works in count
+    half, so that no picture costs more than twice what a square one at the limit costs."""
     max_metadata_bytes: int = 2**24
-    """Payload bytes of all boxes together, the alpha plane not counted (its size follows from
-    the picture's)."""
+    """Types and contents of all boxes together, inflated; the alpha plane is not counted (its size
+    follows from the picture's)."""
     max_memory: int | None = None
     """Bytes of working memory; None: no bound beyond what `max_pixels` implies."""
 
     def check_pixels(self, height: int, width: int) -> None:
         """Raise LimitExceeded where a picture has more pixels than allowed."""
-        if height * width > self.max_pixels:
-            raise LimitExceeded("max_pixels", height * width, self.max_pixels)
+        rows, columns = grid_size(height, width)
+        pixels = height * width
+        if rows * columns > _FEW:
+            pixels = max(pixels, rows * columns * POSITION**2 // 2)
+        if pixels > self.max_pixels:
+            raise LimitExceeded("max_pixels", pixels, self.max_pixels)
 
     def check_memory(self, value: int) -> None:
         """Raise LimitExceeded where `value` bytes are more than may be allocated."""
@@ -64,3 +70,9 @@ def largest_payload(positions: int, codes: int) -> int:
     A code costs less than 16 bits, because no probability is under 1/65536.
     """
     return 2 * positions * codes + 8
+
+
+def largest_alpha(height: int, width: int) -> int:
+    """Bytes that the content of an alpha box can need (SPEC section 6.2)."""
+    expanded = height * (width + 1)
+    return expanded + expanded // 1024 + 64

@@ -7,35 +7,64 @@
     ending = reader.close()
 
 The events and errors do not depend on how the bytes were cut into chunks. The codes inside a
-group are left alone: `rgru_format.codes.CodesDecoder` decodes them.
+group are left alone: ``rgru_format.codes.CodesDecoder`` decodes them. So is the alpha plane:
+``rgru_format.alpha.alpha_of`` inflates it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
-from rgru_format.container import (
+from rgru_format.boxes import (
     BOX_ALPHA,
+    BOX_COLOUR,
+    COLOUR_BOXES,
+    METADATA_BOXES,
+    SINGLE_BOXES,
+    Box,
+    is_critical,
+    unpack_content,
+    valid_type,
+)
+from rgru_format.container import (
     CRC_SIZE,
+    CRC_START,
     HEADER_SIZE,
     KIND_BOX,
     KIND_GROUP,
     KIND_LAYER,
-    LEADING_BOXES,
     MAX_HEAD_SIZE,
     MAX_PAYLOAD,
     SIGNATURE,
-    SINGLE_BOXES,
-    Box,
     Header,
     check_signature,
     crc16,
-    valid_box_type,
 )
-from rgru_format.errors import Damaged, LimitExceeded, NotRgru, RgruError
-from rgru_format.limits import MAX_BOXES, MAX_CODES, MAX_GROUPS, Limits, largest_payload
+from rgru_format.context.model import ContextModel
+from rgru_format.errors import (
+    Damaged,
+    LimitExceeded,
+    NotRgru,
+    RgruError,
+    UnsupportedVersion,
+)
+from rgru_format.limits import (
+    MAX_BOXES,
+    MAX_CODES,
+    MAX_GROUPS,
+    MAX_LAYERS,
+    Limits,
+    largest_alpha,
+    largest_payload,
+)
+
+FindModel = Callable[[bytes], ContextModel | None]
+"""Takes a model id and returns its context model; None or ModelMissing where it is not known."""
 
 _SMALLEST_ELEMENT = 1 + CRC_SIZE
+_NEVER = MAX_PAYLOAD
+"""Bytes wanted when nothing can follow any more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +76,15 @@ class HeaderRead:
 
 @dataclasses.dataclass(frozen=True)
 class BoxRead:
-    """A box is complete and sound."""
+    """A box is complete and sound; its content is inflated, except that of the alpha plane."""
 
     box: Box
+    layer: int
+    """Number of the layer that the box stands before."""
     offset: int
     """First byte of the element, counted from the start of the file."""
+    end: int
+    """One past the last byte of the element."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,14 +104,14 @@ class GroupRead:
 
 @dataclasses.dataclass(frozen=True)
 class NeedMoreData:
-    """Nothing more can be said before `at_least` further bytes arrive; always the last event."""
+    """Nothing more can be said before ``at_least`` further bytes arrive; always the last event."""
 
     at_least: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Ending:
-    """How a file ended, as `Reader.close` tells it. A cut file is normal, not an error."""
+    """How a file ended, as ``Reader.close`` tells it. A cut file is normal, not an error."""
 
     layers: int
     """Layers of which at least one group arrived."""
@@ -87,11 +120,13 @@ class Ending:
     offset: int
     """End of the last whole element."""
     unfinished: int
-    """Bytes after `offset`: the beginning of an element that was cut."""
+    """Bytes after ``offset``: the beginning of an element that was cut."""
     missing: int
     """Bytes that the cut element lacks at least; 0 when nothing was cut."""
     cut_layer: int | None
     """Layer to which the cut element belongs; None: nothing was cut, or a box."""
+    ignored: int = 0
+    """Bytes after ``offset`` that no decoder looks at: all layers of the model are there."""
 
 
 Event = HeaderRead | BoxRead | GroupRead | NeedMoreData
@@ -103,11 +138,17 @@ class Reader:
     An error is raised once all events before it have been handed out: at once when there are
     none, otherwise by the next call. It is then raised by every further call. Events that came
     before stay valid.
+
+    Args:
+        limits: bounds on what the file may ask for.
+        find_model: asked once, for the model that the header names. With the model the reader
+            knows how many layers and groups there are; without, it reads elements as they come.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, find_model: FindModel | None = None) -> None:
         self.limits = limits or Limits()
         self.header: Header | None = None
+        self.model: ContextModel | None = None
         self.layer = 0
         """Layers opened so far."""
         self.groups = 0
@@ -115,6 +156,7 @@ class Reader:
         self.offset = 0
         """End of the last whole structure, in bytes."""
         self.error: RgruError | None = None
+        self._find_model = find_model
         self._buffer = bytearray()
         self._position = 0  # of the first byte in the buffer that is not used up
         self._wanted = HEADER_SIZE
@@ -123,12 +165,23 @@ class Reader:
         self._boxes = 0
         self._single_boxes: set[bytes] = set()
         self._metadata_bytes = 0
+        self._ended = False
+        self._ignored = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether all layers of the model are there, and the alpha plane if there is one."""
+        if self.model is None or self.header is None or self.layer < len(self.model.layers):
+            return False
+        alpha = not self.header.alpha or BOX_ALPHA in self._single_boxes
+        return alpha and self._layer_is_whole(self.model)
 
     def feed(self, data: bytes) -> list[Event]:
         """Take in further bytes; return what has become known.
 
         Raises:
             NotRgru, UnsupportedVersion, Damaged, LimitExceeded: see the class.
+            ModelMissing: by ``find_model``.
         """
         if self.error is not None:
             raise self.error
@@ -166,6 +219,9 @@ class Reader:
                 check_signature(bytes(self._buffer))
                 raise NotRgru(f"not a .rgru file: it ends after {present} bytes")
             raise Damaged(f"the file ends inside the header, after {present} bytes", offset=0)
+        if self.complete:
+            self._ignore()
+            present = 0
         return Ending(
             layers=self.layer,
             groups=self.groups,
@@ -173,6 +229,7 @@ class Reader:
             unfinished=present,
             missing=self._wanted - present if present else 0,
             cut_layer=self._cut_layer(),
+            ignored=self._ignored,
         )
 
     def _cut_layer(self) -> int | None:
@@ -183,7 +240,24 @@ class Reader:
         """Return the next event, or None and set the number of bytes wanted."""
         if self.header is None:
             return self._next_header()
-        return self._next_element()
+        if self._find_model is not None:  # here, so that the header is handed out before an error
+            self.model = self._find_model(self.header.model_id)
+            self._find_model = None
+        if not self.complete:
+            return self._next_element()
+        if not self._ended:
+            try:
+                return self._next_element()
+            except (Damaged, LimitExceeded, UnsupportedVersion):
+                self._ended = True  # what follows is not of the file (SPEC section 5)
+        self._ignore()
+        return None
+
+    def _ignore(self) -> None:
+        self._ignored += len(self._buffer) - self._position
+        self._buffer.clear()
+        self._position = 0
+        self._wanted = _NEVER
 
     def _next_header(self) -> HeaderRead | None:
         if len(self._buffer) >= len(SIGNATURE):  # all of it, so that pieces do not change words
@@ -217,18 +291,13 @@ class Reader:
                 return None
             self._check_box(bytes(self._buffer[type_at : type_at + 4]), length)
         else:
-            self._check_group(length)
+            self._check_group(kind, length)
         size = head_size + CRC_SIZE + length
         if present < size:
             self._wanted = size
             return None
         payload = self._checked_payload(kind, head_size, length)
-        offset = self.offset
-        self._use(size)
-        if kind == KIND_BOX:
-            return BoxRead(self._count_box(payload), offset)
-        self._count_group(kind)
-        return GroupRead(self.layer, self.groups - 1, payload, offset, self.offset)
+        return self._box(payload, size) if kind == KIND_BOX else self._group(kind, payload, size)
 
     def _use(self, size: int) -> None:
         self._position += size
@@ -253,53 +322,77 @@ class Reader:
         return None
 
     def _layer_of(self, kind: int) -> int:
-        """Layer to which an element of this kind would belong at this place."""
-        return max(self.layer + (kind == KIND_LAYER), 1)
+        """Return the layer of an element of this kind here; of a box, the one it stands before."""
+        return max(self.layer, 1) if kind == KIND_GROUP else self.layer + 1
 
     def _damaged(self, message: str) -> Damaged:
         kind = self._buffer[self._position] & 3
-        # Damage to a box or to an unknown kind hits what follows the layers read so far.
-        layer = self._layer_of(kind) if kind in (KIND_GROUP, KIND_LAYER) else self.layer + 1
-        return Damaged(message, layer=layer, offset=self.offset)
+        return Damaged(message, layer=self._layer_of(kind), offset=self.offset)
+
+    def _layer_is_whole(self, model: ContextModel) -> bool:
+        """Tell whether no group of the last layer is missing; so before the first, too."""
+        return self.layer == 0 or self.groups == model.groups[self.layer - 1]
 
     def _check_order(self, kind: int) -> None:
+        inside = self.model is not None and not self._layer_is_whole(self.model)
         if kind == KIND_GROUP:
             if self.layer == 0:
                 raise self._damaged("a group stands before the first layer")
             if self._after_box:
                 raise self._damaged("a box stands between the groups of a layer")
+            if self.model is not None and not inside:
+                raise self._damaged(f"layer {self.layer} has more groups than its model")
             if self.groups >= MAX_GROUPS:
                 raise self._damaged(f"a layer has more than {MAX_GROUPS} groups")
         elif kind == KIND_LAYER:
-            if self.layer >= self.limits.max_layers:
-                raise LimitExceeded("max_layers", self.layer + 1, self.limits.max_layers)
+            most = MAX_LAYERS if self.model is None else len(self.model.layers)
+            if inside:
+                raise self._damaged(f"layer {self.layer} has fewer groups than its model")
+            if self.layer >= most:
+                raise self._damaged(f"the file has more than {most} layers")
         elif kind == KIND_BOX:
+            if inside:
+                raise self._damaged("a box stands behind a layer that lacks groups")
             if self._boxes >= MAX_BOXES:
                 raise self._damaged(f"the file has more than {MAX_BOXES} boxes")
         else:
             raise self._damaged("an element is of the reserved kind 3")
 
-    def _check_group(self, length: int) -> None:
+    def _check_group(self, kind: int, length: int) -> None:
         """Refuse a length before anything of that size is held."""
         assert self.header is not None
         rows, columns = self.header.grid
-        if length > largest_payload(rows * columns, MAX_CODES):
+        channels = MAX_CODES
+        if self.model is not None:
+            weights = self.model.layers[self.layer - (kind == KIND_GROUP)]
+            start, stop = weights.bounds[0 if kind == KIND_LAYER else self.groups]
+            channels = stop - start
+        if length > largest_payload(rows * columns, channels):
             raise self._damaged(f"a group claims {length} bytes, more than its codes can need")
 
     def _check_box(self, name: bytes, length: int) -> None:
         """Refuse a type, place or length before anything of that size is held."""
-        if not valid_box_type(name):
+        if not valid_type(name):
             raise self._damaged(f"a box has the type {name!r}")
+        shown = name.decode()
         if name in self._single_boxes:
-            raise self._damaged(f"the box {name.decode()} occurs twice")
-        if name in LEADING_BOXES and self.layer:
-            raise self._damaged(f"the box {name.decode()} stands after a layer")
+            raise self._damaged(f"the box {shown} occurs twice")
+        if name in COLOUR_BOXES and self._single_boxes & COLOUR_BOXES:
+            raise self._damaged("the file has two boxes of colour")
+        early = name in COLOUR_BOXES or (is_critical(name) and name != BOX_ALPHA)
+        if early and self.layer:
+            raise self._damaged(f"the box {shown} stands after a layer")
         if name == BOX_ALPHA:
             self._check_alpha(length - 4)
-        elif self._metadata_bytes + length > self.limits.max_metadata_bytes:
-            raise LimitExceeded(
-                "max_metadata_bytes", self._metadata_bytes + length, self.limits.max_metadata_bytes
-            )
+        elif name == BOX_COLOUR and length != 8:
+            raise self._damaged(f"the box {shown} has {length - 4} bytes, not 4")
+        else:
+            self._check_metadata(length - (name in METADATA_BOXES))  # the byte before content
+
+    def _check_metadata(self, length: int) -> None:
+        most = self.limits.max_metadata_bytes
+        if self._metadata_bytes + length > most:
+            raise LimitExceeded("max_metadata_bytes", self._metadata_bytes + length, most)
 
     def _check_alpha(self, size: int) -> None:
         assert self.header is not None
@@ -309,7 +402,7 @@ class Reader:
             raise self._damaged(f"the alpha box claims {size} bytes, more than it can need")
 
     def _checked_payload(self, kind: int, head_size: int, length: int) -> bytes:
-        start = 0xFFFF if kind == KIND_BOX else self._ordinal & 0xFFFF
+        start = CRC_START if kind == KIND_BOX else self._ordinal & 0xFFFF
         head_end = self._position + head_size
         payload_at = head_end + CRC_SIZE
         payload = bytes(memoryview(self._buffer)[payload_at : payload_at + length])
@@ -319,54 +412,38 @@ class Reader:
             raise self._damaged(f"the checksum of a {what} does not match")
         return payload
 
-    def _count_group(self, kind: int) -> None:
+    def _group(self, kind: int, payload: bytes, size: int) -> GroupRead:
         if kind == KIND_LAYER:
             self.layer += 1
             self.groups = 0
         self.groups += 1
         self._ordinal += 1
         self._after_box = False
+        offset = self.offset
+        self._use(size)
+        return GroupRead(self.layer, self.groups - 1, payload, offset, self.offset)
 
-    def _count_box(self, payload: bytes) -> Box:
-        box = Box(payload[:4], payload[4:])
+    def _box(self, payload: bytes, size: int) -> BoxRead:
+        box = self._opened(payload[:4], payload[4:])
         if box.type in SINGLE_BOXES:
             self._single_boxes.add(box.type)
         if box.type != BOX_ALPHA:
-            self._metadata_bytes += len(payload)
+            self._metadata_bytes += 4 + len(box.content)
         self._boxes += 1
         self._after_box = True
-        return box
+        offset = self.offset
+        self._use(size)
+        return BoxRead(box, self.layer + 1, offset, self.offset)
 
-
-def largest_alpha(height: int, width: int) -> int:
-    """Bytes that the content of an alpha box can need (SPEC section 6.2)."""
-    expanded = height * (width + 1)
-    return expanded + expanded // 1024 + 64
-
-
-@dataclasses.dataclass(frozen=True)
-class Contents:
-    """All that a file holds, as `read_file` returns it."""
-
-    header: Header
-    boxes: tuple[BoxRead, ...]
-    groups: tuple[GroupRead, ...]
-    ending: Ending
-
-
-def read_file(data: bytes, limits: Limits | None = None) -> Contents:
-    """Read a whole file that lies in memory.
-
-    Raises:
-        NotRgru, UnsupportedVersion, Damaged, LimitExceeded: as `Reader`.
-    """
-    reader = Reader(limits)
-    events = reader.feed(data)
-    ending = reader.close()
-    assert reader.header is not None
-    return Contents(
-        reader.header,
-        tuple(event for event in events if isinstance(event, BoxRead)),
-        tuple(event for event in events if isinstance(event, GroupRead)),
-        ending,
-    )
+    def _opened(self, name: bytes, stored: bytes) -> Box:
+        """Return a box whose checksum matches, its content inflated."""
+        if is_critical(name) and name != BOX_ALPHA:
+            raise UnsupportedVersion(
+                f"the file needs a decoder that knows the box {name.decode()}, a later edition"
+            )
+        most = self.limits.max_metadata_bytes
+        room = most - self._metadata_bytes - 4
+        try:
+            return Box(name, unpack_content(name, stored, room, most))
+        except Damaged as error:
+            raise self._damaged(error.message) from None

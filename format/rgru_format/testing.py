@@ -11,8 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgru_format.alpha import encode_alpha
+from rgru_format.boxes import (
+    BOX_ALPHA,
+    BOX_COLOUR,
+    BOX_EXIF,
+    BOX_ICC,
+    BOX_XMP,
+    Box,
+    Colour,
+)
 from rgru_format.codes import CodesEncoder
-from rgru_format.container import BOX_ALPHA, Box, Header
+from rgru_format.container import Header
 from rgru_format.context.model import ContextModel, sigmoid_table
 from rgru_format.context.order import CROSS, group_bounds, own_rows
 from rgru_format.context.reference import Codes
@@ -79,12 +88,14 @@ def encode_file(
 def random_file(seed: int, model: ContextModel, model_id: bytes) -> bytes:
     """Return a valid file of random size (up to 14 x 10 positions), layer count and boxes."""
     generator = np.random.default_rng(seed)
-    names = [b"ICCP", b"EXIF", b"XMP ", b"abcd", b"test"]
+    names = [BOX_ICC, BOX_EXIF, BOX_XMP, b"abcd", b"test"]
     boxes = [
-        Box(name, generator.bytes(int(generator.integers(0, 40))))
+        Box(name, generator.bytes(int(generator.integers(0, 40))) * int(generator.integers(1, 4)))
         for name in names
         if generator.random() < 0.3
     ]
+    if generator.random() < 0.3 and not any(box.type == BOX_ICC for box in boxes):
+        boxes.append(Box(BOX_COLOUR, Colour(*map(int, generator.integers(0, 20, 2))).pack()))
     header = Header(
         width=int(generator.integers(1, 225)),
         height=int(generator.integers(1, 161)),

@@ -8,19 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rgru_format.container import (
-    BOX_ALPHA,
-    HEADER_SIZE,
-    LEADING_BOXES,
-    SINGLE_BOXES,
-    Box,
-    Header,
-    pack_box,
-    pack_group,
-)
+from rgru_format.boxes import BOX_ALPHA, COLOUR_BOXES, LATE_BOXES, SINGLE_BOXES, Box
+from rgru_format.container import HEADER_SIZE, Header, pack_box, pack_group
 from rgru_format.errors import InvalidInput
-from rgru_format.limits import MAX_BOXES, MAX_GROUPS, Limits
-from rgru_format.reader import read_file
+from rgru_format.inspect import inspect
+from rgru_format.limits import MAX_BOXES, MAX_GROUPS, MAX_LAYERS, Limits
 
 
 class Writer:
@@ -53,8 +45,12 @@ class Writer:
             raise InvalidInput(f"a file holds at most {MAX_BOXES} boxes")
         if name in SINGLE_BOXES and name in self._boxes:
             raise InvalidInput(f"the box {name.decode()} may occur once only")
-        if name in LEADING_BOXES and self._layer:
+        if name in COLOUR_BOXES and COLOUR_BOXES & set(self._boxes):
+            raise InvalidInput("a file has one box of colour at most")
+        if name in COLOUR_BOXES and self._layer:
             raise InvalidInput(f"the box {name.decode()} must stand before the first layer")
+        if box.critical and name != BOX_ALPHA:
+            raise InvalidInput(f"no decoder shows a file with the critical box {name.decode()}")
         if name == BOX_ALPHA and not self.header.alpha:
             raise InvalidInput("an alpha box needs the alpha flag in the header")
         self._boxes.append(name)
@@ -76,9 +72,11 @@ class Writer:
         """Append one group.
 
         Raises:
-            InvalidInput: a further group where no layer is open, or too many groups.
+            InvalidInput: a further group where no layer is open, or too many groups or layers.
         """
         if first_of_layer:
+            if self._layer == MAX_LAYERS:
+                raise InvalidInput(f"a file has at most {MAX_LAYERS} layers")
             self._layer += 1
             self._groups = 0
         elif self._groups >= MAX_GROUPS or not self._layer:
@@ -99,19 +97,19 @@ class Writer:
 def write_file(
     header: Header, layers: Iterable[Sequence[bytes]], boxes: Iterable[Box] = ()
 ) -> bytes:
-    """Return a file: header, leading boxes, layers; an alpha box goes behind layer 1.
+    """Return a file: header, boxes, layers; behind layer 1 alpha, Exif and XMP.
 
     Args:
         header: the header.
         layers: for each layer the payloads of its groups.
-        boxes: in the order in which they are to stand.
+        boxes: those before layer 1 in the order in which they are to stand.
 
     Raises:
         InvalidInput: something that SPEC forbids.
     """
     boxes = list(boxes)
-    writer = Writer(header, [box for box in boxes if box.type != BOX_ALPHA])
-    late = [box for box in boxes if box.type == BOX_ALPHA]
+    writer = Writer(header, [box for box in boxes if box.type not in LATE_BOXES])
+    late = [box for name in LATE_BOXES for box in boxes if box.type == name]
     for groups in layers:
         writer.add_layer(groups)
         while late:
@@ -131,7 +129,7 @@ def cut_to_size(data: bytes, size: int, limits: Limits | None = None) -> bytes:
     if size < HEADER_SIZE:
         raise InvalidInput(f"a .rgru file has at least {HEADER_SIZE} bytes, {size} were asked for")
     head = data[:size]
-    return head[: read_file(head, limits).ending.offset]
+    return head[: inspect(head, limits).sound().end]
 
 
 def cut_to_layers(data: bytes, layers: int, limits: Limits | None = None) -> bytes:
@@ -140,8 +138,8 @@ def cut_to_layers(data: bytes, layers: int, limits: Limits | None = None) -> byt
     Raises:
         RgruError: as `Reader`.
     """
-    contents = read_file(data, limits)
-    for group in contents.groups:
+    report = inspect(data, limits).sound()
+    for group in report.groups:
         if group.layer > layers:
             return data[: group.offset]
-    return data[: contents.ending.offset]
+    return data[: report.end]

@@ -79,26 +79,21 @@ def check(data: bytes, max_pixels: int) -> tuple[int, str]:
     Raises:
         RgruError: it is damaged.
     """
-    from rgru_codec.models import find_model
-    from rgru_format import CodesDecoder, Limits, ModelMissing
-    from rgru_format.verify import check_file
+    from rgru_codec.models import known_context
+    from rgru_format import Limits
+    from rgru_format import check as check_file
 
-    report = check_file(data, Limits(max_pixels=max_pixels))
-    if report.error is not None:
-        raise report.error
-    assert report.header is not None
+    report, decoded = check_file(data, Limits(max_pixels=max_pixels), known_context)
+    report.sound()
     assert report.ending is not None
     held = layer_count(len(report.layers))
-    try:
-        model = find_model(report.header.model_id).context()
-    except ModelMissing:
+    if decoded.codes is None:
         words = f"codes not checked (model {report.header.model_id.hex()} is not installed)"
     else:
-        decoder = CodesDecoder(model, *report.header.grid)
-        for group in report.groups:
-            decoder.decode(group)
-        words, held = "codes decode", layer_count(decoder.layer, decoder.group)
+        words, held = "codes decode", layer_count(decoded.codes.layer, decoded.codes.group)
     words = f"checksums match, {words}; {held}"
+    if report.ending.ignored:
+        words += f"; {number(report.ending.ignored)} bytes behind the last layer were ignored"
     if report.cut:
         cut = f"{words}; cut short: {number(report.ending.missing)} bytes or more are missing"
         return CUT, cut + (f"; {report.suspicion}" if report.suspicion else "")
@@ -117,19 +112,20 @@ def fault_of(path: str) -> str:
 
 def fault_in(data: bytes) -> str:
     """:func:`fault_of` for the bytes of a file."""
-    from rgru_format import Limits
-    from rgru_format.verify import check_file
+    from rgru_codec.models import known_context
+    from rgru_format import Limits, RgruError, inspect
 
-    report = check_file(data, Limits(max_pixels=_UNBOUNDED))
-    if report.error is not None:
-        return f"it is faulty: {report.error}"
+    try:
+        report = inspect(data, Limits(max_pixels=_UNBOUNDED), known_context).sound()
+    except RgruError as error:
+        return f"it is faulty: {error}"
     return "it is cut short" if report.cut or not report.layers else ""
 
 
 def _vectors(args: argparse.Namespace) -> int:
     from rgru_codec.models import find_model
     from rgru_codec.vectors import check_pixels
-    from rgru_format.verify import VECTORS, run_vectors
+    from rgru_format.conformance import VECTORS, run_vectors
 
     folder = Path(args.vectors) if args.vectors else VECTORS
     results = run_vectors(folder, lambda model_id: find_model(model_id).context())

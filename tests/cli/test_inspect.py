@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 import rgru_codec
 from rgru_codec.metrics import ms_ssim, psnr
-from rgru_format import read_file
+from rgru_format import inspect
 
 from .conftest import Rgru, picture, process
 
@@ -115,7 +115,7 @@ def test_verify(rgru: Rgru, folder: Path, name: str, code: int, words: str) -> N
 
 def test_verify_counts_whole_layers(rgru: Rgru, folder: Path, data: bytes) -> None:
     layers = rgru_codec.default_model().iterations
-    first = next(group for group in read_file(data).groups if group.layer == layers)
+    first = next(group for group in inspect(data).groups if group.layer == layers)
     for end, mark in ((first.end, ","), (first.end + 2, "; cut short")):
         (folder / "c.rgru").write_bytes(data[:end])
         words = f"; {layers - 1} layers and 1 group of the next{mark}"
@@ -135,7 +135,7 @@ def test_verify_usage(rgru: Rgru) -> None:
 
 
 def test_verify_vectors(rgru: Rgru, tmp_path: Path) -> None:
-    from rgru_format.verify import VECTORS
+    from rgru_format.conformance import VECTORS
 
     result = rgru("verify", "--vectors", tmp_path)
     assert (result.code, "no conformance vectors" in result.err) == (2, True)

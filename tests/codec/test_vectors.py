@@ -12,7 +12,7 @@ from PIL import Image
 
 import rgru_codec
 from rgru_codec.vectors import TOLERANCE, check_pixels
-from rgru_format.verify import VECTORS
+from rgru_format.conformance import VECTORS
 
 pytestmark = pytest.mark.skipif(
     not (VECTORS / "pixels").is_dir(), reason="the conformance files are part of a checkout"

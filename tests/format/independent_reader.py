@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 Grid = list[list[list[int]]]  # rows, columns, channels
-MAX_PIXELS, MAX_LAYERS, MAX_METADATA = 2**26, 64, 2**24
+PACKED = (b"iccp", b"exif", b"xmp ")
+MAX_PIXELS, MAX_POSITIONS, MAX_METADATA = 2**26, 2**19, 2**24
 
 
 class Fault(Exception):  # noqa: N818 - as the kinds of section 12
@@ -62,7 +63,8 @@ def read_header(data: bytes) -> dict[str, Any]:
     width, height = u(data[8:11]), u(data[11:14])
     if not width or not height:
         raise Fault("Damaged", None, 0)
-    if width * height > MAX_PIXELS:
+    rows, columns = math.ceil(height / 16), math.ceil(width / 16)
+    if width * height > MAX_PIXELS or rows * columns > MAX_POSITIONS:
         raise Fault("LimitExceeded")
     return {
         "width": width,
@@ -91,71 +93,147 @@ def read_head(data: bytes, at: int) -> tuple[int, int] | None:
     raise ValueError
 
 
-def read_elements(data: bytes, header: dict[str, Any]) -> Iterator[tuple[int, bytes, int, int]]:
-    positions = math.ceil(header["width"] / 16) * math.ceil(header["height"] / 16)
-    at, layer, groups, boxes, metadata = 21, 0, 0, 0, 0
-    in_layer = 0
-    seen: set[bytes] = set()
-    closed = False  # by a box
-    while at < len(data):
+class Elements:
+    """The elements behind the header, of a file whose model is known."""
+
+    def __init__(self, data: bytes, header: dict[str, Any], context: Context) -> None:
+        self.data, self.header, self.context = data, header, context
+        self.positions = math.ceil(header["width"] / 16) * math.ceil(header["height"] / 16)
+        self.at = 21
+        self.layer = self.in_layer = self.groups = self.boxes = self.metadata = 0
+        self.closed = False  # the last layer, by a box
+        self.seen: set[bytes] = set()
+        self.ignored = 0
+
+    def __iter__(self) -> Iterator[tuple[int, bytes, int, int]]:
+        """Yield kind, payload or (of a box) type and content, offset and layer."""
+        while self.at < len(self.data):
+            complete = self.complete()
+            try:
+                one = self.element()
+            except Fault:
+                if not complete:
+                    raise
+                one = None
+            if one is None:
+                self.ignored = len(self.data) - self.at if complete else 0
+                return
+            yield one
+
+    def complete(self) -> bool:
+        """Section 5."""
+        layers = self.context.layers
+        alpha = b"ALPH" in self.seen or not self.header["alpha"]
+        return self.layer == len(layers) and not self.lacking() and alpha
+
+    def lacking(self) -> int:
+        """How many groups of the last layer are missing."""
+        if not self.layer:
+            return 0
+        return len(self.context.layers[self.layer - 1]["bounds"]) - self.in_layer
+
+    def element(self) -> tuple[int, bytes, int, int] | None:
+        """Section 10: the checks in their order; None where the data ends inside the element."""
+        data, at = self.data, self.at
         kind = data[at] & 3
-        hit = {0: max(layer, 1), 1: layer + 1}.get(kind, layer + 1)
-        damaged = Fault("Damaged", hit, at)
-        if kind == 3 or (kind == 0 and (layer == 0 or closed or in_layer == 64)):
+        damaged = Fault("Damaged", max(self.layer, 1) if kind == 0 else self.layer + 1, at)
+        if kind == 0 and (not self.layer or self.closed or not self.lacking()):
             raise damaged
-        if kind == 1 and layer == MAX_LAYERS:
-            raise Fault("LimitExceeded")
-        if kind == 2 and boxes == 256:
+        if kind == 1 and (self.lacking() or self.layer == len(self.context.layers)):
+            raise damaged
+        if kind == 2 and (self.lacking() or self.boxes == 256):
+            raise damaged
+        if kind == 3:
             raise damaged
         try:
             head = read_head(data, at)
         except ValueError:
             raise damaged from None
         if head is None:
-            return
+            return None
         v, check_at = head
         length, payload_at = v >> 2, check_at + 2
-        name = b""
+        name = data[payload_at : payload_at + 4]
         if kind == 2:
             if length < 4:
                 raise damaged
-            if len(data) < payload_at + 4:
-                return
-            name = data[payload_at : payload_at + 4]
-            if any(not 0x20 <= byte <= 0x7E for byte in name) or name in seen:
+            if len(name) < 4:
+                return None
+            self.check_box(name, length, damaged)
+        else:
+            bounds = self.context.layers[self.layer - (kind == 0)]["bounds"]
+            start, stop = bounds[0 if kind else self.in_layer]
+            if length > 2 * (stop - start) * self.positions + 8:
                 raise damaged
-            if name in (b"ICCP", b"EXIF", b"XMP ") and layer:
-                raise damaged
-            expanded = header["height"] * (header["width"] + 1)
-            if name == b"ALPH":
-                if not header["alpha"] or length - 4 > expanded + expanded // 1024 + 64:
-                    raise damaged
-            elif metadata + length > MAX_METADATA:
-                raise Fault("LimitExceeded")
-        elif length > 2 * 1024 * positions + 8:
-            raise damaged
         if len(data) < payload_at + length:
-            return
+            return None
         payload = data[payload_at : payload_at + length]
-        start = 0xFFFF if kind == 2 else groups % 65536
+        start = 0xFFFF if kind == 2 else self.groups % 65536
         if crc16(data[at:check_at] + payload, start) != u(data[check_at:payload_at]):
             raise damaged
         if kind == 2:
-            boxes, closed = boxes + 1, True
-            if name in (b"ICCP", b"EXIF", b"XMP ", b"ALPH"):
-                seen.add(name)
-            metadata += 0 if name == b"ALPH" else length
+            payload = self.box(name, payload[4:], damaged)
         else:
-            groups, closed = groups + 1, False
-            layer += kind
-            in_layer = 1 if kind else in_layer + 1
-        yield kind, payload, at, layer
-        at = payload_at + length
+            self.groups, self.closed = self.groups + 1, False
+            self.layer += kind
+            self.in_layer = 1 if kind else self.in_layer + 1
+        self.at = payload_at + length
+        return kind, payload, at, self.layer + (kind == 2)
+
+    def check_box(self, name: bytes, length: int, damaged: Fault) -> None:
+        """Sections 6 and 6.1, as far as type and length go."""
+        if not name[:1].isalpha() or any(not 0x20 <= byte <= 0x7E for byte in name):
+            raise damaged
+        colour = {b"cicp", b"iccp"}
+        if name in self.seen or (name in colour and self.seen & colour):
+            raise damaged
+        critical = name[:1].isupper() and name != b"ALPH"
+        if self.layer and (name in colour or critical):
+            raise damaged
+        expanded = self.header["height"] * (self.header["width"] + 1)
+        if name == b"ALPH":
+            if not self.header["alpha"] or length - 4 > expanded + expanded // 1024 + 64:
+                raise damaged
+        elif name == b"cicp" and length != 8:
+            raise damaged
+        elif self.metadata + length - (name in PACKED) > MAX_METADATA:
+            raise Fault("LimitExceeded")
+
+    def box(self, name: bytes, content: bytes, damaged: Fault) -> bytes:
+        """Sections 6 and 6.1, as far as the content goes; returns type and content, inflated."""
+        if name[:1].isupper() and name != b"ALPH":
+            raise Fault("UnsupportedVersion")
+        if name == b"cicp" and content[2:] != b"\0\1":
+            raise damaged
+        if name in PACKED:
+            if content[:1] not in (b"\0", b"\1"):
+                raise damaged
+            deflated, content = content[0], content[1:]
+            if deflated:
+                content = inflate(content, MAX_METADATA - self.metadata - 4, damaged)
+        if name in (b"cicp", b"iccp", b"exif", b"xmp ", b"ALPH"):
+            self.seen.add(name)
+        self.metadata += 0 if name == b"ALPH" else 4 + len(content)
+        self.boxes, self.closed = self.boxes + 1, True
+        return name + content
 
 
-def read_alpha(content: bytes, height: int, width: int, offset: int) -> bytes:
+def inflate(content: bytes, most: int, damaged: Fault) -> bytes:
+    """Expand a zlib stream that nothing follows, but not beyond a size."""
+    expander = zlib.decompressobj()
+    try:
+        data = expander.decompress(content, most + 1)
+    except zlib.error:
+        raise damaged from None
+    if len(data) > most:
+        raise Fault("LimitExceeded")
+    if not expander.eof or expander.unused_data:
+        raise damaged
+    return data
+
+
+def read_alpha(content: bytes, height: int, width: int, damaged: Fault) -> bytes:
     """Section 6.2."""
-    damaged = Fault("Damaged", None, offset)
     expander = zlib.decompressobj()
     try:
         rows = expander.decompress(content, height * (width + 1) + 1)
@@ -340,15 +418,11 @@ class Picture:
     def empty(self, channels: int) -> Grid:
         return [[[0] * channels for _ in range(self.w)] for _ in range(self.h)]
 
-    def add_group(self, kind: int, payload: bytes, layer: int, offset: int) -> None:
-        if (kind == 1) != (self.g == 0) or self.t == len(self.context.layers):
-            raise Fault("Damaged", layer, offset)
+    def add_group(self, payload: bytes, layer: int, offset: int) -> None:
         weights = self.context.layers[self.t]
         if not self.g:
             self.codes = self.empty(weights["C"])
         start, stop = weights["bounds"][self.g]
-        if len(payload) > 2 * (stop - start) * self.h * self.w + 8:
-            raise Fault("Damaged", layer, offset)
         decoder = RangeDecoder(payload)
         try:
             learned = Learned(stop - start)
@@ -491,19 +565,23 @@ def read(data: bytes, contexts: dict[bytes, Context]) -> dict[str, Any]:
     if header["model"] not in contexts:
         raise Fault("ModelMissing")
     height, width = header["height"], header["width"]
-    picture = Picture(contexts[header.pop("model")], height, width)
+    context = contexts[header.pop("model")]
+    picture = Picture(context, height, width)
     boxes, plane = [], None
-    for kind, payload, offset, layer in read_elements(data, header):
+    elements = Elements(data, header, context)
+    for kind, payload, offset, layer in elements:
         if kind != 2:
-            picture.add_group(kind, payload, layer, offset)
+            picture.add_group(payload, layer, offset)
             continue
         content = payload[4:]
         digest = hashlib.sha256(content).hexdigest()
         boxes.append({"type": payload[:4].decode("ascii"), "sha256": digest})
         if payload[:4] == b"ALPH":
-            plane = hashlib.sha256(read_alpha(content, height, width, offset)).hexdigest()
-    found = {"boxes": boxes, "alpha_plane": plane}
-    return header | found | {"layers": picture.digests, "unfinished": picture.unfinished()}
+            alpha = read_alpha(content, height, width, Fault("Damaged", layer, offset))
+            plane = hashlib.sha256(alpha).hexdigest()
+    found = {"boxes": boxes, "alpha_plane": plane, "layers": picture.digests}
+    found |= {"unfinished": picture.unfinished(), "ignored": elements.ignored}
+    return header | found
 
 
 def main(folder: Path, files: list[Path]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from rgru_format.verify import VECTORS
+from rgru_format.conformance import VECTORS
 
 FUZZ = VECTORS.parent / "fuzz"
 FINDINGS = {

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from rgru_format import sigmoid_table
+from rgru_format import LimitExceeded, sigmoid_table
+from rgru_format.conformance import VECTORS
 from rgru_format.container import MAX_PAYLOAD
-from rgru_format.limits import MAX_BOXES, MAX_CODES, MAX_GROUPS, Limits
-from rgru_format.verify import VECTORS
+from rgru_format.limits import MAX_BOXES, MAX_CODES, MAX_GROUPS, MAX_LAYERS, Limits
 
 READER = Path(__file__).with_name("independent_reader.py")
 SPEC = (VECTORS.parent / "SPEC.md").read_text()
@@ -90,9 +90,15 @@ def test_the_limits_are_those_of_spec() -> None:
     assert f"| channels of a layer | {MAX_CODES} |" in text
     assert f"| groups of a layer | {MAX_GROUPS} |" in text
     assert f"| boxes of a file | {MAX_BOXES} |" in text
+    assert f"| layers of a model, layers of a file | {MAX_LAYERS} |" in text
     assert MAX_PAYLOAD == 2**30 - 1
-    assert "2^26 pixels, 64 layers, 2^24 bytes" in text
-    assert Limits() == Limits(2**26, 64, 2**24, None)
+    assert "| width * height | 2^26 pixels |" in text
+    assert "| positions of the grid | 2^19 |" in text
+    assert re.search(r"before it \| 2\^24 bytes", text)
+    assert Limits() == Limits(2**26, 2**24, None)
+    Limits().check_pixels(2**23, 8)
+    with pytest.raises(LimitExceeded):
+        Limits().check_pixels(2**23 + 1, 1)
 
 
 def test_small_models_have_the_usual_table() -> None:
