@@ -78,7 +78,7 @@ class RgruImageFile(ImageFile.ImageFile):
         self._ask_for(None)
 
     def _opened(self, reader: Reader, data: bytes) -> bool:
-        """Take in one piece; whether header and metadata are known."""
+        """Take in one piece; whether header and metadata, some of it behind layer 1, are known."""
         if not data:
             reader.close()
             return True
@@ -89,7 +89,7 @@ class RgruImageFile(ImageFile.ImageFile):
                 self._mode = mode_of(event.header)
             elif isinstance(event, BoxRead):
                 self.info.update(metadata_of(event.box))
-            elif isinstance(event, GroupRead):
+            elif isinstance(event, GroupRead) and event.layer > 1:
                 return True
         return False
 

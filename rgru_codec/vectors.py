@@ -15,7 +15,7 @@ from PIL import Image
 
 from rgru_codec.decoder import decompress
 from rgru_codec.models import find_model
-from rgru_format import ContextModel, Header, RgruError
+from rgru_format import ContextModel, RgruError, inspect
 from rgru_format.conformance import VectorResult, decode_vector
 
 TOLERANCE = {"rms": 0.5, "largest": 2}
@@ -28,7 +28,7 @@ def describe(data: bytes) -> dict[str, Any]:
     Raises:
         RgruError: the file is not valid, or its model is not installed.
     """
-    model = Header.unpack(data).model_id.hex()
+    model = inspect(data).header.model_id.hex()
     return {"model": model} | decode_vector(data, _context) | {"tolerance": TOLERANCE}
 
 

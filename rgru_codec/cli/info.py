@@ -130,7 +130,7 @@ def layer_table(layers: list[dict[str, Any]], offsets: Info | None = None) -> li
 
 
 def _metadata(found: Info) -> str:
-    names = {b"iccp": "ICC", b"exif": "Exif", b"xmp ": "XMP", b"ALPH": "alpha", b"cicp": "colour"}
+    names = {b"iccp": "ICC", b"exif": "Exif", b"xmp ": "XMP", b"ALPH": "alpha"}
     sizes = {box.type: len(box.content) for box in found.boxes}
     words = [f"{names[t]} {number(sizes[t])} B" if t in sizes else f"{names[t]} -" for t in names]
     words += [f"{t.decode('latin-1')} {number(n)} B" for t, n in sizes.items() if t not in names]
