@@ -1,6 +1,6 @@
 """Between pictures as people have them and the planes that the codec works on.
 
-A :class:`Planes` is what a file can hold: 8-bit RGB or grey, an alpha plane, and metadata.
+A `Planes` is what a file can hold: 8-bit RGB or grey, an alpha plane, and metadata.
 Everything else is converted, or refused with a reason:
 
 ====================================  ==========================================================
@@ -14,9 +14,11 @@ several frames or pages               refused, or one of them if asked to
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -108,12 +110,17 @@ def to_planes(
         InvalidInput: More than 8 bits or more than one frame, and not asked to convert.
         Unreadable: The picture is damaged or cut short.
     """
-    wanted = wanted or Wanted()
     check_frames(image, frame)
-    facts = facts_of(image)
-    if not convert_depth:
-        _check_depth(image, facts)
-    image = _loaded(image, frame)
+    with _at_frame(image, frame):
+        facts = facts_of(image)
+        if not convert_depth:
+            _check_depth(image, facts)
+        with _reading():
+            image.load()
+        return _taken_apart(image, facts, wanted or Wanted())
+
+
+def _taken_apart(image: Image.Image, facts: Facts, wanted: Wanted) -> Planes:
     own = read_metadata(image, facts)
     grey = image.mode in _GREY or image.mode.startswith(("I", "F"))
     metadata = wanted.of(own, grey=grey)
@@ -143,12 +150,8 @@ def check_frames(image: Image.Image, frame: int | None) -> None:
     Raises:
         InvalidInput: as said.
     """
-    try:
+    with _reading():
         frames: int = getattr(image, "n_frames", 1)
-    except MemoryError:
-        raise
-    except Exception as error:  # Pillow's readers raise what they like on bad files
-        raise Unreadable(f"the picture cannot be read: {error}") from None
     if frame is not None and not 0 <= frame < frames:
         last = f"frames 0..{frames - 1}" if frames > 1 else "one frame only, 0"
         raise InvalidInput(f"frame {frame} does not exist, the picture has {last}")
@@ -201,22 +204,32 @@ def _tiff_bits(image: Image.Image) -> int:
     )
 
 
-def _loaded(image: Image.Image, frame: int | None) -> Image.Image:
-    """The picture, or a copy of one frame of it, with its pixels in memory."""
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Turn what Pillow's readers raise on bad files, which is what they like, into our error."""
     try:
-        if frame is None:
-            image.load()
-            return image
-        before = image.tell()
-        image.seek(frame)
-        chosen = image.copy()
-        image.seek(before)
+        yield
     except MemoryError:
         raise
-    except Exception as error:  # Pillow's readers raise what they like on bad files
+    except Exception as error:
         words = str(error) or type(error).__name__
         raise Unreadable(f"the picture cannot be read: {words}") from None
-    return chosen
+
+
+@contextlib.contextmanager
+def _at_frame(image: Image.Image, frame: int | None) -> Iterator[None]:
+    """Let a picture show one of its frames, and afterwards the one that it showed before."""
+    if frame is None:
+        yield
+        return
+    before = image.tell()
+    with _reading():
+        image.seek(frame)
+    try:
+        yield
+    finally:
+        with _reading():
+            image.seek(before)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -118,6 +118,7 @@ def test_twelve_bits_are_scaled_by_twelve_bits() -> None:
     data = tiff(12, int(packed, 2).to_bytes(6, "big"), 4)
     planes = read_planes(data, convert_depth=True)
     assert planes.pixels[0, :, 0].tolist() == [round(v * 255 / 4095) for v in values]
+    assert np.array_equal(read_planes(data, convert_depth=True, frame=0).pixels, planes.pixels)
     with pytest.raises(rgru_codec.InvalidInput, match=r"12 bits|mode I;16"):
         read_planes(data)
 
@@ -365,3 +366,20 @@ def test_colour_under_full_transparency_can_be_cleared() -> None:
     planes = to_planes(Image.fromarray(pixels), wanted=settings.metadata())
     assert np.unique(planes.pixels[:, :12].reshape(-1, 3), axis=0).shape == (1, 3)
     assert np.array_equal(planes.pixels[:, 12:], pixels[:, 12:, :3])
+
+
+def test_a_frame_of_a_tiff_has_its_own_metadata() -> None:
+    """Orientation, depth and tags are those of the page that was chosen."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    tags, file = ImageFileDirectory_v2(), io.BytesIO()
+    tags[274], tags[271] = 6, "Cam"
+    first, second = Image.fromarray(photo(16, 24)), Image.fromarray(photo(16, 40))
+    second.encoderinfo = {"tiffinfo": tags}  # type: ignore[attr-defined]
+    first.save(file, "TIFF", save_all=True, append_images=[second])
+    image = Image.open(io.BytesIO(file.getvalue()))
+    for frame, shape in ((0, (16, 24, 3)), (1, (40, 16, 3)), (0, (16, 24, 3))):
+        planes = to_planes(image, frame=frame)
+        assert planes.pixels.shape == shape
+        assert image.tell() == 0
+    assert b"Cam" in (to_planes(image, frame=1).exif or b"")
