@@ -97,7 +97,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(function, theirs), daemon=True)
-        with _variables(environment):
+        with variables(environment):
             self._process.start()
         theirs.close()  # so that this end sees the other one close
 
@@ -134,7 +134,7 @@ def _ending(code: int | None) -> str:
 
 
 @contextlib.contextmanager
-def _variables(values: Mapping[str, str]) -> Iterator[None]:
+def variables(values: Mapping[str, str]) -> Iterator[None]:
     """Set environment variables for the process that is started meanwhile."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

@@ -61,6 +61,13 @@ def indented(text: str) -> str:
     return "\n" + "\n".join(f"    {line}".rstrip() for line in text.splitlines()) + "\n"
 
 
+def measure(kodak: Path) -> None:
+    """eval/results/kodak.json: what is new or has another version is measured, the rest stays."""
+    out = ROOT / "eval" / "results" / "kodak.json"
+    words = ("run", "--set", f"kodak={kodak}", "--metrics", "all", "--no-files", "--out", out)
+    print(run("rgru-eval", *words))
+
+
 def rates(kodak: Path) -> None:
     """README's table, that of numbers.md and the plots, from the committed results."""
     results = sorted(ROOT.glob("eval/results/kodak*.json"))
@@ -122,7 +129,7 @@ def cuts(kodak: Path) -> None:
 
 
 STEPS: dict[str, Callable[[Path], None]] = {
-    step.__name__: step for step in (rates, samples, animation, demo, grey, entropy, cuts)
+    step.__name__: step for step in (measure, rates, samples, animation, demo, grey, entropy, cuts)
 }
 
 

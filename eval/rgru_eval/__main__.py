@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 # Copies of the defaults in registry.py and metrics.py: --help loads none of the libraries.
 DEFAULT_CODECS = "rgru,jpeg,webp,avif,jxl,jpeg2000"
-DEFAULT_METRICS = "msssim,psnr,ssim"
+TEXT_CODECS = "rgru,jpeg:optimize,webp,avif:speed=6,jxl"
+DEFAULT_METRICS = "msssim,psnr,ssim,colour"
 
 EPILOG = """\
 codec specs: a name with parameters, e.g.
@@ -29,11 +30,12 @@ codec specs: a name with parameters, e.g.
 Words after a comma that name no codec are parameters of the codec before them.
 'rgru-eval codecs' lists what there is. More codecs come from --define FILE (.json or .py).
 
-the report of the Kodak pictures, from scratch:
-  rgru-eval run --images kodak --out kodak.json --report kodak.html --png .
+two sets, measured and reported, from scratch:
+  rgru-eval run --set kodak=kodak --set other=photos --out r.json --report r.html --png .
 the same in two steps, the second with a choice of pictures for the viewer:
-  rgru-eval run --images kodak --out kodak.json
-  rgru-eval report kodak.json -o kodak.html --png . --pictures kodim05,kodim23
+  rgru-eval run --set kodak=kodak --set other=photos --out r.json
+  rgru-eval report r.json -o r.html --png . --pictures kodim05,kodim23
+A table *manifest*.csv beside the pictures, with columns 'file' and 'kind', gives rows by kind.
 """
 
 
@@ -48,9 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
     _add_report(commands)
-    _add_demo(commands)
     _add_small(commands)
     _add_tables(commands)
+    _add_studies(commands)
     return parser
 
 
@@ -77,7 +79,14 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument(
-        "--images", nargs="+", action="extend", required=True, metavar="DIR", help="[NAME=]folder"
+        "--set",
+        "--images",
+        dest="images",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="[NAME=]DIR",
+        help="a set of pictures; several may be given",
     )
     p.add_argument(
         "--codecs", nargs="+", default=[DEFAULT_CODECS], metavar="SPEC", help="see below"
@@ -87,12 +96,17 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--metrics",
         default=DEFAULT_METRICS,
         metavar="LIST",
-        help="of msssim,psnr,ssim,ssimulacra2, or 'all'; SSIMULACRA2 takes more time than the"
-        " others together (default: %(default)s)",
+        help="of msssim,ssimulacra2,psnr,ssim,colour, or 'all'; SSIMULACRA2 takes more time than"
+        " the others together (default: %(default)s)",
     )
     p.add_argument("-j", "--jobs", type=_count, default=0, help="workers (default: one a core)")
     p.add_argument(
         "--no-prefix", action="store_true", help="do not cut files of progressive codecs"
+    )
+    p.add_argument(
+        "--no-files",
+        action="store_true",
+        help="do not keep the files that are measured in RESULTS.files, for the report's viewer",
     )
     p.add_argument("--report", type=Path, metavar="HTML", help="make the report as well")
     p.add_argument("--png", type=Path, metavar="DIR", help="with --report: PNG plots, too")
@@ -126,33 +140,14 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="how many, or which, pictures the viewer shows; 0 for none (default: %(default)s)",
     )
     p.add_argument("--title", default="", help="heading of the page")
-    p.add_argument("-j", "--jobs", type=_count, default=0, help="workers (default: one a core)")
-    _define(p)
-
-
-def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    p = commands.add_parser(
-        "demo",
-        help="one photo, two codecs, equal MS-SSIM, side by side",
-        description="Compress a photo with two codecs to the same MS-SSIM and put them side by"
-        " side with an enlarged detail and the bytes, as one PNG.",
-    )
-    p.add_argument("photo", type=Path, metavar="PHOTO")
-    p.add_argument("-o", "--output", type=Path, metavar="PNG", help="(default: PHOTO-demo.png)")
     p.add_argument(
-        "--codecs",
-        nargs="+",
+        "--against",
+        default="",
         metavar="SPEC",
-        help="two or three (default: the JPEG baseline, and rgru on all cores)",
+        help="the codec against which the largest losses and gains of single pictures are told"
+        " (default: AVIF, the slower of its presets)",
     )
-    p.add_argument("--msssim", type=float, default=0.95, help="RGB MS-SSIM (default: %(default)s)")
-    p.add_argument("--detail", metavar="X,Y,SIZE", help="the square to enlarge")
-    p.add_argument(
-        "--max-pixels",
-        type=_count,
-        default=2_000_000,
-        help="larger photos are scaled down first (default: %(default)s; 0: never)",
-    )
+    p.add_argument("-j", "--jobs", type=_count, default=0, help="workers (default: one a core)")
     _define(p)
 
 
@@ -167,10 +162,6 @@ def _add_small(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     p.add_argument("--metrics", default="all", metavar="LIST", help="with --markdown: only these")
     p = commands.add_parser("plot", help="draw the plots of results as PNG files")
     p.add_argument("results", type=Path, nargs="+", metavar="RESULTS")
-    p.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    p = commands.add_parser("export", help="write results in the shape of other tools")
-    p.add_argument("results", type=Path, nargs="+", metavar="RESULTS")
-    p.add_argument("--to", choices=("compressai", "codec-compare"), required=True)
     p.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     p = commands.add_parser("codecs", help="list codecs, their parameters and what is missing")
     _define(p)
@@ -190,6 +181,35 @@ def _add_tables(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     p.add_argument("--png", type=Path, metavar="FILE", help="a plot of them")
 
 
+def _add_studies(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    p = commands.add_parser(
+        "legibility",
+        help="how much text survives: OCR of coded text",
+        description="Draw text of known content on photos and plain grounds, code it at a ladder"
+        " of rates, let an OCR engine read it: characters read wrongly, by size and rate. Needs"
+        " pip install 'rgru-codec[legibility]', or the program tesseract.",
+    )
+    p.add_argument("--codecs", nargs="+", default=[TEXT_CODECS], metavar="SPEC", help=TEXT_CODECS)
+    p.add_argument("--cards", type=_count, default=16, metavar="N", help="pictures (%(default)s)")
+    p.add_argument("--seed", type=_count, default=0, help="of the pictures (%(default)s)")
+    p.add_argument("--csv", type=Path, metavar="FILE", help="what was read, a line of text a row")
+    p.add_argument("--png", type=Path, metavar="FILE", help="a plot of the error against bpp")
+    p.add_argument("--show", type=Path, metavar="DIR", help="write the cards as PNG files")
+    _define(p)
+    p = commands.add_parser(
+        "projector",
+        help="codes of a layer as points for TensorBoard's Embedding Projector",
+        description="Write codes of one layer, a point a block of 16x16 pixels with its"
+        " thumbnail, as TensorBoard's Embedding Projector opens them: tensorboard --logdir DIR.",
+    )
+    p.add_argument("--images", nargs="+", required=True, metavar="DIR")
+    p.add_argument("--layer", type=_count, required=True, metavar="N", help="from 1")
+    p.add_argument("--out", type=Path, required=True, metavar="DIR")
+    p.add_argument(
+        "--points", type=_count, default=5000, metavar="N", help="at most (default: %(default)s)"
+    )
+
+
 def _add_table(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str
 ) -> argparse.ArgumentParser:
@@ -202,9 +222,10 @@ def _run(args: argparse.Namespace) -> None:
     import shlex
     import signal
 
-    from rgru_eval.metrics import parse_metrics
-    from rgru_eval.run import Order, run
-    from rgru_eval.summary import text_table
+    from rgru_eval.judge.curves import groups
+    from rgru_eval.judge.metrics import parse_metrics
+    from rgru_eval.measure.run import Order, run
+    from rgru_eval.show.tables import text
 
     order = Order(
         images=tuple(args.images),
@@ -214,26 +235,27 @@ def _run(args: argparse.Namespace) -> None:
         definitions=tuple(args.define),
         jobs=args.jobs,
         prefixes=not args.no_prefix,
+        keep_files=not args.no_files,
         restart=args.restart,
         limit=args.limit,
         beam=tuple(shlex.split(args.beam)),
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     results = run(order)
-    for name in results.sets:
-        print(text_table(results, name), end="\n\n")
+    for group in groups(results):
+        print(text(results, group), end="\n\n")
     skipped = len(results.metadata["skipped"])
     note = f"; {skipped} skipped, see the messages above and metadata.skipped" if skipped else ""
     print(f"{args.out}: {len(results.rows)} rows{note}", file=sys.stderr)
     if args.report:
-        from rgru_eval.report import ReportOrder, write_report
+        from rgru_eval.show.report import ReportOrder, write_report
 
         files = {"results": (args.out,), "output": args.report, "png": args.png}
         write_report(ReportOrder(**files, jobs=args.jobs, definitions=tuple(args.define)))
 
 
 def _report(args: argparse.Namespace) -> None:
-    from rgru_eval.report import ReportOrder, write_report
+    from rgru_eval.show.report import ReportOrder, write_report
 
     write_report(
         ReportOrder(
@@ -243,26 +265,8 @@ def _report(args: argparse.Namespace) -> None:
             images=tuple(args.images),
             pictures=args.pictures,
             title=args.title,
+            against=args.against,
             jobs=args.jobs,
-            definitions=tuple(args.define),
-        )
-    )
-
-
-def _demo(args: argparse.Namespace) -> None:
-    from rgru_eval.demo import DemoOrder, make_demo
-    from rgru_eval.machine import available_cores
-
-    usual = ["jpeg:subsampling=420,optimize", f"rgru:threads={available_cores()}"]
-    output = args.output or args.photo.with_name(args.photo.stem + "-demo.png")
-    make_demo(
-        DemoOrder(
-            photo=args.photo,
-            output=output,
-            codecs=tuple(args.codecs or usual),
-            msssim=args.msssim,
-            detail=args.detail,
-            max_pixels=args.max_pixels,
             definitions=tuple(args.define),
         )
     )
@@ -271,45 +275,39 @@ def _demo(args: argparse.Namespace) -> None:
 def _summary(args: argparse.Namespace) -> None:
     import json
 
-    from rgru_eval.metrics import GROUPS, parse_metrics
-    from rgru_eval.registry import make_codecs
+    from rgru_eval.judge.curves import groups
+    from rgru_eval.judge.metrics import GROUPS, parse_metrics
+    from rgru_eval.judge.statistics import summarise
+    from rgru_eval.measure.registry import make_codecs
     from rgru_eval.results import load_all
-    from rgru_eval.summary import losses, rates_table, summarise, text_table
+    from rgru_eval.show.tables import page_rates, text
 
-    metrics = [name for group in parse_metrics(args.metrics) for name in GROUPS[group]]
-    chosen = [codec.identity() for codec in make_codecs(args.codecs)] if args.codecs else None
     results = load_all(args.results)
+    parts = groups(results)
     if args.json:
-        print(json.dumps({name: summarise(results, name) for name in results.sets}, indent=1))
+        print(json.dumps({group.title: summarise(results, group) for group in parts}, indent=1))
         return
-    for name in results.sets:
+    metrics = [name for group in parse_metrics(args.metrics) for name in GROUPS[group]]
+    codecs = [codec.identity() for codec in make_codecs(args.codecs)] if args.codecs else None
+    for group in parts:
         if args.markdown:
-            print(rates_table(results, name, chosen, metrics))
-            print("\nWhere more bits are needed than an anchor needs:\n")
-            print("\n".join(f"- {line}" for line in losses(results, name)) or "nowhere")
+            print(f"\n### {group.title}\n" if len(parts) > 1 else "", end="")
+            print(page_rates(results, group, codecs, metrics))
         else:
-            print(text_table(results, name), end="\n\n")
+            print(text(results, group), end="\n\n")
 
 
 def _plot(args: argparse.Namespace) -> None:
-    from rgru_eval.plots import write_plots
     from rgru_eval.results import load_all
+    from rgru_eval.show.plots import write_plots
 
     for path in write_plots(load_all(args.results), args.output):
         print(path)
 
 
-def _export(args: argparse.Namespace) -> None:
-    from rgru_eval.export import export
-    from rgru_eval.results import load_all
-
-    for path in export(load_all(args.results), args.to, args.output):
-        print(path)
-
-
 def _pictures(args: argparse.Namespace) -> Iterator[tuple[str, Image]]:
     """Names and pictures of ``--images``, read one at a time."""
-    from rgru_eval.pictures import find_pictures, read_picture
+    from rgru_eval.measure.pictures import find_pictures, read_picture
 
     for source in find_pictures(args.images):
         yield source.name, read_picture(source.path).image
@@ -318,7 +316,7 @@ def _pictures(args: argparse.Namespace) -> Iterator[tuple[str, Image]]:
 def _print_table(args: argparse.Namespace, text: str) -> None:
     """Print a table and what it was measured with."""
     from rgru_codec import default_model
-    from rgru_eval.pictures import find_pictures
+    from rgru_eval.measure.pictures import find_pictures
 
     count = len(find_pictures(args.images))
     pictures = f"{count} picture{'s' * (count != 1)}"
@@ -326,20 +324,20 @@ def _print_table(args: argparse.Namespace, text: str) -> None:
 
 
 def _entropy(args: argparse.Namespace) -> None:
-    from rgru_eval.entropy import measure, table
+    from rgru_eval.studies.entropy import measure, table
 
     _print_table(args, table(*measure(image for _, image in _pictures(args))))
 
 
 def _grey(args: argparse.Namespace) -> None:
-    from rgru_eval.grey import measure, table
+    from rgru_eval.studies.grey import measure, table
 
     _print_table(args, table(*measure(image for _, image in _pictures(args))))
 
 
 def _cuts(args: argparse.Namespace) -> None:
-    from rgru_eval.cuts import failures, measure, plot, table, write_csv
-    from rgru_eval.pictures import EvalError
+    from rgru_eval.errors import EvalError
+    from rgru_eval.studies.cuts import failures, measure, plot, table, write_csv
 
     curves = [measure(name, image, args.cuts) for name, image in _pictures(args)]
     _print_table(args, table(curves))
@@ -351,9 +349,38 @@ def _cuts(args: argparse.Namespace) -> None:
         raise EvalError("; ".join(failed))
 
 
+def _legibility(args: argparse.Namespace) -> None:
+    from rgru_eval.measure.registry import make_codecs
+    from rgru_eval.studies import legibility
+
+    reader, codecs = legibility.make_reader(), make_codecs(args.codecs, args.define)
+    for codec in codecs:
+        codec.check()
+    cards = legibility.make_cards(args.cards, args.seed)
+    if args.show:
+        args.show.mkdir(parents=True, exist_ok=True)
+        for number, card in enumerate(cards):
+            card.image.save(args.show / f"card{number:02}.png")
+    rows = legibility.measure(cards, codecs, reader)
+    labels = {codec.identity(): codec.label() for codec in codecs}
+    print(legibility.table(rows, labels))
+    print(f"\n{len(cards)} cards of seed {args.seed}, read by {reader.name}.")
+    if args.csv:
+        rows.to_csv(args.csv, index=False, float_format="%.4f", lineterminator="\n")
+    if args.png:
+        legibility.plot(rows, labels, args.png)
+
+
+def _projector(args: argparse.Namespace) -> None:
+    from rgru_eval.studies.projector import write_projector
+
+    count = write_projector(_pictures(args), args.layer, args.out, args.points)
+    print(f"{count} points of layer {args.layer}: tensorboard --logdir {args.out}")
+
+
 def _codecs(args: argparse.Namespace) -> None:
-    from rgru_eval.pictures import EvalError
-    from rgru_eval.registry import FAMILIES, registry
+    from rgru_eval.errors import EvalError
+    from rgru_eval.measure.registry import FAMILIES, registry
 
     for name, factory in registry(args.define).items():
         codec = factory(name, {})
@@ -374,13 +401,13 @@ def _codecs(args: argparse.Namespace) -> None:
 COMMANDS = {
     "run": _run,
     "report": _report,
-    "demo": _demo,
     "summary": _summary,
     "plot": _plot,
-    "export": _export,
     "entropy": _entropy,
     "grey": _grey,
     "cuts": _cuts,
+    "legibility": _legibility,
+    "projector": _projector,
     "codecs": _codecs,
 }
 
@@ -388,13 +415,13 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit code."""
     args = _parser().parse_args(arguments)
-    from rgru_eval.pictures import EvalError
+    from rgru_eval.errors import EvalError, InterruptedRunError
 
     try:
         COMMANDS[args.command](args)
     except EvalError as error:
         print(f"rgru-eval: {error}", file=sys.stderr)
-        return 130 if type(error).__name__ == "InterruptedRunError" else 1
+        return 130 if isinstance(error, InterruptedRunError) else 1
     except ModuleNotFoundError as error:
         extra = "beam" if error.name == "apache_beam" else "eval"
         print(

@@ -3,8 +3,7 @@
 The file is a JSON Table Schema with more beside it, so that the rows open as a table with types,
 ``pandas.read_json("kodak.json", orient="table")``, and yet everything that defines them (versions,
 machine, commands, model id, what was skipped) cannot be lost from beside them, as it is with CSV.
-Rows stand one a line, so that changes can be read in version control. It is written to a new
-name and renamed, so that there is a whole file at any moment.
+Rows stand one a line, so that changes can be read in version control.
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rgru_eval.metrics import METRICS
-from rgru_eval.pictures import EvalError
+from rgru_codec.files import write_file
+from rgru_eval.errors import EvalError
+from rgru_eval.judge.metrics import METRICS
 
 FORMAT = "rgru-eval results"
 VERSION = 1
@@ -57,6 +57,11 @@ class Results:
         """Names of the sets, in order."""
         return list(dict.fromkeys(image["set"] for image in self.metadata["images"]))
 
+    @property
+    def pictures(self) -> dict[str, dict[str, Any]]:
+        """What is known of each picture, by its id ``set/name``."""
+        return {f"{image['set']}/{image['name']}": image for image in self.metadata["images"]}
+
     def label(self, codec: str) -> str:
         """Name of a codec for people."""
         return str(self.metadata["codecs"].get(codec, {}).get("label", codec))
@@ -84,9 +89,7 @@ class Results:
         self.rows.sort(
             key=lambda r: (r["set"], r["image"], order.get(r["codec"], 99), r["kind"], r["bytes"])
         )
-        new = path.with_name(path.name + ".new")
-        new.write_text(self.to_json(), "utf-8")
-        new.replace(path)
+        write_file(path, self.to_json().encode())
 
     def to_json(self) -> str:
         """Return the file's text."""

@@ -3,22 +3,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-LAYERED = str(Path(__file__).with_name("layered.py"))
+from rgru_eval.measure import run, tasks
 
 
 @pytest.fixture
-def layered():
-    return LAYERED
-
-
-@pytest.fixture
-def photo():
+def photo() -> Image.Image:
     data = pytest.importorskip("skimage.data")
     return Image.fromarray(data.astronaut()[20:196, 130:322])
 
 
 @pytest.fixture
-def folder(tmp_path, photo):
+def folder(tmp_path: Path, photo: Image.Image) -> Path:
     """Three pictures: two colour ones of different sizes and a grey one."""
     pictures = tmp_path / "photos"
     pictures.mkdir()
@@ -26,3 +21,10 @@ def folder(tmp_path, photo):
     photo.transpose(Image.Transpose.ROTATE_90).crop((0, 0, 170, 192)).save(pictures / "b.png")
     photo.convert("L").save(pictures / "c.png")
     return pictures
+
+
+@pytest.fixture
+def no_memory_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fresh process a codec costs seconds; one test of the run has it on."""
+    monkeypatch.setattr(run, "_measure_memory", lambda *arguments: None)
+    tasks.forget()

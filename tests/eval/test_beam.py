@@ -1,12 +1,15 @@
 """``rgru-eval run --beam``: the same rows as without, whatever ran before."""
 
+from __future__ import annotations
+
 import importlib.util
 import json
+from pathlib import Path
 
 import pytest
 
 from rgru_eval import __main__ as cli
-from rgru_eval.results import load_results
+from rgru_eval.results import Row, load_results
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("apache_beam") is None,
@@ -15,17 +18,17 @@ pytestmark = pytest.mark.skipif(
 OPTIONS = "--runner=DirectRunner --direct_running_mode=multi_processing --direct_num_workers=2"
 
 
-def rows(path):
+def rows(path: Path) -> list[Row]:
     """Without what depends on the clock."""
     return [{k: v for k, v in r.items() if not k.endswith("_s")} for r in load_results(path).rows]
 
 
-def run(folder, out, *more):
+def run(folder: Path, out: Path, *more: str) -> int:
     words = ["run", "--images", str(folder), "--codecs", "jpeg:optimize,q=10+50"]
     return cli.main([*words, "--metrics", "msssim", "--jobs", "1", "--out", str(out), *more])
 
 
-def test_the_same_rows_and_nothing_left_behind(folder, tmp_path):
+def test_the_same_rows_and_nothing_left_behind(folder: Path, tmp_path: Path) -> None:
     (folder / "broken.png").write_bytes(b"no picture")
     assert run(folder, tmp_path / "plain.json") == 0
     assert run(folder, tmp_path / "beam.json", f"--beam={OPTIONS}") == 0
@@ -35,10 +38,12 @@ def test_the_same_rows_and_nothing_left_behind(folder, tmp_path):
     assert [s["name"] for s in skipped] == ["photos/broken"]
 
 
-def test_what_an_interrupted_run_has_measured_is_not_measured_again(folder, tmp_path, monkeypatch):
-    from rgru_eval import beam
-    from rgru_eval.bench import Outcome, Task
-    from rgru_eval.pictures import find_pictures
+def test_what_an_interrupted_run_has_measured_is_not_measured_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rgru_eval.measure import beam
+    from rgru_eval.measure.pictures import find_pictures
+    from rgru_eval.measure.tasks import Outcome, Task
 
     tasks = [Task(s, "jpeg:optimize,q=10", ("msssim",)) for s in find_pictures([str(folder)])]
     kept = tmp_path / "kept"

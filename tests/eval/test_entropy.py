@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rgru_eval.entropy import LayerRow, Stages, adaptive_counts, measure, packed, table
+from rgru_eval.studies.entropy import LayerRow, Stages, adaptive_counts, measure, packed, table
 
 
 def test_packed_codes_are_one_bit_each_channel_by_channel() -> None:

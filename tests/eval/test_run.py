@@ -1,32 +1,35 @@
+from __future__ import annotations
+
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from rgru_eval import bench, run
-from rgru_eval.bench import cuts_of, run_parallel
-from rgru_eval.pictures import EvalError, Source, find_pictures, read_picture
+from rgru_codec.models import default_model
+from rgru_eval.errors import EvalError, InterruptedRunError
+from rgru_eval.measure import run, tasks
+from rgru_eval.measure.pictures import Source, find_pictures, read_picture
+from rgru_eval.measure.run import Order, files_folder, load_notes, load_paths
+from rgru_eval.measure.tasks import Task, cuts_of, file_of
 from rgru_eval.results import NAMES, Results, load_results, merge
-from rgru_eval.run import InterruptedRunError, Order, load_paths
 
 SMALL = "jpeg:optimize,q=10+50"
 
 
-@pytest.fixture(autouse=True)
-def no_memory_probe(monkeypatch):
-    """A fresh process a codec costs seconds; test_parallel_run has it on."""
-    monkeypatch.setattr(run, "_measure_memory", lambda *arguments: None)
-    bench._worker.clear()
+pytestmark = pytest.mark.usefixtures("no_memory_probe")
 
 
-def order(folder, tmp_path, **changes):
-    values = {
+def order(folder: Path, tmp_path: Path, **changes: Any) -> Order:
+    values: dict[str, Any] = {
         "images": (str(folder),),
         "codecs": (SMALL,),
         "out": tmp_path / "out.json",
@@ -36,24 +39,27 @@ def order(folder, tmp_path, **changes):
     return Order(**(values | changes))
 
 
-def test_rows_of_every_picture_codec_and_setting(folder, tmp_path, capsys, layered):
-    results = run.run(order(folder, tmp_path, codecs=(SMALL, "layered"), definitions=(layered,)))
+def test_rows_of_every_picture_codec_and_setting(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = run.run(order(folder, tmp_path, codecs=(SMALL, "rgru")))
     files = [r for r in results.rows if r["kind"] == "file"]
-    assert len(files) == 3 * (2 + 6)
+    layers = default_model().iterations
+    assert len(files) == 3 * (2 + layers)
     row = next(r for r in files if r["image"] == "a" and r["setting"] == 10)
     assert row["bpp"] == pytest.approx(8 * row["bytes"] / (192 * 176))
     assert 0.5 < row["msssim_rgb"] < 1
     assert row["encode_s"] > 0
     prefixes = [r for r in results.rows if r["kind"] == "prefix"]
-    assert {r["codec"] for r in prefixes} == {"layered"}
+    assert {r["codec"] for r in prefixes} == {"rgru"}
     messages = capsys.readouterr().err
     assert "pictures of different sizes" in messages
     assert "1 grey of 3 pictures" in messages
-    assert results.metadata["codecs"]["layered"]["versions"]["model"] == "0badcafe"
+    assert results.metadata["codecs"]["rgru"]["versions"]["model"] == default_model().id.hex()
 
 
-def test_a_layered_file_and_its_prefix_have_one_quality(folder, tmp_path, layered):
-    results = run.run(order(folder, tmp_path, codecs=("layered",), definitions=(layered,)))
+def test_a_layered_file_and_its_prefix_have_one_quality(folder: Path, tmp_path: Path) -> None:
+    results = run.run(order(folder, tmp_path, codecs=("rgru",)))
     last_file = max(
         (r for r in results.rows if r["kind"] == "file" and r["image"] == "a"),
         key=lambda r: r["bytes"],
@@ -66,7 +72,7 @@ def test_a_layered_file_and_its_prefix_have_one_quality(folder, tmp_path, layere
         assert last_file[name] == last_cut[name]
 
 
-def test_pandas_opens_the_file(folder, tmp_path):
+def test_pandas_opens_the_file(folder: Path, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     run.run(order(folder, tmp_path))
     frame = pandas.read_json(tmp_path / "out.json", orient="table")
@@ -75,26 +81,103 @@ def test_pandas_opens_the_file(folder, tmp_path):
     assert frame.groupby("setting")["msssim_rgb"].mean().is_monotonic_increasing
 
 
-def test_what_is_done_is_not_done_again(folder, tmp_path, monkeypatch):
+def test_what_is_done_is_not_done_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = run.run(order(folder, tmp_path))
-    tasks = []
-    monkeypatch.setattr(run, "run_task", lambda task: tasks.append(task) or bench.run_task(task))
+    done: list[Task] = []
+
+    def watch(task: Task) -> tasks.Outcome:
+        done.append(task)
+        return tasks.run_task(task)
+
+    monkeypatch.setattr(run, "run_task", watch)
     run.run(order(folder, tmp_path))
-    assert tasks == []
+    assert done == []
     second = run.run(order(folder, tmp_path, codecs=(SMALL, "webp:q=20")))
-    assert {t.codec for t in tasks} == {"webp:method=4,q=20"}
+    assert {t.codec for t in done} == {"webp:method=4,q=20"}
     assert len(second.rows) == len(first.rows) + 3
     assert len(second.metadata["commands"]) == 2
-    tasks.clear()
+    done.clear()
     run.run(order(folder, tmp_path, metrics=("msssim", "psnr", "ssim")))
-    assert {t.codec for t in tasks} == {first.rows[0]["codec"]}
-    tasks.clear()
+    assert {(t.codec, t.metrics) for t in done} == {(first.rows[0]["codec"], ("ssim",))}
+    done.clear()
     Image.new("RGB", (200, 170), "red").save(folder / "a.png")
     run.run(order(folder, tmp_path, metrics=("msssim", "psnr", "ssim")))
-    assert [t.source.name for t in tasks] == ["a"]
+    assert [t.source.name for t in done] == ["a"]
 
 
-def test_another_version_of_a_codec_is_measured_again(folder, tmp_path, capsys):
+def test_metrics_that_are_added_join_the_rows_of_the_same_files(
+    folder: Path, tmp_path: Path
+) -> None:
+    run.run(order(folder, tmp_path, codecs=("jpeg:progressive,q=10+50",)))
+    results = run.run(
+        order(folder, tmp_path, codecs=("jpeg:progressive,q=10+50",), metrics=("msssim", "colour"))
+    )
+    files = [r for r in results.rows if r["kind"] == "file"]
+    assert len(files) == 6
+    assert all(r["psnr"] and r["msssim_luma"] and r["colour_p95"] and r["encode_s"] for r in files)
+    cuts = [r for r in results.rows if r["kind"] == "prefix" and r["msssim_rgb"]]
+    assert cuts
+    assert all(r["colour_mean"] for r in cuts)
+
+
+def test_files_that_were_measured_are_kept(folder: Path, tmp_path: Path) -> None:
+    results = run.run(order(folder, tmp_path, codecs=("rgru:q=1+2",)))
+    (source, *_) = find_pictures([str(folder)])
+    for row in results.rows:
+        if row["image"] == source.name and row["kind"] == "file":
+            place = file_of(
+                files_folder(tmp_path / "out.json"), source, "rgru:q=1+2", "file", row["setting"]
+            )
+            assert place.stat().st_size == row["bytes"]
+    wanted = order(folder, tmp_path, out=tmp_path / "none.json", keep_files=False)
+    run.run(wanted)
+    assert not files_folder(wanted.out).exists()
+
+
+def test_a_busy_machine_is_told(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(run, "load_average", lambda: 0.2)
+    assert load_notes(run.run(order(folder, tmp_path))) == []
+    monkeypatch.setattr(run, "load_average", lambda: 7.4)
+    results = run.run(order(folder, tmp_path, restart=True))
+    assert "the machine was busy: 7.4 other processes" in capsys.readouterr().err
+    monkeypatch.setattr(run, "load_average", lambda: 0.2)
+    assert load_notes(run.run(order(folder, tmp_path, codecs=("webp:q=3",)))) == load_notes(results)
+
+
+def test_kinds_come_from_a_manifest_beside_the_pictures(folder: Path, tmp_path: Path) -> None:
+    (folder / "manifest.csv").write_text("file,kind\na.png,people\nphotos/b.png, art \n")
+    assert [s.kind for s in find_pictures([str(folder)])] == ["people", "art", ""]
+    (folder / "manifest.csv").write_text("title,kind\na.png,people\n")
+    assert {s.kind for s in find_pictures([str(folder)])} == {""}
+    (folder / "manifest.csv").write_bytes(b"\xff\xfe\x00file")
+    with pytest.raises(EvalError, match=r"manifest\.csv: cannot be read as a table"):
+        find_pictures([str(folder)])
+
+
+def test_several_sets_in_one_run(folder: Path, tmp_path: Path, photo: Image.Image) -> None:
+    (tmp_path / "more").mkdir()
+    photo.save(tmp_path / "more" / "a.png")
+    results = run.run(order(folder, tmp_path, images=(f"one={folder}", f"two={tmp_path / 'more'}")))
+    assert results.sets == ["one", "two"]
+    assert {(r["set"], r["image"]) for r in results.rows} == {
+        ("one", "a"),
+        ("one", "b"),
+        ("one", "c"),
+        ("two", "a"),
+    }
+    assert "--set one=photos two=more" in results.metadata["commands"][0]
+
+
+def test_another_version_of_a_codec_is_measured_again(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run.run(order(folder, tmp_path))
     content = json.loads((tmp_path / "out.json").read_text())
     (about,) = content["metadata"]["codecs"].values()
@@ -105,14 +188,16 @@ def test_another_version_of_a_codec_is_measured_again(folder, tmp_path, capsys):
     assert len(results.rows) == 6
 
 
-def test_interrupted_runs_keep_what_they_have_and_go_on(folder, tmp_path, monkeypatch):
-    done = []
+def test_interrupted_runs_keep_what_they_have_and_go_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[Task] = []
 
-    def stop_at_third(task):
+    def stop_at_third(task: Task) -> tasks.Outcome:
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append(task)
-        return bench.run_task(task)
+        return tasks.run_task(task)
 
     with monkeypatch.context() as patch:
         patch.setattr(run, "run_task", stop_at_third)
@@ -122,23 +207,57 @@ def test_interrupted_runs_keep_what_they_have_and_go_on(folder, tmp_path, monkey
     assert len(run.run(order(folder, tmp_path)).rows) == 6
 
 
-def test_what_is_skipped_is_told_and_noted(folder, tmp_path, capsys, monkeypatch):
+def deep_colour_png() -> bytes:
+    """A PNG of 2x1 pixels of 16 bits a channel in RGB, which Pillow opens as 8 bits."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+    rows = zlib.compress(b"\0" + bytes(range(12)))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
+
+
+def test_the_first_picture_of_an_mpo_is_measured(tmp_path: Path, photo: Image.Image) -> None:
+    photo.save(tmp_path / "phone.mpo", "MPO", save_all=True, append_images=[photo.resize((60, 50))])
+    (source,) = find_pictures([str(tmp_path)])
+    assert read_picture(source.path).image.size == photo.size
+    photo.save(tmp_path / "moving.gif", save_all=True, append_images=[photo.rotate(90)])
+    with pytest.raises(EvalError, match=r"moving\.gif: cannot be read: the picture has 2 frames"):
+        read_picture(tmp_path / "moving.gif")
+
+
+def test_what_is_skipped_is_told_and_noted(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     (folder / "broken.png").write_bytes((folder / "a.png").read_bytes()[:900])
     Image.new("I;16", (20, 20)).save(folder / "deep.png")
+    (folder / "deep_colour.png").write_bytes(deep_colour_png())
     monkeypatch.setenv("PATH", "")
     results = run.run(order(folder, tmp_path, codecs=(SMALL, "cjxl")))
     messages = capsys.readouterr().err
     assert "skipped picture photos/broken: broken.png: cannot be read" in messages
-    assert "more than 8 bits a sample; convert it to 8 bits first" in messages
+    for name in ("deep", "deep_colour"):
+        assert f"skipped picture photos/{name}: {name}.png: cannot be read" in messages
+    assert messages.count("more than 8 bits a channel") == 2
     assert "skipped codec cjxl: cjxl: program 'cjxl' not found" in messages
-    assert [s["what"] for s in results.metadata["skipped"]] == ["picture", "picture", "codec"]
+    assert [s["what"] for s in results.metadata["skipped"]] == ["picture"] * 3 + ["codec"]
     assert len(results.rows) == 6
 
 
-def test_a_codec_that_fails_at_some_settings(folder, tmp_path, capsys):
+def test_a_codec_that_fails_at_some_settings(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plugin = tmp_path / "shaky.py"
     plugin.write_text(
-        "from rgru_eval.builtin import Webp\n"
+        "from rgru_eval.measure.builtin import Webp\n"
         "class Shaky(Webp):\n"
         "    def encode(self, image, setting):\n"
         "        if setting == 20: raise RuntimeError('out of luck')\n"
@@ -164,7 +283,9 @@ def test_a_codec_that_fails_at_some_settings(folder, tmp_path, capsys):
     }
 
 
-def test_small_pictures_are_measured_and_named(tmp_path, capsys):
+def test_small_pictures_are_measured_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "tiny"
     folder.mkdir()
     Image.new("RGB", (5, 3), "teal").save(folder / "five.png")
@@ -180,7 +301,7 @@ def test_small_pictures_are_measured_and_named(tmp_path, capsys):
     assert "tasks to do: 0" in capsys.readouterr().err
 
 
-def test_pictures_are_flattened_with_a_note(tmp_path):
+def test_pictures_are_flattened_with_a_note(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.new("RGBA", (20, 10), (255, 0, 0, 0)).save(path)
     picture = read_picture(path)
@@ -194,14 +315,14 @@ def test_pictures_are_flattened_with_a_note(tmp_path):
         read_picture(tmp_path / "c.gif")
 
 
-def test_profiles_do_not_reach_the_codecs(tmp_path, photo):
+def test_profiles_do_not_reach_the_codecs(tmp_path: Path, photo: Image.Image) -> None:
     photo.save(tmp_path / "a.png", icc_profile=b"x" * 500)
     picture = read_picture(tmp_path / "a.png")
     assert picture.image.info == {}
     assert "colour profile dropped" in picture.notes[0]
 
 
-def test_folders(folder, tmp_path):
+def test_folders(folder: Path, tmp_path: Path) -> None:
     assert [s.id for s in find_pictures([str(folder)])] == ["photos/a", "photos/b", "photos/c"]
     assert find_pictures([f"mine={folder}"])[0].set == "mine"
     assert find_pictures([str(folder / "b.png")]) == [Source("photos", "b", folder / "b.png")]
@@ -227,7 +348,7 @@ def test_folders(folder, tmp_path):
         ('{"format": "rgru-eval results", "version": 1}', "is damaged"),
     ],
 )
-def test_other_files_are_refused(tmp_path, folder, text, words):
+def test_other_files_are_refused(tmp_path: Path, folder: Path, text: str, words: Any) -> None:
     path = tmp_path / "out.json"
     path.write_text(text)
     with pytest.raises(EvalError, match=words):
@@ -239,13 +360,13 @@ def test_other_files_are_refused(tmp_path, folder, text, words):
         load_results(tmp_path / "none.json")
 
 
-def test_nothing_private_in_the_file(folder, tmp_path):
+def test_nothing_private_in_the_file(folder: Path, tmp_path: Path) -> None:
     run.run(order(folder, tmp_path))
     assert str(tmp_path) not in (tmp_path / "out.json").read_text()
     assert load_paths([tmp_path / "out.json"])["photos/a"] == (folder / "a.png").resolve()
 
 
-def test_joining_results(folder, tmp_path):
+def test_joining_results(folder: Path, tmp_path: Path) -> None:
     first = run.run(order(folder, tmp_path))
     second = run.run(order(folder, tmp_path, out=tmp_path / "two.json", codecs=("webp:q=30",)))
     whole = merge([first, second, second])
@@ -257,30 +378,18 @@ def test_joining_results(folder, tmp_path):
         merge([first, other])
 
 
-def test_cuts():
+def test_cuts() -> None:
     assert cuts_of(100, 8000) == [30, 50, 75, 100]
     assert cuts_of(5, 8) == [1, 2, 5]
 
 
-def square_or_die(number):
-    if number == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number * number
-
-
-def test_a_crash_costs_one_task_only():
-    results = dict(run_parallel(square_or_die, [1, 2, 3, 4], 2))
-    assert {n: results[n] for n in (1, 2, 4)} == {1: 1, 2: 4, 4: 16}
-    assert "the process died" in str(results[3])
-
-
-def environment():
+def environment() -> dict[str, str]:
     root = Path(__file__).parents[2]
     paths = [str(root), str(root / "eval"), str(root / "format")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
-def test_parallel_run_stops_at_ctrl_c_and_goes_on(folder, tmp_path):
+def test_parallel_run_stops_at_ctrl_c_and_goes_on(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     command = [sys.executable, "-m", "rgru_eval", "run", "--images", str(folder), "--jobs", "2"]
     command += ["--codecs", "jpeg:optimize,avif", "--metrics", "msssim", "--out", str(out)]

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rgru_eval import cuts, grey
 from rgru_eval.__main__ import main
-from rgru_eval.markdown import markdown_table
+from rgru_eval.show.tables import markdown
+from rgru_eval.studies import cuts, grey
 
 
-def test_markdown_table() -> None:
-    text = markdown_table(("a", "b"), [("1", "2"), ("3", "4")])
+def test_markdown() -> None:
+    text = markdown(("a", "b"), [("1", "2"), ("3", "4")])
     assert text == "| a | b |\n| --- | ---: |\n| 1 | 2 |\n| 3 | 4 |"
 
 

@@ -1,0 +1,1 @@
+"""Judging: metrics of a decoded picture, curves, and the statistics of many of them."""

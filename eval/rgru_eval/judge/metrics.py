@@ -1,0 +1,260 @@
+"""How close a decoded picture is to its source. All metrics see 8-bit rounded pictures.
+
+MS-SSIM is that of ``rgru_codec.msssim``, where its rule for small pictures stands. Results say how
+many scales were used, because values with different numbers of scales do not compare.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from rgru_codec.msssim import ms_ssim
+from rgru_eval.errors import EvalError
+from rgru_eval.measure.pictures import pixels_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured value: how it is called, what it is, and where curves are compared."""
+
+    title: str
+    definition: str
+    targets: tuple[float, ...]
+    """Qualities at which the tables give the rate."""
+    digits: int
+    """Decimals that mean something."""
+    decibels: bool = False
+    """Whether curves are drawn and interpolated as -10 log10(1 - value)."""
+    falling: bool = False
+    """Whether smaller is better."""
+
+    def scaled(self, values: npt.ArrayLike) -> Floats:
+        """Return values on the scale of curves, where more is better; MS-SSIM 1 is 100 dB."""
+        array: Floats = np.asarray(values, np.float64)
+        if self.decibels:
+            return np.asarray(-10 * np.log10(np.maximum(1 - array, 1e-10)))
+        return -array if self.falling else array
+
+    def unscaled(self, value: float) -> float:
+        """Return the value that stands at a place of that scale."""
+        if self.decibels:
+            return 1 - 10 ** (-value / 10)
+        return -value if self.falling else value
+
+
+METRICS = {
+    "msssim_rgb": Metric(
+        "RGB MS-SSIM",
+        "MS-SSIM, mean of R, G and B; constants of tf.image.ssim_multiscale",
+        (0.90, 0.95, 0.98),
+        6,
+        decibels=True,
+    ),
+    "msssim_luma": Metric(
+        "luma MS-SSIM",
+        "MS-SSIM of luma (ITU-R 601: 0.299 R + 0.587 G + 0.114 B, rounded to 8 bits)",
+        (0.90, 0.95, 0.98),
+        6,
+        decibels=True,
+    ),
+    "ssimulacra2": Metric(
+        "SSIMULACRA2",
+        "SSIMULACRA2 by the ssimulacra2 package: 100 = no difference seen, may be < 0",
+        (30, 50, 70),
+        3,
+    ),
+    "psnr": Metric(
+        "PSNR in dB",
+        "PSNR in dB from the mean squared error over all channels, per picture",
+        (28, 30, 32),
+        3,
+    ),
+    "ssim": Metric(
+        "SSIM",
+        "SSIM, mean of the channels; scikit-image, Gaussian of sigma 1.5, data range 255",
+        (0.80, 0.90, 0.95),
+        5,
+    ),
+    "colour_mean": Metric(
+        "colour difference, mean",
+        "mean of CIEDE2000 between the sRGB means of blocks of 8x8 pixels, D65; less is better",
+        (2, 1.5, 1),
+        3,
+        falling=True,
+    ),
+    "colour_p95": Metric(
+        "colour difference, 95 %",
+        "95th percentile of the same over the blocks of a picture; less is better",
+        (4, 3, 2),
+        3,
+        falling=True,
+    ),
+}
+GROUPS = {
+    "msssim": ("msssim_rgb", "msssim_luma"),
+    "ssimulacra2": ("ssimulacra2",),
+    "psnr": ("psnr",),
+    "ssim": ("ssim",),
+    "colour": ("colour_mean", "colour_p95"),
+}
+SMALLEST = {"ssim": 11, "ssimulacra2": 8}  # shorter sides have no value
+DEFAULT_METRICS = ("msssim", "psnr", "ssim", "colour")
+BLOCK = 8
+"""Side of the blocks whose mean colour is compared, in pixels."""
+
+
+def luma(image: Image) -> npt.NDArray[np.uint8]:
+    """Luma of an RGB or grey picture, uint8, shape (h, w, 1)."""
+    return pixels_of(image.convert("L"))
+
+
+def block_colours(samples: npt.NDArray[np.uint8]) -> Floats:
+    """Return CIELAB (D65) of the mean sRGB values of each block of ``BLOCK`` pixels a side.
+
+    Args:
+        samples: 0..255, (height, width, 1 or 3); blocks at the right and lower edge may be smaller.
+
+    Returns:
+        (rows of blocks, columns of blocks, 3).
+    """
+    from skimage.color import rgb2lab
+
+    height, width, channels = samples.shape
+    down, across = np.arange(0, height, BLOCK), np.arange(0, width, BLOCK)
+    sums = np.add.reduceat(np.add.reduceat(samples.astype(np.float64), down), across, axis=1)
+    sizes = np.outer(np.diff(down, append=height), np.diff(across, append=width))
+    means = sums / sizes[..., None] / 255
+    return np.asarray(rgb2lab(np.repeat(means, 3, axis=2) if channels == 1 else means))
+
+
+class Judge:
+    """All wanted metrics of decoded pictures against one source (mode RGB or L).
+
+    ``wanted`` holds names of GROUPS. Grey pictures have one channel, so both MS-SSIM values
+    are the same there.
+    """
+
+    def __init__(self, source: Image, wanted: Iterable[str] = DEFAULT_METRICS) -> None:
+        self.source = source
+        self.samples = pixels_of(source)
+        self.grey = source.mode == "L"
+        self._luma = self.samples if self.grey else luma(source)
+        self.wanted = tuple(wanted)
+        self._lab: Floats | None = None
+
+    def __call__(self, decoded: Image, wanted: Sequence[str] | None = None) -> dict[str, float]:
+        """Return metric name -> value for a decoded picture of the same size and mode.
+
+        A metric that cannot be computed for this picture is absent. Raises EvalError when the
+        decoded picture has another size.
+        """
+        if decoded.size != self.source.size:
+            got, want = decoded.size, self.source.size
+            raise EvalError(f"decoded to {got[0]}x{got[1]} instead of {want[0]}x{want[1]}")
+        if decoded.mode != self.source.mode:
+            decoded = decoded.convert(self.source.mode)
+        values: dict[str, float] = {}
+        for group in self.wanted if wanted is None else wanted:
+            values.update(_COMPUTE[group](self, decoded))
+        return values
+
+    def msssim(self, decoded: Image) -> float:
+        """MS-SSIM over RGB (or grey) alone: what searches need, quickly."""
+        return ms_ssim(self.samples, pixels_of(decoded.convert(self.source.mode)))
+
+    def _both_msssim(self, decoded: Image) -> dict[str, float]:
+        rgb = ms_ssim(self.samples, pixels_of(decoded))
+        grey = rgb if self.grey else ms_ssim(self._luma, luma(decoded))
+        return {"msssim_rgb": rgb, "msssim_luma": grey}
+
+    def _psnr(self, decoded: Image) -> dict[str, float]:
+        from skimage.metrics import peak_signal_noise_ratio
+
+        other = pixels_of(decoded)
+        if np.array_equal(self.samples, other):
+            return {}  # infinite: JSON has no such number, and no mean survives it
+        return {"psnr": float(peak_signal_noise_ratio(self.samples, other, data_range=255))}
+
+    def _colour(self, decoded: Image) -> dict[str, float]:
+        from skimage.color import deltaE_ciede2000
+
+        if self._lab is None:
+            self._lab = block_colours(self.samples)
+        difference = deltaE_ciede2000(self._lab, block_colours(pixels_of(decoded)))
+        return {
+            "colour_mean": float(difference.mean()),
+            "colour_p95": float(np.percentile(difference, 95)),
+        }
+
+    def _ssim(self, decoded: Image) -> dict[str, float]:
+        from skimage.metrics import structural_similarity
+
+        if min(self.source.size) < SMALLEST["ssim"]:
+            return {}
+        value = structural_similarity(  # these arguments match tf.image.ssim, the defaults do not
+            self.samples.astype(np.float32),  # float64 takes twice the time for the same digits
+            pixels_of(decoded).astype(np.float32),
+            channel_axis=2,
+            data_range=255,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        return {"ssim": float(value)}
+
+    def _ssimulacra2(self, decoded: Image) -> dict[str, float]:
+        if min(self.source.size) < SMALLEST["ssimulacra2"]:
+            return {}
+        files = [io.BytesIO(), io.BytesIO()]
+        for image, file in zip((self.source, decoded), files, strict=True):
+            image.convert("RGB").save(file, "BMP")
+        package = importlib.import_module("ssimulacra2")
+        return {"ssimulacra2": float(package.compute_ssimulacra2(*files))}
+
+
+_COMPUTE: dict[str, Callable[[Judge, Image], dict[str, float]]] = {
+    "msssim": Judge._both_msssim,
+    "psnr": Judge._psnr,
+    "colour": Judge._colour,
+    "ssim": Judge._ssim,
+    "ssimulacra2": Judge._ssimulacra2,
+}
+
+
+def parse_metrics(text: str) -> tuple[str, ...]:
+    """``msssim,psnr`` or ``all`` -> names of GROUPS; MS-SSIM is always among them."""
+    names = list(GROUPS) if text == "all" else [t.strip() for t in text.split(",") if t.strip()]
+    for name in names:
+        if name not in GROUPS:
+            raise EvalError(f"no metric '{name}'; there are: {', '.join(GROUPS)}, or 'all'")
+    return tuple(g for g in GROUPS if g in names or g == "msssim")
+
+
+def metric_names(groups: Sequence[str], side: int) -> set[str]:
+    """Return the metrics of these groups that a picture with this shorter side can have."""
+    return {n for g in groups for n in GROUPS[g] if side >= SMALLEST.get(n, 1)}
+
+
+def check_metrics(wanted: Sequence[str]) -> None:
+    """Raise EvalError if a package that a wanted metric needs is not installed."""
+    needs = dict.fromkeys(("psnr", "ssim", "colour"), "skimage") | {"ssimulacra2": "ssimulacra2"}
+    for group in wanted:
+        module = needs.get(group)
+        if module and importlib.util.find_spec(module) is None:
+            raise EvalError(
+                f"metric '{group}' needs the module '{module}': pip install 'rgru-codec[eval]',"
+                f" or leave it out with --metrics"
+            )

@@ -1,0 +1,246 @@
+"""The few numbers that people compare: rate at equal quality, BD-rate, area, wins.
+
+Intervals are 95 % bootstrap intervals: the pictures are drawn again with replacement, the same
+draw for both codecs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rgru_eval.judge.curves import Group, Table, area, rate_at, rising, tabulate
+from rgru_eval.judge.metrics import METRICS, Floats, Metric
+from rgru_eval.measure.codecs import ANCHORS
+from rgru_eval.results import Results
+
+DRAWS = 1000
+BD_DRAWS = 200
+LEAST_OVERLAP = 0.05
+"""Part of the anchor's range of quality that two curves must share for a BD-rate."""
+
+
+def bd_rate(
+    anchor: tuple[Floats, Floats],
+    test: tuple[Floats, Floats],
+    metric: Metric = METRICS["msssim_rgb"],
+) -> tuple[float, float, float] | None:
+    """Return (percent, lowest, highest common quality): Bjontegaard delta rate, Akima splines.
+
+    None with less than ``LEAST_OVERLAP`` in common, or with fewer than three points on a side:
+    a number made from less would say nothing. (G. Bjontegaard, VCEG-M33, 2001)
+    """
+    from scipy.interpolate import Akima1DInterpolator
+
+    (rate_a, dist_a), (rate_t, dist_t) = (rising(r, metric.scaled(q)) for r, q in (anchor, test))
+    if min(len(rate_a), len(rate_t)) < 3:
+        return None
+    low, high = max(dist_a[0], dist_t[0]), min(dist_a[-1], dist_t[-1])
+    if high - low < LEAST_OVERLAP * (dist_a[-1] - dist_a[0]):
+        return None
+    ours, theirs = (
+        Akima1DInterpolator(quality, np.log(rate)).integrate(low, high)
+        for quality, rate in ((dist_t, rate_t), (dist_a, rate_a))
+    )
+    percent = 100 * (math.exp((ours - theirs) / (high - low)) - 1)
+    return percent, metric.unscaled(float(low)), metric.unscaled(float(high))
+
+
+def interval(values: Sequence[float]) -> list[float] | None:
+    """Return the 2.5th and 97.5th percentile, None for too few draws."""
+    good = np.array([v for v in values if math.isfinite(v)])
+    if len(good) < 20:
+        return None
+    return [round(float(v), 4) for v in np.percentile(good, [2.5, 97.5])]
+
+
+def _draws(n: int, count: int) -> Floats:
+    """Return ``count`` bootstrap weightings of n pictures, shape (count, n), rows sum to 1."""
+    picks = np.random.default_rng(0).integers(0, n, (count, n))
+    return np.array([np.bincount(p, minlength=n) for p in picks]) / n
+
+
+def _common(table: Table, anchor: Table) -> tuple[Table, Table]:
+    """Restrict both tables to the pictures they share, in one order."""
+    shared = [image for image in table.images if image in anchor.images]
+    return table.only(shared), anchor.only(shared)
+
+
+def _at_target(table: Table, anchor: Table | None, target: float, draws: int) -> dict[str, Any]:
+    """Return rate, change against the anchor with interval, and wins at one quality."""
+    crossing = table.rate_at(target)
+    entry: dict[str, Any] = {"bpp": round(crossing.bpp, 6), "bound": crossing.bound}
+    if anchor is None:
+        return entry
+    ours, theirs = _common(table, anchor)
+    if not ours.images:
+        return entry
+    reference, here = theirs.rate_at(target), ours.rate_at(target)
+    if not (here.bound or reference.bound):
+        entry["change"] = round(here.bpp / reference.bpp - 1, 4)
+        entry["interval"] = _ratio_interval(ours, theirs, target, draws)
+    entry |= _wins(ours, theirs, target)
+    return entry
+
+
+def _ratio_interval(ours: Table, theirs: Table, target: float, draws: int) -> list[float] | None:
+    if len(ours.images) < 2:
+        return None
+    ratios = []
+    for w in _draws(len(ours.images), draws):
+        a, b = ours.rate_at(target, w), theirs.rate_at(target, w)
+        if not (a.bound or b.bound):
+            ratios.append(a.bpp / b.bpp - 1)
+    return interval(ratios)
+
+
+def _wins(ours: Table, theirs: Table, target: float) -> dict[str, int]:
+    """Count pictures on which this codec needs fewer bits than the anchor for the quality.
+
+    A bound decides too where it can: a file that is better *and* smaller than the point at
+    which the other reaches the target has won.
+    """
+    wins = decided = 0
+    for i in range(len(ours.images)):
+        a = rate_at(ours.bpp[i], ours.quality[i], target, ours.metric)
+        b = rate_at(theirs.bpp[i], theirs.quality[i], target, ours.metric)
+        won = a.bpp < b.bpp and a.bound in ("", "<") and b.bound in ("", ">")
+        lost = b.bpp < a.bpp and b.bound in ("", "<") and a.bound in ("", ">")
+        wins, decided = wins + won, decided + (won or lost)
+    return {"wins": wins, "decided": decided}
+
+
+def _bd_entry(table: Table, anchor: Table, count: int) -> dict[str, Any] | None:
+    ours, theirs = _common(table, anchor)
+    if not ours.images:
+        return None
+    found = bd_rate(theirs.mean(), ours.mean(), ours.metric)
+    if found is None:
+        return None
+    percent, low, high = found
+    draws = []
+    if len(ours.images) > 1:
+        for w in _draws(len(ours.images), count):
+            drawn = bd_rate(theirs.mean(w), ours.mean(w), ours.metric)
+            draws.append(math.nan if drawn is None else drawn[0])
+    return {
+        "percent": round(percent, 2),
+        "from": round(low, 4),
+        "to": round(high, 4),
+        "interval": interval(draws),
+    }
+
+
+def _speeds(results: Results, group: Group | None, codec: str) -> dict[str, float | None]:
+    """Return median MP/s of encoding and decoding whole files, one thread."""
+    pixels = {
+        f"{i['set']}/{i['name']}": i["width"] * i["height"] for i in results.metadata["images"]
+    }
+    speeds: dict[str, float | None] = {}
+    for key in ("encode_s", "decode_s"):
+        values = [
+            pixels[place] / 1e6 / row[key]
+            for row in results.rows
+            if row["kind"] == "file" and row["codec"] == codec and row.get(key)
+            for place in [f"{row['set']}/{row['image']}"]
+            if group is None or place in group.images
+        ]
+        speeds[key.replace("_s", "_mps")] = float(f"{np.median(values):.3g}") if values else None
+    return speeds
+
+
+def summarise(
+    results: Results, group: Group | None = None, *, intervals: bool = True
+) -> list[dict[str, Any]]:
+    """Return one entry a codec: label, pictures, speeds, and by metric rates, BD-rates, area.
+
+    Rates are compared with those of the baseline; BD-rates stand against each of ``anchors``.
+
+    Args:
+        results: what was measured.
+        group: which pictures, all by default.
+        intervals: whether to draw pictures again for 95 % intervals, which takes seconds.
+    """
+    draws, bd_draws = (DRAWS, BD_DRAWS) if intervals else (0, 0)
+    tables = tabulate(results, group)
+    baseline = results.metadata.get("baseline", "")
+    entries = []
+    for codec in results.metadata["codecs"]:
+        entry: dict[str, Any] = {"codec": codec, "label": results.label(codec)}
+        for name, metric in METRICS.items():
+            table = tables.get((codec, name))
+            if table is None:
+                continue
+            others = {a: tables[a, name] for a in anchors(results) if (a, name) in tables}
+            entry["pictures"] = len(table.images)
+            entry[name] = {
+                "rates": {
+                    f"{target:g}": _at_target(table, others.get(baseline), target, draws)
+                    for target in metric.targets
+                },
+                "bd": {a: _bd_entry(table, other, bd_draws) for a, other in others.items()},
+            }
+            if metric.decibels:
+                entry[name]["area"] = area(*table.mean())
+        if "pictures" in entry:
+            entries.append(entry | _speeds(results, group, codec))
+    return entries
+
+
+def anchors(results: Results) -> list[str]:
+    """Return whom BD-rates are told against: the baseline and AVIF, as far as measured."""
+    wanted = dict.fromkeys((results.metadata.get("baseline", ""), *ANCHORS))
+    return [codec for codec in wanted if codec in results.metadata["codecs"]]
+
+
+def is_learned(results: Results, codec: str) -> bool:
+    """Tell whether a codec has a model."""
+    return bool(results.metadata["codecs"][codec].get("versions", {}).get("model"))
+
+
+def extremes(results: Results, codec: str, against: str, metric: str) -> list[tuple[str, float]]:
+    """Return each picture's BD-rate in percent, the largest gain first, the largest loss last."""
+    tables = tabulate(results, None, [metric])
+    if not {(codec, metric), (against, metric)} <= tables.keys():
+        return []
+    ours, theirs = _common(tables[codec, metric], tables[against, metric])
+    changes = []
+    for i, image in enumerate(ours.images):
+        pair = ((theirs.bpp[i], theirs.quality[i]), (ours.bpp[i], ours.quality[i]))
+        found = bd_rate(*pair, ours.metric)
+        if found is not None:
+            changes.append((image, round(found[0], 1)))
+    return sorted(changes, key=lambda change: change[1])
+
+
+def losses(results: Results, group: Group | None = None) -> list[str]:
+    """Say in words by which metric each learned codec needs more bits than which anchor."""
+    entries = {e["codec"]: e for e in summarise(results, group, intervals=False)}
+    lines = []
+    for entry in (e for e in entries.values() if is_learned(results, e["codec"])):
+        for name in (m for m in METRICS if m in entry):
+            behind = [_behind(entry, entries[a], name) for a in anchors(results) if a in entries]
+            words = ", ".join(filter(None, behind))
+            if words:
+                lines.append(f"{METRICS[name].title}: {entry['label']} needs {words}.")
+    return lines
+
+
+def _behind(entry: dict[str, Any], anchor: dict[str, Any], metric: str) -> str:
+    """Return by how much a codec is behind an anchor, or at which qualities; empty if nowhere."""
+    bd = entry[metric]["bd"].get(anchor["codec"])
+    if bd and bd["percent"] >= 0.5:
+        return f"{bd['percent']:.0f} % more bits than {anchor['label']}"
+    pairs = zip(
+        METRICS[metric].targets,
+        entry[metric]["rates"].values(),
+        anchor[metric]["rates"].values(),
+        strict=True,
+    )
+    lost = [
+        f"{t:g}" for t, ours, theirs in pairs if ours["bpp"] > theirs["bpp"] and not theirs["bound"]
+    ]
+    return f"more bits than {anchor['label']} at {', '.join(lost)}" if lost else ""

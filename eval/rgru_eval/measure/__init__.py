@@ -1,0 +1,1 @@
+"""Measuring: pictures, codecs, tasks, and the run that writes the results file."""

@@ -1,0 +1,188 @@
+"""Codecs that are programs: an encoder and a decoder command, with files between them.
+
+A definition is a JSON object; see the docstring of ``codecs``. Commands are split as a shell
+splits them and started without a shell; ``{input}``, ``{output}`` and ``{setting}`` are
+replaced in each word. The input is PNG and so must be the decoder's output. Times include
+starting the program and reading and writing PNG, as a user of the program has it. The optional
+``decode_prefix`` is a command that accepts files cut short; ``cut`` lists the settings of the
+files to cut. ``encode_prefix`` may replace ``encode`` for these.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rgru_eval.errors import EvalError, UnavailableError
+from rgru_eval.measure.codecs import Codec, CuttableCodec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+TIMEOUT_S = 600
+TEXTS = {"encode", "decode", "suffix", "label", "version", "unit"}
+TEXTS |= {"decode_prefix", "encode_prefix"}
+LISTS = {"settings", "cut"}
+
+DEFINITIONS: dict[str, dict[str, Any]] = {
+    "cjxl": {
+        "label": "JPEG XL (cjxl)",
+        "encode": "cjxl {input} {output} -d {setting} -e 7 --num_threads=0 --quiet",
+        "decode": "djxl {input} {output} --num_threads=0",
+        "encode_prefix": "cjxl {input} {output} -d {setting} -e 7 -p --num_threads=0 --quiet",
+        "decode_prefix": "djxl {input} {output} --allow_partial_files --num_threads=0",
+        "cut": [1],
+        "settings": [15, 12, 10, 8, 6, 5, 4, 3, 2.5, 2, 1.5, 1, 0.7, 0.5],
+        "suffix": ".jxl",
+        "unit": "distance",
+        "version": "cjxl --version",
+    },
+    "cwebp": {
+        "label": "WebP (cwebp)",
+        "encode": "cwebp -quiet -q {setting} {input} -o {output}",
+        "decode": "dwebp -quiet {input} -o {output}",
+        "settings": [0, 3, 6, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95],
+        "suffix": ".webp",
+        "version": "cwebp -version",
+    },
+}
+
+
+class CommandCodec(Codec):
+    """One definition at work; ``effort`` and the like belong into its command lines."""
+
+    WHOLE_NUMBERS = False
+
+    def __init__(
+        self, definition: Mapping[str, Any], name: str, given: Mapping[str, str] | None = None
+    ) -> None:
+        self.definition = definition
+        super().__init__(name, given)
+        if self._own_ladder is None:
+            self.settings = tuple(float(s) for s in definition["settings"])
+
+    def label(self) -> str:
+        """Return the definition's label, or the name."""
+        return str(self.definition.get("label", self.name))
+
+    def check(self) -> None:
+        """Raise UnavailableError if a program is not on the path."""
+        for key in ("encode", "decode"):
+            program = shlex.split(self.definition[key])[0]
+            if shutil.which(program) is None:
+                raise UnavailableError(f"{self.name}: program '{program}' not found on the PATH")
+
+    def versions(self) -> dict[str, str]:
+        """Return the first line of the version command, and the command line itself."""
+        versions = {"command": str(self.definition["encode"])}
+        if "version" in self.definition:
+            words = shlex.split(self.definition["version"])
+            done = subprocess.run(
+                words, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            )
+            versions[self.name] = ((done.stdout or done.stderr).splitlines() or ["unknown"])[0]
+        return versions
+
+    def encode(self, image: Image, setting: float) -> bytes:
+        """Run the encoder on a PNG file of the picture."""
+        return self._encode("encode", image, setting)
+
+    def _encode(self, key: str, image: Image, setting: float) -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "in.png")
+            image.save(source, compress_level=1)
+            target = Path(folder, "out" + self.definition.get("suffix", ".bin"))
+            self._run(key, source, target, setting)
+            return target.read_bytes()
+
+    def decode(self, data: bytes) -> Image:
+        """Run the decoder and read the PNG file it writes."""
+        return self._decode("decode", data)
+
+    def _decode(self, key: str, data: bytes) -> Image:
+        from PIL import Image as Pil
+
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "in" + self.definition.get("suffix", ".bin"))
+            source.write_bytes(data)
+            target = Path(folder, "out.png")
+            self._run(key, source, target, None)
+            with Pil.open(target) as picture:
+                picture.load()
+                return picture.copy()
+
+    def _run(self, key: str, source: Path, target: Path, setting: float | None) -> None:
+        values = {"input": str(source), "output": str(target)}
+        if setting is not None:
+            values["setting"] = f"{setting:g}"
+        words = [_fill(word, values) for word in shlex.split(self.definition[key])]
+        done = subprocess.run(words, capture_output=True, timeout=TIMEOUT_S, check=False)
+        if done.returncode or not target.exists():
+            tail = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+            raise EvalError(f"'{words[0]}' ended with {done.returncode}: {' '.join(tail)}")
+
+
+class CuttableCommandCodec(CommandCodec, CuttableCodec):
+    """A definition with a decoder for files cut short."""
+
+    def cut_files(self, image: Image) -> Iterator[tuple[float, bytes]]:
+        """Return files for the settings in ``cut``."""
+        key = "encode_prefix" if "encode_prefix" in self.definition else "encode"
+        for setting in self.definition.get("cut", ()):
+            yield float(setting), self._encode(key, image, float(setting))
+
+    def decode_prefix(self, data: bytes) -> Image | None:
+        """Run the tolerant decoder; None when it makes no picture."""
+        try:
+            return self._decode("decode_prefix", data)
+        except EvalError:
+            return None
+
+
+def _fill(word: str, values: Mapping[str, str]) -> str:
+    for key, value in values.items():
+        word = word.replace("{" + key + "}", value)
+    return word
+
+
+def _check_definition(where: str, definition: object) -> dict[str, Any]:
+    """Check keys and types of one definition; raise EvalError naming what is wrong."""
+    if not isinstance(definition, dict):
+        raise EvalError(f"{where}: expected an object with 'encode', 'decode' and 'settings'")
+    for key in ("encode", "decode", "settings"):
+        if key not in definition:
+            raise EvalError(f"{where}: '{key}' is missing")
+    for key, value in definition.items():
+        if key not in TEXTS | LISTS:
+            raise EvalError(f"{where}: unknown key '{key}'; known: {sorted(TEXTS | LISTS)}")
+        if not isinstance(value, str if key in TEXTS else list):
+            raise EvalError(f"{where}: '{key}' must be a {'text' if key in TEXTS else 'list'}")
+    for key in ("encode", "decode"):
+        if "{input}" not in definition[key] or "{output}" not in definition[key]:
+            raise EvalError(f"{where}: '{key}' must contain {{input}} and {{output}}")
+    return definition
+
+
+def command_factory(
+    definition: Mapping[str, Any],
+) -> Callable[[str, Mapping[str, str]], CommandCodec]:
+    """Return what makes codecs of one definition."""
+    kind = CuttableCommandCodec if "decode_prefix" in definition else CommandCodec
+    return lambda name, given: kind(definition, name, given)
+
+
+def read_definitions(path: Path) -> dict[str, dict[str, Any]]:
+    """Read a JSON file of definitions; raises EvalError with the place of the mistake."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise EvalError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise EvalError(f"{path}: expected an object: codec name -> definition")
+    return {name: _check_definition(f"{path.name}: {name}", d) for name, d in content.items()}

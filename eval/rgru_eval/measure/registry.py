@@ -1,0 +1,88 @@
+"""Names of codecs: the built-in ones, the programs known here, and those a user defines."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rgru_eval.errors import EvalError
+from rgru_eval.measure.builtin import Avif, Jpeg, Jpeg2000, JpegXl, Webp
+from rgru_eval.measure.codecs import (
+    ANCHORS,
+    BASELINE,
+    Codec,
+    Factory,
+    parse_parameters,
+    split_specs,
+)
+from rgru_eval.measure.external import DEFINITIONS, command_factory, read_definitions
+from rgru_eval.measure.rgru import Rgru
+
+BUILT_IN: dict[str, Factory] = {
+    "rgru": Rgru,
+    "jpeg": Jpeg,
+    "webp": Webp,
+    "avif": Avif,
+    "jxl": JpegXl,
+    "jpeg2000": Jpeg2000,
+    **{name: command_factory(definition) for name, definition in DEFINITIONS.items()},
+}
+# What a bare name stands for: no curve of these is shown without its stronger and weaker settings.
+FAMILIES = {
+    "jpeg": (
+        BASELINE,
+        "jpeg:subsampling=420",
+        "jpeg:subsampling=420,optimize,progressive",
+        "jpeg:subsampling=444,optimize",
+    ),
+    "avif": ANCHORS[1:],
+}
+DEFAULT_CODECS = "rgru,jpeg,webp,avif,jxl,jpeg2000"
+
+
+def registry(definitions: Sequence[str] = ()) -> dict[str, Factory]:
+    """Return all names; ``definitions`` are paths of .json and .py files (see codecs.py)."""
+    known = dict(BUILT_IN)
+    for text in definitions:
+        path = Path(text)
+        if path.suffix == ".py":
+            known.update(_python_codecs(path))
+        else:
+            known.update({n: command_factory(d) for n, d in read_definitions(path).items()})
+    return known
+
+
+def _python_codecs(path: Path) -> Mapping[str, Factory]:
+    """Run a Python file of the user and return its ``CODECS``."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.exists():
+        raise EvalError(f"{path}: no such Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    codecs = getattr(module, "CODECS", None)
+    if not isinstance(codecs, dict) or not codecs:
+        raise EvalError(f"{path}: has no dictionary CODECS = {{'name': CodecClass}}")
+    return codecs
+
+
+def make_codecs(texts: Sequence[str], definitions: Sequence[str] = ()) -> list[Codec]:
+    """Make the codecs of spec texts, each once, in the order given; families are opened up."""
+    known = registry(definitions)
+    codecs: dict[str, Codec] = {}
+    for name, parameters in split_specs(texts, known):
+        spec = f"{name}:{parameters}" if parameters else name
+        for member in FAMILIES.get(spec, (spec,)):
+            _, _, given = member.partition(":")
+            codec = known[name](name, parse_parameters(given))
+            codecs.setdefault(codec.identity(), codec)
+    return list(codecs.values())
+
+
+def make_codec(identity: str, definitions: Sequence[str] = ()) -> Codec:
+    """Make the codec of one identity, as results name it."""
+    name, _, given = identity.partition(":")
+    known = registry(definitions)
+    if name not in known:
+        raise EvalError(f"no codec '{name}' here; it may need the --define file of its run")
+    return known[name](name, parse_parameters(given))

@@ -1,0 +1,378 @@
+"""``rgru-eval run``: plan the tasks, leave out what is done, measure, keep the results file."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rgru_codec.msssim import count_scales
+from rgru_codec.processes import cores, run_in_processes
+from rgru_eval.errors import EvalError, InterruptedRunError, UnavailableError
+from rgru_eval.judge.metrics import GROUPS, METRICS, check_metrics, metric_names
+from rgru_eval.measure.codecs import BASELINE, Codec
+from rgru_eval.measure.machine import describe_machine, describe_software, load_average
+from rgru_eval.measure.pictures import Source, find_pictures, read_picture
+from rgru_eval.measure.progress import Progress, Throttle
+from rgru_eval.measure.registry import make_codecs
+from rgru_eval.measure.tasks import Outcome, Task, measure_memory, run_parallel, run_task
+from rgru_eval.results import Results, Row, load_results
+
+BUSY = 0.5
+"""Load beside our own work from which times are told to be doubtful, in cores."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the user asked for. ``jobs`` 0 = one worker a core."""
+
+    images: tuple[str, ...]
+    codecs: tuple[str, ...]
+    out: Path
+    metrics: tuple[str, ...]
+    definitions: tuple[str, ...] = ()
+    jobs: int = 0
+    prefixes: bool = True
+    restart: bool = False
+    limit: int = 0
+    keep_files: bool = True
+    """Whether the files that are measured stay in ``files_folder(out)``."""
+    beam: tuple[str, ...] = ()
+    """Options of an Apache Beam pipeline to work in, instead of processes of this machine."""
+
+
+def run(order: Order) -> Results:
+    """Measure and return the results, which are in ``order.out`` as well.
+
+    Raises EvalError if nothing can be measured, InterruptedRunError after Ctrl-C.
+    """
+    check_metrics(order.metrics)
+    results = _opened(order)
+    progress = Progress(0)
+    sources = _register_pictures(results, order, progress)
+    codecs = _register_codecs(results, order, progress)
+    _describe(results, order)
+    tasks = _tasks_left(results, order, sources, codecs, progress)
+    _save_paths(order.out, sources)
+    _note_load(results, tasks, 0)
+    try:
+        _measure(results, order, tasks)
+        _note_load(results, tasks, min(order.jobs or cores(), len(tasks)))
+        _measure_memory(results, order, sources, codecs)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted; {order.out} holds what was measured so far,"
+            f" the same command goes on from there"
+        ) from None
+    finally:
+        results.metadata["updated"] = _now()
+        results.save(order.out)
+    for line in load_notes(results):
+        progress.say(line)
+    return results
+
+
+def _note_load(results: Results, tasks: Sequence[Task], ours: int) -> None:
+    """Keep the largest load that was not our own work: it makes times longer than they are."""
+    load = load_average()
+    if tasks and load is not None:
+        before = results.metadata.get("load_of_others", 0.0)
+        results.metadata["load_of_others"] = round(max(before, load - ours), 2)
+
+
+def load_notes(results: Results) -> list[str]:
+    """Return a warning if the machine was busy with other work during the measurement."""
+    load = results.metadata.get("load_of_others") or 0.0
+    if load < BUSY:
+        return []
+    cores_there = results.metadata.get("machine", {}).get("cores", "?")
+    return [
+        f"the machine was busy: {load:.1f} other processes wanted its {cores_there} cores, so that"
+        " times are longer than they would be; sizes and quality are not affected"
+    ]
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _opened(order: Order) -> Results:
+    """Load the results to go on with, or begin new ones."""
+    if not order.out.parent.is_dir():
+        raise EvalError(f"{order.out}: the folder {order.out.parent} does not exist")
+    if order.out.exists() and not order.restart:
+        return load_results(order.out)
+    return Results()
+
+
+def _register_pictures(results: Results, order: Order, progress: Progress) -> list[Source]:
+    """Check every picture, note its size and digest; broken ones are named and left out."""
+    found = find_pictures(order.images)
+    if order.limit:
+        found = found[: order.limit]
+    known = {(i["set"], i["name"]): i for i in results.metadata["images"]}
+    good: list[Source] = []
+    for source in found:
+        _forgive(results, "picture", source.id)
+        try:
+            picture = read_picture(source.path)
+        except EvalError as error:
+            _skip(results, "picture", source.id, str(error), progress)
+            continue
+        width, height = picture.image.size
+        about = {
+            "set": source.set,
+            "name": source.name,
+            "kind": source.kind,
+            "width": width,
+            "height": height,
+            "mode": picture.image.mode,
+            "msssim_scales": count_scales(height, width),
+            "sha256": picture.digest(),
+            "notes": list(picture.notes),
+        }
+        old = known.get((source.set, source.name))
+        if old and old["sha256"] != about["sha256"]:
+            progress.say(f"{source.id}: other pixels than before, its rows are measured again")
+            results.drop(image=(source.set, source.name))
+        known[source.set, source.name] = about
+        good.append(source)
+    results.metadata["images"] = list(known.values())
+    if not good:
+        raise EvalError("no picture can be read; nothing to measure")
+    for line in picture_notes(results):
+        progress.say(line)
+    return good
+
+
+def picture_notes(results: Results) -> list[str]:
+    """Return what a reader of the numbers must know about the pictures."""
+    images = results.metadata["images"]
+    notes = []
+    if len({i["width"] * i["height"] for i in images}) > 1:
+        notes.append("pictures of different sizes: means are over pictures, not over pixels")
+    grey = sum(i["mode"] == "L" for i in images)
+    if grey:
+        notes.append(f"{grey} grey of {len(images)} pictures: RGB and luma MS-SSIM are equal there")
+    small = [i["name"] for i in images if i["msssim_scales"] < 5]
+    if small:
+        notes.append(
+            f"{len(small)} pictures have a side below 161 px: MS-SSIM with fewer scales and"
+            f" renormalised weights, not comparable with the others ({', '.join(small[:5])})"
+        )
+    changed = [i["name"] for i in images if i["notes"]]
+    if changed:
+        kinds = "; ".join(sorted({note for i in images for note in i["notes"]}))
+        notes.append(f"{len(changed)} pictures: {kinds}")
+    return notes
+
+
+def _skip(results: Results, what: str, name: str, why: str, progress: Progress) -> None:
+    """Report on the screen and in the results."""
+    progress.say(f"skipped {what} {name}: {why}")
+    results.metadata["skipped"].append({"what": what, "name": name, "why": why})
+
+
+def _forgive(results: Results, what: str, name: str) -> None:
+    """Take back what an earlier run noted about something that is tried again now."""
+    skipped = results.metadata["skipped"]
+    skipped[:] = [s for s in skipped if (s["what"], s["name"]) != (what, name)]
+
+
+def _register_codecs(results: Results, order: Order, progress: Progress) -> list[Codec]:
+    """Check every codec; rows of another version of one are measured again."""
+    usable: list[Codec] = []
+    for codec in make_codecs(order.codecs, order.definitions):
+        identity = codec.identity()
+        _forgive(results, "codec", identity)
+        try:
+            codec.check()
+            versions = codec.versions()
+        except UnavailableError as error:
+            _skip(results, "codec", identity, str(error), progress)
+            continue
+        old = results.metadata["codecs"].get(identity, {})
+        if old and (old["versions"] != versions):
+            dropped = results.drop(codec=identity)
+            progress.say(f"{identity}: other versions than before, {dropped} rows measured again")
+            old = {}
+        results.metadata["codecs"][identity] = old | {
+            "label": codec.label(),
+            "unit": codec.UNIT,
+            "parameters": codec.parameters(),
+            "settings": list(codec.settings),
+            "versions": versions,
+        }
+        usable.append(codec)
+    if not usable:
+        raise EvalError("none of the codecs can run here; see the messages above")
+    return usable
+
+
+def _describe(results: Results, order: Order) -> None:
+    """Note machine, versions and the command; folders by their last name only."""
+    about = results.metadata
+    about.setdefault("created", _now())
+    about["machine"] = describe_machine()
+    about["software"] = describe_software()
+    about["metrics"] = {name: metric.definition for name, metric in METRICS.items()}
+    about["baseline"] = BASELINE
+    about["jobs"] = order.jobs or cores()
+    about["threads"] = "1 for each codec, unless its parameters say otherwise"
+    command = shlex.join(["rgru-eval", "run", *_shown_arguments(order)])
+    if command not in about["commands"]:
+        about["commands"].append(command)
+
+
+def _shown_arguments(order: Order) -> list[str]:
+    parts = [text.rpartition("=") for text in order.images]
+    folders = [f"{name}{sign}{Path(place).resolve().name}" for name, sign, place in parts]
+    words = ["--set", *folders, "--codecs", ",".join(order.codecs)]
+    words += ["--metrics", ",".join(order.metrics), "--jobs", str(order.jobs or cores())]
+    for text in order.definitions:
+        words += ["--define", Path(text).name]
+    return [*words, "--out", order.out.name]
+
+
+def _tasks_left(
+    results: Results,
+    order: Order,
+    sources: Sequence[Source],
+    codecs: Sequence[Codec],
+    progress: Progress,
+) -> list[Task]:
+    """Return what no row answers yet; where rows lack metrics, only these are measured."""
+    sides = {
+        (i["set"], i["name"]): min(i["width"], i["height"]) for i in results.metadata["images"]
+    }
+    have: dict[tuple[str, str, str], set[str]] = {}
+    for row in results.rows:
+        if row["kind"] == "file":
+            key = (row["set"], row["image"], row["codec"])
+            have.setdefault(key, set()).update(k for k, v in row.items() if v is not None)
+    files = str(files_folder(order.out)) if order.keep_files and not order.beam else ""
+    tasks = []
+    for source in sources:
+        wanted = metric_names(order.metrics, sides[source.set, source.name])
+        for codec in codecs:
+            there = have.get((source.set, source.name, codec.identity()), set())
+            missing = tuple(g for g in order.metrics if wanted & {*GROUPS[g]} - there)
+            if missing:
+                task = Task(source, codec.identity(), missing, order.prefixes, order.definitions)
+                tasks.append(replace(task, spec=codec.spec(), files=files))
+    done = len(sources) * len(codecs) - len(tasks)
+    progress.say(
+        f"pictures: {len(sources)}, codecs: {len(codecs)}, tasks to do: {len(tasks)}"
+        + (f", done before: {done}" if done else "")
+    )
+    return tasks
+
+
+def files_folder(out: Path) -> Path:
+    """Return where the files that were measured are kept, for the viewer of the report."""
+    return out.with_name(out.name + ".files")
+
+
+def _measure(results: Results, order: Order, tasks: Sequence[Task]) -> None:
+    """Run the tasks and keep their rows."""
+    progress = Progress(len(tasks))
+    throttle = Throttle()
+    jobs = min(order.jobs or cores(), len(tasks))
+    try:
+        with closing(_finished(order, tasks, jobs)) as finished:
+            for task, outcome in finished:
+                _keep(results, task, outcome, progress)
+                throttle(lambda: results.save(order.out))
+                progress.step(f"{task.source.name} {task.codec}")
+    finally:
+        progress.close()
+
+
+def _finished(
+    order: Order, tasks: Sequence[Task], jobs: int
+) -> Generator[tuple[Any, Any], None, None]:
+    """Run the tasks where the order says, and yield them with what they gave."""
+    if not order.beam:
+        return run_parallel(run_task, tasks, jobs)
+    from rgru_eval.measure.beam import run_beam
+
+    return run_beam(tasks, str(order.out.resolve()) + ".beam", order.beam)
+
+
+def _keep(results: Results, task: Task, outcome: Any, progress: Progress) -> None:
+    """Replace the rows of this task; note its problems."""
+    where = f"{task.codec} on {task.source.id}"
+    _forgive(results, "task", where)
+    if not isinstance(outcome, Outcome):
+        _skip(results, "task", where, f"{type(outcome).__name__}: {outcome}", progress)
+        return
+    for problem in outcome.problems:
+        _skip(results, "task", where, problem, progress)
+    key = (task.source.set, task.source.name, task.codec)
+    old = [r for r in results.rows if (r["set"], r["image"], r["codec"]) == key]
+    results.rows = [r for r in results.rows if (r["set"], r["image"], r["codec"]) != key]
+    results.rows += _joined(old, outcome.rows)
+
+
+def _joined(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
+    """Return new rows, with the metrics that old rows of the same files have.
+
+    Old rows of other files go, so that the next run measures all metrics of the new ones.
+    """
+    known = {(r["kind"], r["setting"], r["bytes"]): r for r in old}
+    if not all((r["kind"], r["setting"], r["bytes"]) in known for r in new if r["kind"] == "file"):
+        return list(new)
+    joined = [
+        known.pop((r["kind"], r["setting"], r["bytes"]), {})
+        | {name: value for name, value in r.items() if value is not None}
+        for r in new
+    ]
+    return joined + [r for r in known.values() if r["kind"] == "prefix"]
+
+
+def _measure_memory(
+    results: Results, order: Order, sources: Sequence[Source], codecs: Sequence[Codec]
+) -> None:
+    """Note the peak memory of each codec on the first picture, each in a fresh process."""
+    about = results.metadata["codecs"]
+    for codec in codecs:
+        if "memory_mb" not in about[codec.identity()]:
+            task = Task(sources[0], codec.identity(), (), definitions=order.definitions)
+            task = replace(task, spec=codec.spec())
+            for _, figures in run_in_processes(measure_memory, [task], 1):
+                if isinstance(figures, dict):
+                    about[codec.identity()]["memory_mb"] = figures
+
+
+def paths_file(out: Path) -> Path:
+    """Return where the pictures' places on this machine are noted; not for sharing."""
+    return out.with_name(out.name + ".local")
+
+
+def _save_paths(out: Path, sources: Sequence[Source]) -> None:
+    places = {source.id: str(source.path.resolve()) for source in sources}
+    file = paths_file(out)
+    if file.exists():
+        places = {**json.loads(file.read_text("utf-8")), **places}
+    file.write_text(json.dumps(places, indent=1), "utf-8")
+
+
+def load_paths(files: Sequence[Path]) -> dict[str, Path]:
+    """Return picture id -> path for the pictures of these results that are still there."""
+    places: dict[str, Path] = {}
+    for out in files:
+        file = paths_file(out)
+        if file.exists():
+            try:
+                content = json.loads(file.read_text("utf-8"))
+            except ValueError:
+                print(f"{file}: damaged, ignored", file=sys.stderr)
+                continue
+            places.update({k: Path(v) for k, v in content.items() if Path(v).exists()})
+    return places

@@ -1,0 +1,215 @@
+"""Tables as data frames of texts, one a subject; terminal, Markdown and page show the same.
+
+The index holds codec identities (or what else a row is about). A line break in a cell divides the
+value from its interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from rgru_eval.judge.curves import Crossing, Group, area, received, rows_of
+from rgru_eval.judge.metrics import METRICS
+from rgru_eval.judge.statistics import anchors, is_learned, losses, summarise
+from rgru_eval.measure.tasks import CUTS_BPP
+from rgru_eval.results import Results
+
+RECEIVED_SHOWN = (0.1, 0.25, 0.5, 1.0)
+EXTREMES_SHOWN = 3
+"""Pictures of the largest loss, and of the largest gain, in the table of them."""
+Entries = Sequence[dict[str, Any]]
+
+
+def rates(results: Results, entries: Entries, metric: str) -> pd.DataFrame:
+    """Return bpp at equal quality, BD-rates, the paper's area and wins, a codec a row."""
+    rows = {e["codec"]: _rates_row(results, e, metric) for e in entries if metric in e}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _rates_row(results: Results, entry: dict[str, Any], metric: str) -> dict[str, str]:
+    values, codec = entry[metric], entry["codec"]
+    anchored = codec != results.metadata.get("baseline")
+    row = {METRICS[metric].title: entry["label"]}
+    row |= {f"bpp at {at}": _rate(rate, anchored) for at, rate in values["rates"].items()}
+    for anchor in anchors(results):
+        bd = values["bd"].get(anchor)
+        row[f"BD-rate against {results.label(anchor)}"] = "" if anchor == codec else _bd(bd)
+    if METRICS[metric].decibels:
+        row["AUC"] = f"{values['area']:.4f}" if values["area"] else "n/a"
+    wins = [f"{r['wins']}/{r['decided']}" for r in values["rates"].values() if "wins" in r]
+    return row | {"wins": " · ".join(wins) if anchored else ""}
+
+
+def _rate(rate: dict[str, Any], anchored: bool) -> str:
+    text = str(Crossing(rate["bpp"], rate["bound"]))
+    if not anchored or rate.get("change") is None:
+        return text
+    text += f"\n{100 * rate['change']:+.0f} %"
+    if rate.get("interval"):
+        text += " [{:+.0f}, {:+.0f}]".format(*(100 * end for end in rate["interval"]))
+    return text
+
+
+def _bd(bd: dict[str, Any] | None, digits: int = 1) -> str:
+    if bd is None:
+        return "n/a"
+    text = f"{bd['percent']:+.{digits}f} %"
+    return text + ("\n[{:+.1f}, {:+.1f}]".format(*bd["interval"]) if bd["interval"] else "")
+
+
+def page_rates(
+    results: Results,
+    group: Group | None = None,
+    codecs: Sequence[str] | None = None,
+    metrics: Iterable[str] = METRICS,
+) -> str:
+    """Return bpp at equal quality and BD-rates as Markdown, a block of rows a metric.
+
+    Below it stand, in words, the comparisons that learned codecs lose.
+
+    Args:
+        results: what was measured.
+        group: which pictures, all by default.
+        codecs: those to show, all by default.
+        metrics: those to show.
+    """
+    entries = [
+        e
+        for e in summarise(results, group, intervals=False)
+        if codecs is None or e["codec"] in codecs
+    ]
+    against = anchors(results)
+    heads = ["bits per pixel at equal quality", "", "", ""]
+    heads += [f"BD-rate against {results.label(anchor)}" for anchor in against]
+    rows: list[list[str]] = []
+    for name in metrics:
+        metric, own = METRICS[name], [e for e in entries if name in e]
+        if own:
+            at = [f"at {target:g}" for target in metric.targets]
+            rows.append([f"**{metric.title}**", *at, *("" for _ in against)])
+            rows += [_page_row(results, e, name, against) for e in own]
+    lost = "\n".join(f"- {line}" for line in losses(results, group)) or "Nowhere."
+    return f"{markdown(heads, rows)}\n\nWhere more bits are needed than an anchor needs:\n\n{lost}"
+
+
+def _page_row(
+    results: Results, entry: dict[str, Any], metric: str, against: Sequence[str]
+) -> list[str]:
+    model = results.metadata["codecs"][entry["codec"]]["versions"].get("model")
+    name = f"**{entry['label']}**, model {model}" if model else entry["label"]
+    cells = [str(Crossing(r["bpp"], r["bound"])) for r in entry[metric]["rates"].values()]
+    bds = entry[metric]["bd"]
+    return [name, *cells, *("" if a == entry["codec"] else _bd(bds.get(a), 0) for a in against)]
+
+
+def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown, its first column to the left and the others to the right."""
+    rule = ["---", *("---:" for _ in heads[1:])]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows))
+
+
+def text(results: Results, group: Group | None = None) -> str:
+    """Return the summary of a group (None: all pictures) for a terminal."""
+    entries = summarise(results, group, intervals=group is None or group.whole_set)
+    if not entries:
+        return "no rows to summarise"
+    count = len(group.images if group else results.metadata["images"])
+    against = results.label(results.metadata.get("baseline", ""))
+    parts = [
+        f"{group.title if group else 'all pictures'}: {count} pictures; whole files;"
+        f" percentages and wins against {against}; [95 % interval]"
+    ]
+    frames = [rates(results, entries, metric) for metric in METRICS]
+    for frame in [*frames, speeds(results, entries)]:
+        if len(frame):
+            parts.append(frame.replace("\n", " ", regex=True).to_string(index=False))
+    return "\n\n".join(parts)
+
+
+def by_group(results: Results, summaries: Mapping[str, Entries], metric: str) -> pd.DataFrame:
+    """Return a row for each set and kind: BD-rates of each learned codec against the anchors."""
+    rows = {}
+    for title, entries in summaries.items():
+        row = {METRICS[metric].title: title}
+        for entry in (e for e in entries if metric in e and is_learned(results, e["codec"])):
+            row["pictures"] = str(entry["pictures"])
+            for anchor, bd in entry[metric]["bd"].items():
+                row[f"{entry['label']} against {results.label(anchor)}"] = _bd(bd)
+        rows[title] = row
+    return pd.DataFrame.from_dict(rows, orient="index").fillna("n/a")
+
+
+def received_table(results: Results, group: Group) -> pd.DataFrame:
+    """Return mean RGB MS-SSIM after some bytes of one file, and the area under that curve."""
+    rows = {}
+    for codec, setting, own in received_files(results, group):
+        bpps, means = received(own, "msssim_rgb", CUTS_BPP)
+        at = dict(zip(bpps, means, strict=True))
+        last = means[-1] if means else None
+        row = {"file": f"{results.label(codec)}, {results.unit(codec)} {setting:g}"}
+        for bpp in RECEIVED_SHOWN:
+            whole = bpps and bpp > bpps[-1]
+            value = last if whole else at.get(bpp)
+            row[f"at {bpp:g} bpp"] = "nothing yet" if value is None else f"{value:.4f}"
+        found = area(bpps, means)
+        rows[codec, setting] = row | {"AUC of one file": "n/a" if found is None else f"{found:.4f}"}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def received_files(results: Results, group: Group) -> list[tuple[str, float, pd.DataFrame]]:
+    """Return codec, setting and rows of each file that was cut."""
+    rows = rows_of(results, "prefix", group)
+    return [
+        (codec, float(setting), own)
+        for codec in results.metadata["codecs"]
+        for setting, own in rows[rows["codec"] == codec].groupby("setting")
+    ]
+
+
+def speeds(results: Results, entries: Entries) -> pd.DataFrame:
+    """Return encode and decode speed and peak memory."""
+    rows = {}
+    for e in entries:
+        memory = results.metadata["codecs"][e["codec"]].get("memory_mb", {}).get("peak")
+        rows[e["codec"]] = {
+            "codec": e["label"],
+            "encode, MP/s": f"{e['encode_mps']:.3g}" if e["encode_mps"] else "n/a",
+            "decode, MP/s": f"{e['decode_mps']:.3g}" if e["decode_mps"] else "n/a",
+            "peak memory, MB": "n/a" if memory is None else f"{memory:.0f}",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def method(results: Results) -> list[tuple[str, list[str]]]:
+    """Return versions, machine, commands, parameters, definitions and what was skipped."""
+    about = results.metadata
+    images = about["images"]
+    sizes = sorted({f"{i['width']}x{i['height']}" for i in images})
+    shown = ", ".join(sizes[:8]) + (" ..." if len(sizes) > 8 else "")
+    machine = [f"{key} {value}" for key, value in about.get("machine", {}).items()]
+    software = [f"{key} {value}" for key, value in about.get("software", {}).items()]
+    skipped = [f"{s['what']} {s['name']}: {s['why']}" for s in about["skipped"]]
+    return [
+        ("Measured", [f"{about.get('created', '?')} to {about.get('updated', '?')}"]),
+        ("Machine", [", ".join(machine)]),
+        ("Software", [", ".join(software)]),
+        ("Pictures", [f"{len(images)}: {shown}; without metadata, for every codec alike"]),
+        ("File size", ["the whole file, headers included; pictures rounded to 8 bits"]),
+        ("Commands", list(about["commands"])),
+        ("Codecs", [_codec_line(codec, values) for codec, values in about["codecs"].items()]),
+        ("Metrics", [f"{k}: {v}" for k, v in about.get("metrics", {}).items()]),
+        ("Skipped", skipped or ["nothing"]),
+    ]
+
+
+def _codec_line(codec: str, about: dict[str, Any]) -> str:
+    parameters = [
+        f"{key}={value}" for key, value in about.get("parameters", {}).items() if value != ""
+    ]
+    versions = [f"{key} {value}" for key, value in about["versions"].items()]
+    ladder = " ".join(f"{s:g}" for s in about["settings"]) or "all"
+    parts = [", ".join(parameters), ", ".join(versions), f"{about.get('unit', 'setting')} {ladder}"]
+    return f"{codec}: {'; '.join(filter(None, parts))}"

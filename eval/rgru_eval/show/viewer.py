@@ -1,0 +1,264 @@
+"""Pictures for the report: the same photo by every codec at equal quality and at equal size.
+
+They are the files that were measured, the nearest to each target. Files that browsers show (JPEG,
+WebP, AVIF) go into the page as they are; what other codecs decode goes in as lossless WebP, so that
+what is seen is what was measured.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rgru_eval.errors import EvalError
+from rgru_eval.judge.metrics import METRICS
+from rgru_eval.judge.statistics import is_learned
+from rgru_eval.measure.builtin import Avif, Jpeg, Webp
+from rgru_eval.measure.codecs import Codec, CuttableCodec
+from rgru_eval.measure.pictures import Source, pixels_of, read_picture
+from rgru_eval.measure.progress import Progress
+from rgru_eval.measure.tasks import file_of, ready_codec, run_parallel
+from rgru_eval.results import Results, Row
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MSSIM = METRICS["msssim_rgb"]
+BYTES_TARGETS_BPP = (0.15, 0.3)
+RECEIVED_BPP = (0.03, 0.06, 0.1, 0.15, 0.25, 0.4, 0.7, 1.2)
+WORST_SIDE = 32
+"""Side of the blocks among which the worst is looked for, in pixels."""
+MIME: dict[type[Codec], str] = {Jpeg: "image/jpeg", Webp: "image/webp", Avif: "image/avif"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What files to show: those nearest to an RGB MS-SSIM, or to a number of bytes."""
+
+    kind: str
+    value: float
+
+    def distance(self, row: Row) -> float:
+        """Return how far a file is off: dB of MS-SSIM, or octaves of size."""
+        if self.kind == "bytes":
+            return abs(math.log2(row["bytes"] / self.value))
+        return abs(float(np.subtract(*MSSIM.scaled([row["msssim_rgb"], self.value]))))
+
+    def text(self) -> str:
+        """Return it in words."""
+        return (
+            f"MS-SSIM {self.value:.4f}"
+            if self.kind == "msssim"
+            else f"size {self.value:,.0f} bytes"
+        )
+
+
+@dataclass(frozen=True)
+class ViewTask:
+    """One picture and one codec: the rows whose files are shown, and the one that is cut."""
+
+    source: Source
+    codec: str
+    rows: tuple[tuple[float, int, float], ...]
+    """Setting, bytes and RGB MS-SSIM of each; several targets may have the same."""
+    cut: float | None
+    files: tuple[str, ...]
+    """Folders in which measured files may be."""
+    definitions: tuple[str, ...] = ()
+
+
+def take_views(task: ViewTask) -> dict[str, Any]:
+    """Return by setting what the page shows of a codec, and the views of one cut file."""
+    codec = ready_codec(task.codec, task.definitions)
+    image = read_picture(task.source.path).image
+    files = {
+        f"{setting:g}": _view(codec, _file(task, codec, image, setting, size), image)
+        | {"msssim": quality}
+        for setting, size, quality in dict.fromkeys(task.rows)
+    }
+    received: list[dict[str, Any]] = []
+    if task.cut is not None and isinstance(codec, CuttableCodec):
+        received = _received(codec, _cut_file(task, codec, image), image)
+    return {"files": files, "received": received}
+
+
+def _file(task: ViewTask, codec: Codec, image: Image, setting: float, size: int) -> bytes:
+    """Return a measured file; one that was not kept is made again with the same setting."""
+    for folder in task.files:
+        place = file_of(Path(folder), task.source, task.codec, "file", setting)
+        if place.exists() and place.stat().st_size == size:
+            return place.read_bytes()
+    data = codec.encode(image, setting)
+    if len(data) != size:
+        raise EvalError(f"setting {setting:g} gives {len(data)} bytes now, {size} were measured")
+    return data
+
+
+def _cut_file(task: ViewTask, codec: CuttableCodec, image: Image) -> bytes:
+    assert task.cut is not None
+    for folder in task.files:
+        place = file_of(Path(folder), task.source, task.codec, "prefix", task.cut)
+        if place.exists():
+            return place.read_bytes()
+    return dict(codec.cut_files(image))[task.cut]
+
+
+def _view(codec: Codec, data: bytes, image: Image) -> dict[str, Any]:
+    picture = codec.decode(data)
+    picture.load()
+    picture = picture.convert(image.mode)
+    mime = MIME.get(type(codec))
+    return {
+        "bytes": len(data),
+        "bpp": round(8 * len(data) / (image.width * image.height), 4),
+        "worst": worst_block(image, picture),
+        "uri": data_uri(data, mime) if mime else lossless_uri(picture),
+    }
+
+
+def worst_block(image: Image, picture: Image) -> tuple[int, int, int]:
+    """Return left, top and side of the block with the largest mean squared error."""
+    error = (pixels_of(image).astype(np.float32) - pixels_of(picture)) ** 2
+    height, width = error.shape[:2]
+    side = min(WORST_SIDE, width, height)
+    blocks = error[: height - height % side, : width - width % side].mean(axis=2)
+    means = blocks.reshape(height // side, side, width // side, side).mean(axis=(1, 3))
+    row, column = divmod(int(means.argmax()), means.shape[1])
+    return column * side, row * side, side
+
+
+def _received(codec: CuttableCodec, data: bytes, image: Image) -> list[dict[str, Any]]:
+    """Return what a file shows after some numbers of bytes."""
+    pixels = image.width * image.height
+    cuts = [c for c in (round(bpp * pixels / 8) for bpp in RECEIVED_BPP) if c < len(data)]
+    steps = []
+    for cut, picture in zip(cuts, codec.decode_prefixes(data, cuts), strict=True):
+        uri = "" if picture is None else lossless_uri(picture.convert(image.mode))
+        steps.append({"bytes": cut, "total": len(data), "uri": uri})
+    return steps
+
+
+def data_uri(data: bytes, mime: str) -> str:
+    """Return the bytes as an address that needs no network."""
+    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
+
+
+def lossless_uri(image: Image) -> str:
+    """Return the picture as lossless WebP."""
+    out = io.BytesIO()
+    image.save(out, "WEBP", lossless=True, quality=60, method=3)
+    return data_uri(out.getvalue(), "image/webp")
+
+
+def choose(sources: Sequence[Source], wanted: str, first: Sequence[str] = ()) -> list[Source]:
+    """Choose the pictures that the viewer shows.
+
+    Args:
+        sources: all pictures at hand.
+        wanted: ``3``: so many; ``a,b``: those named so, in this order.
+        first: ids to take first where a number is wanted; others are spread over the list.
+    """
+    if not wanted.isdigit():
+        names = [n.strip() for n in wanted.split(",")]
+        return [s for n in names for s in sources if n in (s.name, s.id)]
+    count = min(int(wanted), len(sources))
+    chosen = [s for i in first for s in sources if s.id == i][:count]
+    left = [s for s in sources if s not in chosen]
+    more = count - len(chosen)
+    return chosen + [left[(2 * i + 1) * len(left) // (2 * more)] for i in range(more)]
+
+
+def make_views(
+    results: Results,
+    sources: Sequence[Source],
+    codecs: Sequence[Codec],
+    files: Sequence[Path],
+    definitions: tuple[str, ...],
+    jobs: int,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return for each picture: original, targets, views by codec, what was received; and problems.
+
+    Args:
+        results: the rows among which files are chosen.
+        sources: the pictures.
+        codecs: those that run here.
+        files: folders with measured files.
+        definitions: of more codecs.
+        jobs: processes.
+    """
+    pictures = {source.id: _blank(source) for source in sources}
+    tasks = []
+    for source in sources:
+        tasks += _tasks(results, source, codecs, pictures[source.id], cut=source is sources[0])
+    tasks = [replace(t, files=tuple(map(str, files)), definitions=definitions) for t in tasks]
+    progress, problems = Progress(len(tasks)), []
+    for task, result in run_parallel(_safely, tasks, min(jobs, len(tasks))):
+        progress.step(task.codec)
+        if not isinstance(result, dict):
+            problems.append(f"{task.codec} on {task.source.id}: {result}")
+            continue
+        picture = pictures[task.source.id]
+        picture["files"][task.codec] = result["files"]
+        picture["views"][task.codec] = [f"{setting:g}" for setting, _, _ in task.rows]
+        if result["received"]:
+            picture["received"][task.codec] = result["received"]
+    progress.close()
+    return list(pictures.values()), problems
+
+
+def _safely(task: ViewTask) -> Any:
+    try:
+        return take_views(task)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _blank(source: Source) -> dict[str, Any]:
+    image = read_picture(source.path).image
+    size = {"width": image.width, "height": image.height}
+    lists: dict[str, Any] = {"targets": [], "files": {}, "views": {}, "received": {}}
+    return {"id": source.id, **size, "original": lossless_uri(image), **lists}
+
+
+def _tasks(
+    results: Results,
+    source: Source,
+    codecs: Sequence[Codec],
+    picture: dict[str, Any],
+    *,
+    cut: bool,
+) -> list[ViewTask]:
+    """Choose rows for the targets: what the learned codec reaches, the others come near to."""
+    rows: dict[str, list[Row]] = {}
+    cuts: dict[str, float] = {}
+    for row in results.rows:
+        if (row["set"], row["image"]) == (source.set, source.name):
+            if row["kind"] == "file" and row.get("msssim_rgb") is not None:
+                rows.setdefault(row["codec"], []).append(row)
+            elif row["kind"] == "prefix":
+                cuts[row["codec"]] = max(row["setting"], cuts.get(row["codec"], -math.inf))
+    here = [codec for codec in codecs if codec.identity() in rows]
+    if not here:
+        return []
+    learned = [c.identity() for c in here if is_learned(results, c.identity())]
+    leader = rows[learned[0] if learned else here[0].identity()]
+    pixels = picture["width"] * picture["height"]
+    wanted = [Target("msssim", t) for t in MSSIM.targets]
+    wanted += [Target("bytes", bpp * pixels / 8) for bpp in BYTES_TARGETS_BPP]
+    columns = {"msssim": "msssim_rgb", "bytes": "bytes"}
+    targets = [Target(t.kind, min(leader, key=t.distance)[columns[t.kind]]) for t in wanted]
+    picture["targets"] = [target.text() for target in targets]
+    tasks = []
+    for codec in here:
+        name = codec.identity()
+        nearest = [min(rows[name], key=target.distance) for target in targets]
+        figures = tuple((r["setting"], r["bytes"], round(r["msssim_rgb"], 4)) for r in nearest)
+        tasks.append(ViewTask(source, name, figures, cuts.get(name) if cut else None, ()))
+    return tasks

@@ -1,0 +1,1 @@
+"""Measurements of rgru alone, and of text."""

@@ -1,0 +1,145 @@
+"""One file cut at many places: what arrives of it, and how good the picture is then.
+
+A group of codes that arrives should never make the picture worse. MS-SSIM is looked at after every
+group; a loss of more than ``LARGEST_DROP`` dB is a fault of the model.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import itertools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rgru_eval.judge.metrics import METRICS, Judge
+from rgru_eval.show.tables import markdown
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from rgru_codec import Decoder
+
+LARGEST_DROP = 0.05
+"""dB of MS-SSIM."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrival:
+    """The picture after some bytes of a file."""
+
+    picture: str
+    bytes: int
+    bpp: float
+    layers: int
+    """Complete layers."""
+    groups: int
+    """Groups of the layer after them."""
+    msssim: float
+    db: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """One file: at evenly spread cuts, and after every group."""
+
+    picture: str
+    cuts: list[Arrival]
+    arrivals: list[Arrival]
+    """After the header, and after each group."""
+
+    def drops(self) -> list[float]:
+        """What every group cost, in dB; negative where it made things better."""
+        return [before.db - after.db for before, after in itertools.pairwise(self.arrivals)]
+
+
+def measure(name: str, image: Image, count: int) -> Curve:
+    """Compress a picture and look at it after each of ``count`` parts of the file."""
+    from rgru_codec import Decoder, compress, info
+    from rgru_format import HEADER_SIZE
+
+    data = compress(image, strip=True)
+    layers = info(data).layers
+    ends = [HEADER_SIZE, *(n for layer in layers for n in (*layer.offsets[1:], layer.end))]
+    places = [round(len(data) * part / count) for part in range(1, count + 1)]
+    judge, decoder = Judge(image, ("msssim",)), Decoder()
+    cuts, arrivals, fed, msssim, state = [], [], 0, 0.0, (-1, -1)
+    for place in sorted({*ends, *places}):
+        decoder.feed(data[fed:place])
+        fed = place
+        if decoder.header and (decoder.layers, decoder.groups) != state:
+            state, msssim = (decoder.layers, decoder.groups), judge.msssim(decoder.picture())
+        seen = _arrival(name, place, image, decoder, msssim)
+        cuts += [seen] * (place in places)
+        arrivals += [seen] * (place in ends)
+    return Curve(name, cuts, arrivals)
+
+
+def _arrival(name: str, place: int, image: Image, decoder: Decoder, msssim: float) -> Arrival:
+    bpp = 8 * place / (image.width * image.height)
+    return Arrival(
+        name,
+        place,
+        bpp,
+        decoder.layers,
+        decoder.groups,
+        msssim,
+        float(METRICS["msssim_rgb"].scaled(msssim)),
+    )
+
+
+def table(curves: Sequence[Curve]) -> str:
+    """Return the largest loss of each picture, as Markdown."""
+    heads = ("picture", "groups", "MS-SSIM of all", "largest loss by a group, dB")
+    rows = [
+        (
+            curve.picture,
+            str(len(curve.arrivals) - 1),
+            f"{curve.arrivals[-1].msssim:.4f}",
+            f"{max(0.0, *curve.drops()):.3f}",
+        )
+        for curve in curves
+    ]
+    return markdown(heads, rows)
+
+
+def failures(curves: Iterable[Curve]) -> list[str]:
+    """Return the groups that cost more than ``LARGEST_DROP``, in words."""
+    return [
+        f"{curve.picture}: group {arrived.groups or 'last'} of layer"
+        f" {arrived.layers + (arrived.groups > 0)} costs {drop:.3f} dB"
+        for curve in curves
+        for arrived, drop in zip(curve.arrivals[1:], curve.drops(), strict=True)
+        if drop > LARGEST_DROP
+    ]
+
+
+def write_csv(curves: Iterable[Curve], path: Path) -> None:
+    """Write the cuts of all curves, one a line."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([field.name for field in dataclasses.fields(Arrival)])
+        for curve in curves:
+            for cut in curve.cuts:
+                values = (
+                    f"{v:.5f}" if isinstance(v, float) else v for v in dataclasses.astuple(cut)
+                )
+                writer.writerow(values)
+
+
+def plot(curves: Sequence[Curve], path: Path) -> None:
+    """Draw MS-SSIM in dB against the bytes received."""
+    from rgru_eval.show.plots import draw_figure
+
+    def draw(axes: Any) -> bool:
+        for curve in curves:
+            kilobytes = [cut.bytes / 1000 for cut in curve.cuts]
+            axes.plot(kilobytes, [cut.db for cut in curve.cuts], ".-", label=curve.picture)
+        axes.set_xlabel("kilobytes received of one file")
+        axes.set_ylabel("RGB MS-SSIM in dB, -10 log10(1 - MS-SSIM)")
+        axes.grid(color="0.9")
+        axes.legend()
+        return True
+
+    draw_figure(path, draw)
