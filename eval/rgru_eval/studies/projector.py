@@ -1,0 +1,109 @@
+"""Codes of one layer as points for TensorBoard's Embedding Projector: what does a layer know?
+
+A point is a block of 16x16 pixels: its codes are the coordinates, the block itself is its
+thumbnail. The folder holds what the projector's plugin reads: ``projector_config.pbtxt``,
+``tensors.tsv``, ``metadata.tsv`` and ``sprite.png``.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rgru_codec import compress
+from rgru_codec.files import write_file
+from rgru_eval.errors import EvalError
+from rgru_eval.measure.pictures import pixels_of
+from rgru_eval.studies.codes import layers_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+BLOCK = 16
+"""Side of a block in pixels: the stride of the codes (SPEC 7.1)."""
+MOST_POINTS = 5000
+"""As many as browsers turn smoothly."""
+CONFIG = """\
+embeddings {
+  tensor_name: "layer %d"
+  tensor_path: "tensors.tsv"
+  metadata_path: "metadata.tsv"
+  sprite {
+    image_path: "sprite.png"
+    single_image_dim: 16
+    single_image_dim: 16
+  }
+}
+"""
+Points = tuple[list[NDArray[np.int8]], list[tuple[str, int, int, str]], list[NDArray[np.uint8]]]
+
+
+def write_projector(
+    pictures: Iterable[tuple[str, Image]], layer: int, folder: Path, most: int = MOST_POINTS
+) -> int:
+    """Write the projector's files and return the number of points.
+
+    Args:
+        pictures: names and pictures.
+        layer: whose codes, from 1.
+        folder: where to; made if it is not there.
+        most: points at most; a seeded choice is made among more.
+
+    Raises:
+        EvalError: the model has fewer layers.
+    """
+    codes, about, thumbnails = _points(pictures, layer)
+    chosen = np.arange(len(codes))
+    if len(chosen) > most:
+        chosen = np.sort(np.random.default_rng(0).choice(chosen, most, replace=False))
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_table(folder / "tensors.tsv", [codes[i].tolist() for i in chosen])
+    heads = ["picture", "x", "y", "mean colour"]
+    _write_table(folder / "metadata.tsv", [heads, *(about[i] for i in chosen)])
+    sprite([thumbnails[i] for i in chosen]).save(folder / "sprite.png")
+    write_file(folder / "projector_config.pbtxt", (CONFIG % layer).encode())
+    return len(chosen)
+
+
+def _points(pictures: Iterable[tuple[str, Image]], layer: int) -> Points:
+    """Return codes, name and place, and thumbnail of every whole block."""
+    codes: list[NDArray[np.int8]] = []
+    about: list[tuple[str, int, int, str]] = []
+    thumbnails: list[NDArray[np.uint8]] = []
+    for name, image in pictures:
+        layers = layers_of(compress(image, strip=True))
+        if not 1 <= layer <= len(layers):
+            raise EvalError(f"--layer {layer}: the model has layers 1 to {len(layers)}")
+        samples = pixels_of(image.convert("RGB"))
+        for row in range(image.height // BLOCK):
+            for column in range(image.width // BLOCK):
+                y, x = row * BLOCK, column * BLOCK
+                block = samples[y : y + BLOCK, x : x + BLOCK]
+                codes.append(layers[layer - 1][row, column])
+                colour = "#{:02x}{:02x}{:02x}".format(*block.mean(axis=(0, 1)).astype(int))
+                about.append((name, x, y, colour))
+                thumbnails.append(block)
+    if not codes:
+        raise EvalError(f"the pictures have no whole block of {BLOCK}x{BLOCK} pixels")
+    return codes, about, thumbnails
+
+
+def _write_table(path: Path, rows: Iterable[Iterable[object]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter="\t", lineterminator="\n").writerows(rows)
+
+
+def sprite(thumbnails: list[NDArray[np.uint8]]) -> Image:
+    """Return thumbnails row by row in a square grid, as the projector counts them."""
+    from PIL import Image as Pil
+
+    side = math.ceil(math.sqrt(len(thumbnails)))
+    sheet = np.zeros((side, side, BLOCK, BLOCK, 3), np.uint8)
+    sheet.reshape(side * side, BLOCK, BLOCK, 3)[: len(thumbnails)] = thumbnails
+    return Pil.fromarray(sheet.transpose(0, 2, 1, 3, 4).reshape(side * BLOCK, side * BLOCK, 3))
