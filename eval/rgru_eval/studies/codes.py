@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgru_codec.models import default_model
-from rgru_format import CodesDecoder, GroupRead, read_file
+from rgru_format import CodesDecoder, GroupRead, inspect
 
 Codes = NDArray[np.int8]
 """(rows, columns, channels), -1 and 1 (SPEC 7.1)."""
@@ -16,7 +16,7 @@ Codes = NDArray[np.int8]
 
 def layers_of(data: bytes) -> list[Codes]:
     """Return the codes of every layer of a whole file of the default model."""
-    contents = read_file(data)
+    contents = inspect(data)
     return decode_groups(contents.groups, contents.header.grid)
 
 
