@@ -283,12 +283,16 @@ def encode(
     known = {network.known: painter.known().load}
     key = (model.digest, encoder)
 
-    def step(gain: float, count: int) -> Codes:
+    def binarized(gain: float, count: int) -> Codes:
         codes = np.empty((rows, columns, count), np.int8)
         residual = ResidualInput(pixels, painter.picture(), gain)
         inputs: dict[str, Source] = {"residual": residual, **known}
         with borrow(network, threads, key) as engine:
-            sweep(engine, inputs, states, _binarized(codes), frame, frame)
+            sweep(engine, inputs, states, _signs(codes), frame, frame)
+        return codes
+
+    def step(gain: float, count: int) -> Codes:
+        codes = binarized(gain, count)  # apart: no engine is held while the painter's work
         painter.add_layer(codes)
         return codes
 
@@ -296,7 +300,7 @@ def encode(
         yield step(gain, count), painter  # no name here keeps the codes: they are large
 
 
-def _binarized(codes: Codes) -> Sink:
+def _signs(codes: Codes) -> Sink:
     """Takes the encoder's output as codes: zero counts as +1."""
 
     def store(inside: Rect, outside: Rect, outputs: Mapping[str, Array]) -> None:

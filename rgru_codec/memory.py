@@ -70,7 +70,7 @@ def encoding_bytes(model: Model, height: int, width: int) -> int:
         _kept(networks, frame)
         + pixels * 3 * _value_bytes(frame)  # the picture that is subtracted
         + kept_bytes(context, rows, columns)
-        + pixels * 3
+        + pixels * 6  # its levels, and the file that they come from if that is not compressed
         + max(between, layer + max(_working(network, frame) for network in networks))
     )
 

@@ -27,6 +27,7 @@ _Op = schema.BuiltinOperator
 _SIDE = 64
 """Sides in pixels of the picture for which a graph is written down; any other can follow."""
 _ALIGNED = 16
+_JOINED = 4
 
 
 class _Buffer(schema.BufferT):  # type: ignore[misc]
@@ -114,7 +115,9 @@ class GraphOps:
         return self._node(_Op.RELU_N1_TO_1, [x], self._shape(x))
 
     def join(self, parts: Sequence[int]) -> int:
-        """Channels side by side."""
+        """Channels side by side, a few at a time: XNNPACK takes no more."""
+        if len(parts) > _JOINED:
+            return self.join([self.join(parts[:_JOINED]), *parts[_JOINED:]])
         options = schema.ConcatenationOptionsT()
         options.axis = 3
         first = self._shape(parts[0])

@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from rgru_codec.runtime.engine import Source
 from rgru_codec.runtime.networks import Network
@@ -18,7 +17,7 @@ from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.weights import Array
 from rgru_format.errors import OutOfMemory
 
-_ROWS = 1 << 16
+_VALUES = 1 << 16
 """Values of which a kernel for each channel is worked out at a time, so that they stay at hand."""
 
 
@@ -29,29 +28,28 @@ class NumpyOps:
         """A convolution with a kernel (k, k, in, out)."""
         side = kernel.shape[0]
         if side == stride:  # blocks side by side
-            x = self.space_to_depth(x, side)
-        else:
-            seen = sliding_window_view(_padded(x, side, stride), (side, side), (1, 2))
-            x = seen[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
-            x = x.reshape(*x.shape[:3], -1)
-        return self.product(x, kernel.reshape(-1, kernel.shape[3]), bias, relu)
+            blocks = self.space_to_depth(x, side)
+            return self.product(blocks, kernel.reshape(-1, kernel.shape[3]), bias, relu)
+        rows, columns = (-(-n // stride) for n in x.shape[1:3])
+        total: Array = np.zeros((1, rows, columns, kernel.shape[3]), np.float32)
+        if bias is not None:
+            total += bias
+        for (dy, dx), tap in _taps(x, side, stride, rows, columns):
+            total += self.product(tap, kernel[dy, dx])
+        return np.maximum(total, 0.0, out=total) if relu else total
 
     def depthwise(self, x: Array, kernel: Array, stride: int) -> Array:
         """A convolution of each channel with its own kernel: (k, k, channels)."""
         side, (rows, columns) = kernel.shape[0], (-(-n // stride) for n in x.shape[1:3])
-        padded = _padded(x, side, stride)
         total = np.empty((1, rows, columns, x.shape[3]), np.float32)
-        height = max(_ROWS // (columns * x.shape[3]), 1)
+        taps = list(_taps(x, side, stride, rows, columns))
+        height = max(_VALUES // (columns * x.shape[3]), 1)
         for top in range(0, rows, height):
             part = total[:, top : top + height]
             product = np.empty_like(part)
-            for tap in range(side**2):
-                dy, dx = divmod(tap, side)
-                down = slice(top * stride + dy, (top + part.shape[1] - 1) * stride + dy + 1, stride)
-                across = slice(dx, dx + (columns - 1) * stride + 1, stride)
-                np.multiply(padded[:, down, across], kernel[dy, dx], out=product if tap else part)
-                if tap:
-                    part += product
+            part[...] = 0.0
+            for (dy, dx), tap in taps:
+                part += np.multiply(tap[:, top : top + height], kernel[dy, dx], out=product)
         return total
 
     def product(
@@ -116,11 +114,16 @@ class NumpyOps:
         return x.reshape(1, height // factor, width // factor, depth * factor**2)
 
 
-def _padded(x: Array, side: int, stride: int) -> Array:
-    """With the zeros around that a kernel of a side meets."""
+def _taps(
+    x: Array, side: int, stride: int, rows: int, columns: int
+) -> Iterator[tuple[tuple[int, int], Array]]:
+    """What each tap of a kernel meets, (1, rows, columns, channels); zeros lie around."""
     extra = max(side - stride, 0)
     around = (extra // 2, extra - extra // 2)
-    return np.pad(x, ((0, 0), around, around, (0, 0))) if extra else x
+    padded = np.pad(x, ((0, 0), around, around, (0, 0))) if extra else x
+    for dy, dx in np.ndindex(side, side):
+        down = slice(dy, dy + (rows - 1) * stride + 1, stride)
+        yield (dy, dx), padded[:, down, dx : dx + (columns - 1) * stride + 1 : stride]
 
 
 class Reference:
