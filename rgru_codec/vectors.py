@@ -1,7 +1,8 @@
 """Conformance vectors with pixels: files of an installed model, and the picture they show.
 
-``format/vectors/pixels`` holds NAME.rgru, NAME.json and NAME.png (SPEC section 12). The description
-is that of the other vectors, with ``model`` and ``tolerance`` (section 11) instead of ``context``.
+``format/vectors/pixels`` holds NAME.rgru, NAME.json and NAME.png (SPEC section 12), ``models/ID`` the
+decoding half of a tiny model with every kind of layer. The description is that of the other vectors,
+with ``model`` and ``tolerance`` (section 11.7) instead of ``context``.
 """
 
 from __future__ import annotations
@@ -14,40 +15,48 @@ import numpy as np
 from PIL import Image
 
 from rgru_codec.decoder import decompress
-from rgru_codec.models import find_model
-from rgru_format import ContextModel, RgruError, inspect
+from rgru_codec.models import Model, find_model
+from rgru_format import RgruError, inspect
 from rgru_format.conformance import VectorResult, decode_vector
 
 TOLERANCE = {"rms": 0.5, "largest": 2}
 """Levels by which a decoder may differ from the reference picture."""
 
 
-def describe(data: bytes) -> dict[str, Any]:
+def model_of(data: bytes, folder: Path) -> Model:
+    """The model that a file needs: one of ``models/ID`` beside the vectors, or one at hand.
+
+    Raises:
+        RgruError: the file is not valid, or its model is not at hand.
+    """
+    model_id = inspect(data).header.model_id
+    own = folder / "models" / model_id.hex()
+    return Model.load(own) if own.is_dir() else find_model(model_id)
+
+
+def describe(data: bytes, model: Model) -> dict[str, Any]:
     """What a decoder has to find in a file, in the form of its json file.
 
     Raises:
-        RgruError: the file is not valid, or its model is not installed.
+        RgruError: the file is not valid.
     """
-    model = inspect(data).header.model_id.hex()
-    return {"model": model} | decode_vector(data, _context) | {"tolerance": TOLERANCE}
+    found = decode_vector(data, lambda _: model.context())
+    return {"model": model.id.hex()} | found | {"tolerance": TOLERANCE}
 
 
 def check_pixels(folder: Path) -> list[VectorResult]:
     """Decode the vectors with pixels in a folder that is laid out as format/vectors."""
     paths = sorted(folder.glob("pixels/*.rgru"))
-    return [VectorResult(f"pixels/{path.stem}", _problem(path)) for path in paths]
+    return [VectorResult(f"pixels/{path.stem}", _problem(path, folder)) for path in paths]
 
 
-def _context(model_id: bytes) -> ContextModel:
-    return find_model(model_id).context()
-
-
-def _problem(path: Path) -> str | None:
+def _problem(path: Path, folder: Path) -> str | None:
     expected = json.loads(path.with_suffix(".json").read_text("utf-8"))
     data = path.read_bytes()
     try:
-        found = {**describe(data), "tolerance": expected["tolerance"]}
-        picture = decompress(data)
+        model = model_of(data, folder)
+        found = {**describe(data, model), "tolerance": expected["tolerance"]}
+        picture = decompress(data, model=model)
     except RgruError as error:
         return f"{type(error).__name__}: {error}"
     wrong = [key for key, value in expected.items() if found[key] != value]

@@ -11,6 +11,7 @@ import functools
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from typing import Protocol
 
 from rgru_codec.processes import cores
@@ -66,6 +67,19 @@ def best_engine() -> Maker:
     return LiteRT
 
 
+_chosen: ContextVar[Maker | None] = ContextVar("engine", default=None)
+
+
+@contextlib.contextmanager
+def using(maker: Maker) -> Iterator[None]:
+    """Let engines of this kind do all work meanwhile, in this thread."""
+    token = _chosen.set(maker)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
 _idle: dict[Hashable, Engine] = {}
 if hasattr(os, "register_at_fork"):  # an engine's threads do not follow into a forked process
     os.register_at_fork(after_in_child=_idle.clear)
@@ -83,7 +97,7 @@ def borrow(network: Network, threads: int | None = None, key: Hashable = None) -
         threads: by default one for each core.
         key: of the model that the network belongs to; None: the engine is not kept.
     """
-    maker, threads = best_engine(), threads or cores()
+    maker, threads = _chosen.get() or best_engine(), threads or cores()
     name = (maker, key, network.name, threads)
     engine = _idle.pop(name, None) or maker(network, threads)
     yield engine

@@ -9,7 +9,7 @@ import pytest
 from rgru_codec import models, packages
 from rgru_codec.models import Model
 from rgru_codec.packages import pack
-from tests.codec import made
+from tools import tiny_model as made
 
 from .conftest import Rgru, picture
 
@@ -42,16 +42,16 @@ def test_a_file_of_a_missing_model_ends_with_what_to_type(
         assert result.err.rstrip().endswith("install it with: rgru models add FILE")
         assert not Path("b.png").exists()
     assert rgru("decompress", "a.rgru", "-o", "b.png", "--model", model.folder).code == 0
-    assert "(made)" in rgru("info", "a.rgru", "--model", model.folder).out
+    assert "(tiny)" in rgru("info", "a.rgru", "--model", model.folder).out
     monkeypatch.setenv(models.VARIABLE, "")
     Path("made.zip").write_bytes(pack(model))
     assert rgru("models", "add", "made.zip").code == 0
     assert rgru("decompress", "a.rgru", "-o", "c.png").code == 0
     assert Path("b.png").read_bytes() == Path("c.png").read_bytes()
     listed = rgru("models").out.splitlines()
-    assert listed[0].startswith(f"{model.id.hex()}  made  4 layers  encoders: default, smaller")
+    assert listed[0].startswith(f"{model.id.hex()}  tiny  4 layers  encoders: default, smaller")
     assert listed[-1].endswith("(default)")
-    assert "sound" in rgru("models", "verify", "made").out
+    assert "sound" in rgru("models", "verify", "tiny").out
 
 
 def test_encoders_are_chosen_by_name(

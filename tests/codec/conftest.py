@@ -19,8 +19,7 @@ from PIL import Image
 
 import rgru_codec
 from rgru_codec.models import Model
-
-from . import made
+from tools import tiny_model as made
 
 
 def photo(height: int, width: int) -> NDArray[np.uint8]:

@@ -17,8 +17,8 @@ from rgru_codec.iterations import encode
 from rgru_codec.models import Model, find_model
 from rgru_codec.runtime.weights import pack_arrays, unpack_arrays
 from rgru_format import Damaged, InvalidInput, ModelMissing, RgruError
+from tools import tiny_model as made
 
-from . import made
 from .conftest import photo
 
 

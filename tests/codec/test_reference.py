@@ -15,8 +15,7 @@ from rgru_codec.runtime.layers import KINDS
 from rgru_codec.runtime.networks import Network
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.reference import NumpyOps, Reference
-
-from . import made
+from tools import tiny_model as made
 
 Array = NDArray[np.float32]
 OPS = NumpyOps()

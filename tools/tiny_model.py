@@ -1,4 +1,4 @@
-"""A small model made of random numbers: every kind of layer, two encoders, no training."""
+"""A tiny model of random numbers for tests and vectors: every kind of layer, two encoders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Arrays = dict[str, NDArray[Any]]
 
 CODES = [8, 12, 20, 24]
 TABLE: dict[str, Any] = {
-    "name": "made",
+    "name": "tiny",
     "codes": CODES,
     "decoder": [
         {"kind": "rnn", "depth": 12},
@@ -56,7 +56,7 @@ SMALLER: dict[str, Any] = {
 
 
 def random_arrays(shapes: dict[str, tuple[int, ...]], seed: int) -> Arrays:
-    """Kernels that keep the size of what goes through them about the same, in float16."""
+    """Return kernels, in float16, that about keep the size of what goes through them."""
     rng = np.random.default_rng(seed)
     arrays: Arrays = {}
     for name, shape in sorted(shapes.items()):
@@ -67,6 +67,7 @@ def random_arrays(shapes: dict[str, tuple[int, ...]], seed: int) -> Arrays:
 
 
 def decoding_arrays(table: dict[str, Any], seed: int = 0) -> Arrays:
+    """Return the arrays of a decoding half, whose pictures stay in sight."""
     arrays = random_arrays(DecodingTable(table).shapes, seed)
     arrays["L/synthesis"] *= np.float16(0.3)
     arrays["gains"] = np.array([2.0**t for t in range(len(table["codes"]))], np.float32)
@@ -74,7 +75,7 @@ def decoding_arrays(table: dict[str, Any], seed: int = 0) -> Arrays:
 
 
 def write(home: Path, seed: int = 0, table: dict[str, Any] = TABLE) -> Model:
-    """A package under ``home``, with encoders ``default`` and ``smaller``."""
+    """Write a package under ``home``, with encoders ``default`` and ``smaller``."""
     arrays = decoding_arrays(table, seed)
     half = DecodingHalf(table, {name: a.astype(np.float32) for name, a in arrays.items()})
     encoders = {
@@ -85,7 +86,7 @@ def write(home: Path, seed: int = 0, table: dict[str, Any] = TABLE) -> Model:
 
 
 def context(codes: list[int], seed: int) -> ContextModel:
-    """A context model for codes of these layers."""
+    """Return a context model for codes of these layers."""
     groups = [1, 1, 2, 3][: len(codes)]
     phases = [2, 4, 5, 2][: len(codes)]
     return random_model(seed, codes, groups, phases=phases)
