@@ -1,4 +1,4 @@
-"""Write the conformance vectors with pixels, for the default model.
+"""Write the conformance vectors with pixels, for the default model and for a tiny one.
 
     python format/make_pixels.py            # adds what is missing
     python format/make_pixels.py --anew     # for a model in place of one that was never released
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,12 +22,16 @@ from skimage import data as photos
 
 import rgru_codec
 from make_vectors import add_files, list_of  # the script beside this one
+from rgru_codec.models import DECODING_HALF, Model
+from rgru_codec.runtime.engine import using
+from rgru_codec.runtime.reference import Reference
 from rgru_codec.vectors import describe
 from rgru_format.conformance import VECTORS
+from tools import tiny_model
 
 
 def files() -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the .rgru files."""
+    """Yield name and content of the .rgru files of the default model."""
     photo = Image.fromarray(photos.astronaut()[60:108, 170:234])
     whole = rgru_codec.compress(photo)
     yield "all_layers", whole
@@ -38,25 +43,50 @@ def files() -> Iterator[tuple[str, bytes]]:
     yield "cut_inside_layer", whole[: split.offsets[1] + 3]
 
 
+def files_of_tiny(model: Model) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of files of a model whose networks have every kind of layer."""
+    whole = rgru_codec.compress(photos.astronaut()[60:108, 170:231], model=model)
+    yield "networks", whole
+    last = rgru_codec.info(whole).layers[-1]
+    yield (
+        "networks_one_layer",
+        rgru_codec.compress(photos.astronaut()[:17, :70], layers=1, model=model),
+    )
+    yield "networks_cut_inside_layer", whole[: last.offsets[1] + 3]
+
+
 def vectors() -> Iterator[tuple[str, bytes]]:
     """Yield path and content of every file."""
     for name, data in files():
-        png = io.BytesIO()
-        image = rgru_codec.decompress(data)
-        image.info.clear()
-        image.save(png, "PNG", optimize=True)
-        yield f"pixels/{name}.rgru", data
-        yield f"pixels/{name}.json", (json.dumps(describe(data), indent=1) + "\n").encode()
-        yield f"pixels/{name}.png", png.getvalue()
+        yield from vector(name, data, rgru_codec.default_model())
+    with tempfile.TemporaryDirectory() as folder, using(Reference):
+        model = tiny_model.write(Path(folder))
+        for part in DECODING_HALF:
+            yield f"models/{model.id.hex()}/{part}", (model.folder / part).read_bytes()
+        for name, data in files_of_tiny(model):
+            yield from vector(name, data, model)
+
+
+def vector(name: str, data: bytes, model: Model) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of the files of one vector."""
+    png = io.BytesIO()
+    image = rgru_codec.decompress(data, model=model)
+    image.info.clear()
+    image.save(png, "PNG", optimize=True)
+    yield f"pixels/{name}.rgru", data
+    yield f"pixels/{name}.json", (json.dumps(describe(data, model), indent=1) + "\n").encode()
+    yield f"pixels/{name}.png", png.getvalue()
 
 
 def forget(folder: Path) -> None:
     """Remove the vectors with pixels and their lines in SHA256SUMS."""
-    for path in folder.glob("pixels/*"):
+    for path in [*folder.glob("pixels/*"), *folder.glob("models/*/*")]:
         path.unlink()
     sums = list_of(folder)
     lines = sums.read_text().splitlines(keepends=True)
-    sums.write_text("".join(line for line in lines if "  pixels/" not in line))
+    sums.write_text(
+        "".join(line for line in lines if "  pixels/" not in line and "  models/" not in line)
+    )
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Conformance vectors with pixels: files of an installed model, and the picture they show.
 
-``format/vectors/pixels`` holds NAME.rgru, NAME.json and NAME.png (SPEC section 12), ``models/ID`` the
-decoding half of a tiny model with every kind of layer. The description is that of the other vectors,
+``format/vectors/pixels`` holds NAME.rgru, NAME.json and NAME.png (SPEC section 12), ``models/ID``
+the decoding half of a tiny model with every kind of layer. Descriptions are those of other vectors,
 with ``model`` and ``tolerance`` (section 11.7) instead of ``context``.
 """
 

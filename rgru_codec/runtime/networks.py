@@ -129,6 +129,7 @@ class DecodingTable:
         table: its content.
 
     Attributes:
+        table: likewise.
         codes: channels of codes, for each layer.
         pairs: channels of the linear path.
         D: the decoder's layers.
@@ -141,6 +142,7 @@ class DecodingTable:
     """
 
     def __init__(self, table: Mapping[str, Any]) -> None:
+        self.table = table
         self.codes = _codes(table.get("codes"))
         most = max(self.codes)
         self.pairs = most // 2

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import rgru_codec
 from rgru_codec.models import Model
 from rgru_codec.packages import compare, random_inputs, run
 from rgru_codec.runtime import engine
@@ -145,3 +146,37 @@ def test_numpy_serves_where_litert_cannot_be_imported(
         assert engine.best_engine() is Reference
     finally:
         engine.best_engine.cache_clear()
+
+
+def test_memory_that_runs_out_inside_an_engine_is_a_limit(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    litert = pytest.importorskip("rgru_codec.runtime.litert")
+
+    def refuse(*args: object, **options: object) -> None:
+        raise RuntimeError("tensorflow/lite/kernels/kernel_util.cc: failed to allocate")
+
+    class Interpreter:
+        def __init__(self, **options: object) -> None:
+            self.resize_tensor_input, self.allocate_tensors = refuse, refuse
+
+    monkeypatch.setattr(litert, "Interpreter", Interpreter)
+    monkeypatch.setattr(NumpyOps, "product", lambda *args: np.empty(2**50))
+    for maker in (litert.LiteRT, Reference):
+        with engine.using(maker), pytest.raises(rgru_codec.LimitExceeded, match="not enough mem"):
+            rgru_codec.compress(np.zeros((16, 16, 3), np.uint8), model=model)
+
+
+def test_an_engine_that_failed_is_not_used_again(model: Model) -> None:
+    def broken(window: Rect, out: Array) -> None:
+        raise ValueError("no")
+
+    key = object()
+    for _ in range(2):
+        with (
+            pytest.raises(ValueError, match="no"),
+            engine.borrow(model.half.painter, 1, key) as one,
+            one.step(dict.fromkeys(one.network.inputs, broken), Rect(0, 16, 0, 16)),
+        ):
+            pass
+    assert not any(key in name for name in engine._idle if isinstance(name, tuple))

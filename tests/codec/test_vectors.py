@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +12,13 @@ import pytest
 from PIL import Image
 
 import rgru_codec
+from rgru_codec import vectors
+from rgru_codec.models import Model
+from rgru_codec.runtime.engine import best_engine, using
+from rgru_codec.runtime.networks import DecodingHalf
+from rgru_codec.runtime.reference import Reference
 from rgru_codec.vectors import TOLERANCE, check_pixels
+from rgru_format import coder
 from rgru_format.conformance import VECTORS
 
 pytestmark = pytest.mark.skipif(
@@ -34,8 +41,46 @@ def test_every_vector_shows_its_picture() -> None:
     assert [one for one in results if one.problem is not None] == []
 
 
+def networks(folder: Path) -> Path:
+    """A copy of the vectors whose networks have every kind of layer."""
+    shutil.copytree(VECTORS / "models", folder / "models")
+    (folder / "pixels").mkdir()
+    for path in (VECTORS / "pixels").glob("networks*"):
+        shutil.copy(path, folder / "pixels")
+    return folder
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["libraries", "numpy and plain Python"])
+def test_networks_paint_alike_with_libraries_and_without(
+    tmp_path: Path, plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = networks(tmp_path)
+    if plain:
+        monkeypatch.setattr(coder, "_library", lambda: None)
+    with using(Reference if plain else best_engine()):
+        results = check_pixels(folder)
+    assert len(results) == 3
+    assert [one for one in results if one.problem is not None] == []
+
+
+@pytest.mark.parametrize("name", ["D/rnn0/U/pointwise", "P/conv0/bias", "L/steps/kernel", "gains"])
+def test_weights_that_differ_a_little_are_seen(tmp_path: Path, name: str) -> None:
+    """The pictures depend on every part of the networks, by more than the tolerance."""
+    folder = networks(tmp_path)
+    model = Model.load(next(folder.glob("models/*")))
+    arrays = {key: a.copy() for key, a in model.half.arrays.items()}
+    arrays[name] *= np.float32(1.3)
+    changed = dataclasses.replace(model, half=DecodingHalf(model.half.table, arrays), digest=b"")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vectors, "model_of", lambda data, folder: changed)
+        problems = [str(result.problem) for result in check_pixels(folder)]
+    assert any("pixels differ" in problem for problem in problems)
+
+
 def test_they_are_files_of_the_default_model() -> None:
     for path in (VECTORS / "pixels").glob("*.json"):
+        if path.name.startswith("networks"):
+            continue
         table = json.loads(path.read_text("utf-8"))
         assert table["model"] == rgru_codec.default_model().id.hex()
         assert table["tolerance"]["largest"] <= TOLERANCE["largest"]

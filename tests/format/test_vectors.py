@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rgru_format import ContextModel, InvalidInput, ModelMissing
+from rgru_format import ContextModel, InvalidInput, ModelMissing, coder
 from rgru_format.conformance import VECTORS, run_vectors
 
 
@@ -30,7 +30,10 @@ def no_model(model_id: bytes) -> ContextModel:
     raise ModelMissing(model_id)
 
 
-def test_every_vector_decodes_as_described() -> None:
+@pytest.mark.parametrize("plain", [False, True], ids=["constriction", "plain Python"])
+def test_every_vector_decodes_as_described(plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if plain:
+        monkeypatch.setattr(coder, "_library", lambda: None)
     results = run_vectors(VECTORS)
     assert len(results) == len(list(VECTORS.glob("*valid/*.rgru")))
     assert [one for one in results if one.problem is not None] == []
