@@ -1,17 +1,19 @@
 """Train the networks, resume a run, measure it, export a model package.
 
-rgru-train --config train/configs/compact.toml --data photos/ --out runs/first
-rgru-train --data photos/ --out runs/first --resume
-rgru-train --data photos/ --out runs/first --eval-only
-rgru-train --config other.toml --data photos/ --out runs/second --init-from default
+rgru-train run --config compact --data photos/ --out runs/first
+rgru-train run --data photos/ --out runs/first --resume
+rgru-train run --config other.toml --data photos/ --out runs/second --init-from default
+rgru-train validate runs/first --data photos/
 rgru-train average runs/first runs/twin --out runs/mean
+rgru-train pack runs/first --out first.npz
 rgru-train export runs/first --out models/ --notes "Small text smears in the first layers."
-rgru-train describe --config train/configs/compact.toml
+rgru-train describe --config compact
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import sys
@@ -25,100 +27,132 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="rgru-train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    top.add_argument(
-        "--config", type=Path, help="TOML file of the run; by default what the run began with"
-    )
-    top.add_argument(
-        "--data", type=Path, required=True, help="folder with photos (searched recursively)"
-    )
-    top.add_argument("--out", type=Path, required=True, help="folder of the run")
-    top.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
-    top.add_argument(
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_run, _add_validate, _add_average, _add_pack, _add_export, _add_describe):
+        add(commands)
+    return top
+
+
+_CONFIG = "TOML file, or the name of an installed configuration (compact, short, paper)"
+_DATA = "folder with photos (searched recursively)"
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    one = commands.add_parser("run", help="train, from the beginning or on from a checkpoint")
+    one.add_argument("--config", type=Path, help=f"{_CONFIG}; by default what the run began with")
+    one.add_argument("--data", type=Path, required=True, help=_DATA)
+    one.add_argument("--out", type=Path, required=True, help="folder of the run")
+    one.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
+    one.add_argument(
         "--init-from",
         metavar="MODEL",
-        help="start from the weights of a run's folder, a model package, an installed model's id, "
-        "or 'default'",
+        help="start from the weights of a run's folder, a packed run, a model package, an "
+        "installed model's id, or 'default'; what has no counterpart starts afresh",
     )
-    top.add_argument("--steps", type=int, help="stop (with a checkpoint) at this step")
-    top.add_argument("--eval-only", action="store_true", help="validate the run and stop")
-    return top
+    one.add_argument("--steps", type=int, help="stop (with a checkpoint) at this step")
+    one.set_defaults(work=_run)
 
 
-def export_parser() -> argparse.ArgumentParser:
-    """The command line of ``rgru-train export``."""
-    top = argparse.ArgumentParser(prog="rgru-train export", description="Write a model package.")
-    top.add_argument("run", type=Path, help="folder of the run")
-    top.add_argument("--out", type=Path, default=Path("models"), help="where packages go")
-    top.add_argument("--name", default="compact", help="name in model.json")
-    top.add_argument("--data", type=Path, help="folder with the photos, if it has moved")
-    top.add_argument("--notes", default="", help="what the model is bad at: a text or a file")
-    top.add_argument("--best", action="store_true", help="the best checkpoint by validation")
-    top.add_argument("--size-limit", type=float, default=8.0, help="megabytes (default: 8)")
-    return top
+def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    one = commands.add_parser("validate", help="measure a run's newest checkpoint")
+    one.add_argument("run", type=Path, help="folder of the run")
+    one.add_argument("--data", type=Path, required=True, help=_DATA)
+    one.set_defaults(work=_validate)
 
 
-def average_parser() -> argparse.ArgumentParser:
-    """The command line of ``rgru-train average``."""
-    description = "Write a run that goes on from the mean of others (same start, other crops)."
-    top = argparse.ArgumentParser(prog="rgru-train average", description=description)
-    top.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of the runs")
-    top.add_argument("--out", type=Path, required=True, help="folder of the new run")
-    return top
+def _add_average(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    one = commands.add_parser("average", help="write a run that goes on from the mean of others")
+    one.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="same start, other crops")
+    one.add_argument("--out", type=Path, required=True, help="folder of the new run")
+    one.set_defaults(work=_average)
 
 
-def describe_parser() -> argparse.ArgumentParser:
-    """The command line of ``rgru-train describe``."""
-    description = "Print what a network costs."
-    top = argparse.ArgumentParser(prog="rgru-train describe", description=description)
-    top.add_argument("--config", type=Path, required=True, help="TOML file")
-    return top
+def _add_pack(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    one = commands.add_parser("pack", help="write a run as one small file to go on from")
+    one.add_argument("run", type=Path, help="folder of the run")
+    one.add_argument("--out", type=Path, required=True, help="the file, for --init-from")
+    one.set_defaults(work=_pack)
+
+
+def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    one = commands.add_parser("export", help="write a model package")
+    one.add_argument("run", type=Path, help="folder of the run")
+    one.add_argument("--out", type=Path, default=Path("models"), help="where packages go")
+    one.add_argument("--name", default="compact", help="name in model.json")
+    one.add_argument("--data", type=Path, help="folder with the photos, if it has moved")
+    one.add_argument("--notes", default="", help="what the model is bad at: a text or a file")
+    one.add_argument("--best", action="store_true", help="the best checkpoint by validation")
+    one.add_argument("--size-limit", type=float, default=10.0, help="megabytes (default: 10)")
+    one.set_defaults(work=_export)
+
+
+def _add_describe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    one = commands.add_parser("describe", help="print what a network costs")
+    one.add_argument("--config", type=Path, required=True, help=_CONFIG)
+    one.set_defaults(work=_describe)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    commands = {
-        "average": (average_parser, _average),
-        "export": (export_parser, _export),
-        "describe": (describe_parser, _describe),
-    }
-    make, run = commands.get("".join(arguments[:1]), (parser, _train))
-    options = make().parse_args(arguments[make is not parser :])
+    options = parser().parse_args(arguments)
+    # Before TensorFlow is loaded, which has much to say of graphics cards that are not there.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
-        run(options)
+        _check_installed()
+        options.work(options)
     except RgruError as error:
         print(f"rgru-train: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _train(options: argparse.Namespace) -> None:
+def _check_installed() -> None:
+    missing = [n for n in ("tensorflow", "msgspec") if importlib.util.find_spec(n) is None]
+    if missing:
+        raise InvalidInput(
+            f"training needs {' and '.join(missing)}: pip install 'rgru-codec[train]'"
+        )
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.resume and options.init_from:
+        raise InvalidInput("--resume continues a run, --init-from begins one: give one of them")
+    if not options.config and not (options.resume and (options.out / "config.json").exists()):
+        raise InvalidInput("give --config (a run that is there has its own)")
+    print("loading TensorFlow", flush=True)
     from rgru_train import run
     from rgru_train.config import RunConfig
 
-    if options.resume and options.init_from:
-        raise InvalidInput("--resume continues a run, --init-from begins one: give one of them")
-    own = options.out / "config.json"
     if options.config:
         config = RunConfig.from_toml(options.config)
-    elif own.exists() and (options.resume or options.eval_only):
-        config = RunConfig.from_json(own.read_text())
     else:
-        raise InvalidInput("give --config (a run that is there has its own)")
-    chosen = run.Options(
-        options.data, options.out, options.resume, options.init_from, options.steps
+        config = RunConfig.of_run(options.out)
+    run.train(
+        config,
+        run.Options(options.data, options.out, options.resume, options.init_from, options.steps),
     )
-    if options.eval_only:
-        print(json.dumps(run.evaluate(config, chosen)))
-    else:
-        run.train(config, chosen)
+
+
+def _validate(options: argparse.Namespace) -> None:
+    from rgru_train import run
+    from rgru_train.config import RunConfig
+
+    config = RunConfig.of_run(options.run)
+    print(json.dumps(run.evaluate(config, run.Options(options.data, options.run))))
 
 
 def _average(options: argparse.Namespace) -> None:
     from rgru_train.run import average
 
     average(options.runs, options.out)
+
+
+def _pack(options: argparse.Namespace) -> None:
+    from rgru_train.state import pack
+
+    size = pack(options.run, options.out)
+    print(f"{options.out}: {size / 1e6:.1f} MB; rgru-train run --init-from {options.out}")
 
 
 def _export(options: argparse.Namespace) -> None:

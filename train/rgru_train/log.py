@@ -26,7 +26,7 @@ class Log:
         self.events = tf.summary.create_file_writer(str(folder / "events"))
 
     def write(self, kind: str, row: dict[str, Any]) -> None:
-        """Add one row; numbers and lists of numbers become scalars."""
+        """Add one row; numbers and lists of numbers become scalars in TensorBoard."""
         line = {"kind": kind, "time": time.time(), "config": self.digest, **row}
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")

@@ -1,26 +1,37 @@
-"""Distortion between pictures: MS-SSIM and a mean absolute difference of scaled colours.
+"""Distortion between pictures: MS-SSIM, and differences of colours.
 
-MS-SSIM as ``tf.image.ssim_multiscale`` defines it (11-tap Gaussian, sigma 1.5, valid windows,
-K 0.01 and 0.03), on [0, 255]. A crop whose side is below 161 pixels holds fewer than five scales:
-it gets the scales that fit, their weights renormalised. The Gaussian is two products with a band
-matrix, whose gradient is a matrix product too; depthwise convolutions have a slow one on CPUs.
+MS-SSIM as ``rgru_codec.msssim`` defines it, with a gradient. A crop whose side is below 161 pixels
+holds fewer than five scales: it gets the scales that fit, their weights renormalised. The Gaussian
+is two products with a band matrix, whose gradient is a product of matrices too; depthwise
+convolutions have a slow one on CPUs.
+
+Pictures come as planes (T, H, 4, B, W), see :func:`planes`: T pictures of each of B targets, of
+which there is one (T = 1). Both products are then of large matrices.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+from rgru_codec.msssim import WEIGHTS
+
 _TAPS = 11
 _SIGMA = 1.5
 _C1 = (0.01 * 255.0) ** 2
 _C2 = (0.03 * 255.0) ** 2
 
-# Luma and two colour differences, the latter enlarged: MS-SSIM alone pulls weakly on chroma.
-_COLOURS = np.array(
-    [[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], np.float32
-) * np.array([[1.0], [4.0], [4.0]], np.float32)
+_LUMA = (0.299, 0.587, 0.114)
+_CHROMA = 4.0
+"""Weight of colour differences beside luma: MS-SSIM alone pulls weakly on them."""
+
+
+def planes(pictures: tf.Tensor) -> tf.Tensor:
+    """Planes (T, H, 4, B, W) of pictures (T, B, H, W, 3): R, G, B and luma."""
+    r, g, b = tf.unstack(pictures, axis=-1)
+    luma = _LUMA[0] * r + _LUMA[1] * g + _LUMA[2] * b
+    return tf.transpose(tf.stack([r, g, b, luma]), (1, 3, 0, 2, 4))
 
 
 def scales_that_fit(side: int) -> int:
@@ -28,68 +39,82 @@ def scales_that_fit(side: int) -> int:
     return max(s for s in range(1, 6) if s == 1 or side // 2 ** (s - 1) >= _TAPS)
 
 
-def _band(side: int) -> tf.Tensor:
-    """(side, side - 10): column j holds the Gaussian over rows j to j + 10."""
+def _band(side: int, apart: int) -> NDArray[np.float32]:
+    """(side, windows): column j holds the Gaussian over rows j·apart to j·apart + 10."""
     offsets = np.arange(_TAPS) - _TAPS // 2
     taps = np.exp(-(offsets**2) / (2.0 * _SIGMA**2))
-    matrix = np.zeros((side, side - _TAPS + 1), np.float32)
-    for j in range(matrix.shape[1]):
-        matrix[j : j + _TAPS, j] = taps / taps.sum()
-    return tf.constant(matrix)
+    starts = range(0, side - _TAPS + 1, apart)
+    matrix = np.zeros((side, len(starts)), np.float32)
+    for j, start in enumerate(starts):
+        matrix[start : start + _TAPS, j] = taps / taps.sum()
+    return matrix
 
 
-def _blur(x: tf.Tensor) -> tf.Tensor:
-    """Gaussian over the last two axes, valid windows."""
-    rows, columns = _band(x.shape[-2]), _band(x.shape[-1])
-    return tf.matmul(rows, tf.matmul(x, columns), transpose_a=True)
+def _blur(x: tf.Tensor, apart: int) -> tf.Tensor:
+    """Gaussian over rows and columns of planes, valid windows, so many pixels apart."""
+    number, height, *middle, width = x.shape
+    rows, columns = _band(height, apart), _band(width, apart)
+    x = tf.matmul(tf.reshape(x, (-1, width)), columns)
+    x = tf.matmul(rows, tf.reshape(x, (number, height, -1)), transpose_a=True)
+    return tf.reshape(x, (number, rows.shape[1], *middle, columns.shape[1]))
 
 
-def ms_ssim(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """MS-SSIM of pictures against one target, mean of the channels.
+def ms_ssim(pictures: tf.Tensor, target: tf.Tensor, *, sampled: bool = False) -> tf.Tensor:
+    """MS-SSIM of each plane of pictures against one target.
 
     Args:
-        pictures: (T, B, 3, H, W) in [0, 255] (channels before rows).
-        target: (B, 3, H, W).
+        pictures: planes (T, H, C, B, W), in levels.
+        target: planes (1, H, C, B, W).
+        sampled: look at every second window along both axes at the two finest scales: their means
+            are all but the same, and the work is a third.
 
     Returns:
-        (T, B) in [0, 1].
+        (T, C, B) in [0, 1].
     """
-    scales = scales_that_fit(min(target.shape[-2:]))
+    scales = scales_that_fit(min(target.shape[1], target.shape[-1]))
     weights = np.array(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
     x, y, product = pictures, target, 1.0
     for scale in range(scales):
-        mu_y, yy = _blur(y), _blur(y * y)
-        mu_x, xx, xy = tf.unstack(_blur(tf.stack([x, x * x, x * y])))
-        structure = (2.0 * (xy - mu_x * mu_y) + _C2) / (xx - mu_x * mu_x + yy - mu_y * mu_y + _C2)
+        apart = 2 if sampled and scale < min(2, scales - 1) else 1
+        mu_x, mu_y = _blur(x, apart), _blur(y, apart)
+        variances = _blur(x * x, apart) - mu_x * mu_x + (_blur(y * y, apart) - mu_y * mu_y + _C2)
+        structure = (2.0 * (_blur(x * y, apart) - mu_x * mu_y) + _C2) / variances
         if scale == scales - 1:
-            structure *= (2.0 * mu_x * mu_y + _C1) / (mu_x * mu_x + mu_y * mu_y + _C1)
-        mean = tf.reduce_mean(structure, axis=[-2, -1])
+            structure *= (2.0 * mu_x * mu_y + _C1) / (mu_x * mu_x + (mu_y * mu_y + _C1))
+        mean = tf.reduce_mean(structure, axis=[1, 4])
         # The small floor keeps the gradient of the power finite.
         product *= tf.maximum(mean, 1e-4) ** weights[scale]
         if scale < scales - 1:
             x, y = _halve(x), _halve(y)
-    return tf.reduce_mean(product, axis=-1)
+    return product
 
 
 def _halve(x: tf.Tensor) -> tf.Tensor:
-    """2x2 mean over the last two axes (even sides)."""
-    *leading, height, width = x.shape
-    return tf.reduce_mean(tf.reshape(x, (*leading, height // 2, 2, width // 2, 2)), axis=[-3, -1])
+    """2x2 mean over rows and columns of planes (even sides)."""
+    number, height, *middle, width = x.shape
+    upper, lower = tf.unstack(tf.reshape(x, (number, height // 2, 2, *middle, width)), axis=2)
+    pairs = np.kron(np.eye(width // 2), [[0.25], [0.25]]).astype(np.float32)
+    halves = tf.matmul(tf.reshape(upper + lower, (-1, width)), pairs)
+    return tf.reshape(halves, (number, height // 2, *middle, width // 2))
 
 
 def colour_error(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Mean absolute difference in luma and (fourfold) chroma, in levels.
-
-    Args and returns as :func:`ms_ssim`: (T, B).
-    """
-    difference = tf.einsum("dc,tbchw->tbdhw", tf.constant(_COLOURS), pictures - target)
-    return tf.reduce_mean(tf.abs(difference), axis=[2, 3, 4])
+    """Mean absolute difference in luma and (fourfold) chroma, in levels: (T, B)."""
+    difference = pictures - target
+    r, _, b, luma = tf.unstack(difference, axis=2)
+    chroma = 0.564 * _CHROMA * tf.abs(b - luma) + 0.713 * _CHROMA * tf.abs(r - luma)
+    return tf.reduce_mean(tf.abs(luma) + chroma, axis=[1, 3]) / 3.0
 
 
 def offset_error(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """How far the mean of each channel is off, mean of the channels, in levels.
+    """How far the means of R, G and B are off, their mean, in levels: (T, B).
 
     MS-SSIM hardly sees a wrong mean; a network left to itself tints early layers by some levels.
-    Args and returns as :func:`ms_ssim`: (T, B).
     """
-    return tf.reduce_mean(tf.abs(tf.reduce_mean(pictures - target, axis=[-2, -1])), axis=-1)
+    off = tf.reduce_mean(pictures, axis=[1, 4]) - tf.reduce_mean(target, axis=[1, 4])
+    return tf.reduce_mean(tf.abs(off[:, :3]), axis=1)
+
+
+def squared_error(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Mean squared difference of R, G and B, in squared levels: (T, B)."""
+    return tf.reduce_mean(tf.reduce_mean(tf.square(pictures - target), axis=[1, 4])[:, :3], axis=1)

@@ -1,7 +1,7 @@
 """A training run from its first step to its last, or to a stop: input, log, checkpoints.
 
 The folder of a run holds ``config.json``, ``data.json``, checkpoints (see
-:mod:`rgru_train.checkpoint`), ``log.jsonl`` and TensorBoard ``events``.
+:mod:`rgru_train.state`), ``log.jsonl`` and TensorBoard ``events``.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import tensorflow as tf
 
 from rgru_codec.processes import cores
 from rgru_format import InvalidInput
-from rgru_train import checkpoint
+from rgru_train import schedule, state
 from rgru_train.config import RunConfig
-from rgru_train.data import Crops, find_photos
+from rgru_train.crops import Crops
 from rgru_train.log import Log, machine_rate, progress
-from rgru_train.loop import Trainer
-from rgru_train.manifest import summary
 from rgru_train.nets.cost import cost_of
+from rgru_train.photos import find_photos, summary
 from rgru_train.readback import starting_weights
-from rgru_train.validation import Validator, validation_pictures
+from rgru_train.trainer import Trainer
+from rgru_train.validation import Validator, validation_samples
 from rgru_train.workers import Workers, workers_of_environment
 
 
@@ -40,7 +40,7 @@ class Options:
     out: Path
     resume: bool = False
     init_from: str | None = None
-    """Folder of a run or model package, or the name of an installed model."""
+    """A run's folder, a packed state, a model package, or the name of an installed model."""
     steps: int | None = None
     """Stop, with a checkpoint, at this step."""
 
@@ -51,21 +51,25 @@ def train(config: RunConfig, options: Options) -> None:
     Raises:
         InvalidInput: what is given does not fit together; says what.
     """
-    _share_cores(config.training.branches)
+    training = config.training
+    _share_cores(training.branches)
     workers = workers_of_environment()
     photos, held_out = find_photos(options.data)
+    if workers.chief:
+        counts = f"{len(photos)} photos, {len(held_out)} held out"
+        print(f"config {config.digest}: {counts}; building the network", flush=True)
     trainer = _begin(config, options, workers)
-    training = config.training
-    crops = Crops(photos, training.crop, training.batch, training.seed, training.memory)
-    pictures = []
+    crops = Crops(
+        photos, training.crop, training.batch, training.seed, training.memory, training.made
+    )
+    samples = []
     log = None
     if workers.chief:
         (options.out / "data.json").write_text(json.dumps(summary(options.data), indent=1))
-        pictures = validation_pictures(held_out, training, trainer.model.codec.stride)
+        samples = validation_samples(held_out, training, trainer.model.codec.stride)
         log = Log(options.out, config.digest)
-        counts = f"{len(crops.photos)} photos, {len(pictures)} held out"
-        print(f"config {config.digest}: {counts}", flush=True)
-    _Loop(trainer, crops, Validator(trainer.model, pictures), log).run(options.steps)
+        print(f"step {trainer.step} of {training.steps}; the first one takes longest", flush=True)
+    _Loop(trainer, crops, Validator(trainer.model, samples), log).run(options.steps)
 
 
 def _share_cores(branches: int) -> None:
@@ -82,10 +86,10 @@ def evaluate(config: RunConfig, options: Options) -> dict[str, Any]:
     trainer.restore()
     trainer.use_averages()
     _, held_out = find_photos(options.data)
-    pictures = validation_pictures(held_out, config.training, trainer.model.codec.stride)
-    if not pictures:
+    samples = validation_samples(held_out, config.training, trainer.model.codec.stride)
+    if not samples:
         raise InvalidInput(f"{options.data}: no photo is held out, or none is large enough")
-    row, _ = Validator(trainer.model, pictures).run(config.network.iterations)
+    row, _ = Validator(trainer.model, samples).run(config.network.iterations)
     return {"step": trainer.step, **row}
 
 
@@ -97,29 +101,33 @@ def average(runs: Sequence[Path], out: Path) -> None:
     """
     if out.exists():
         raise InvalidInput(f"{out} exists: name another folder")
-    arrays = checkpoint.mean([checkpoint.load(run) for run in runs])
+    arrays = state.mean([state.load(run) for run in runs])
     out.mkdir(parents=True)
     for name in ("config.json", "data.json"):
         if (runs[0] / name).exists():
             shutil.copy(runs[0] / name, out / name)
-    checkpoint.save(out, arrays)
+    state.save(out, arrays)
 
 
 def _begin(config: RunConfig, options: Options, workers: Workers) -> Trainer:
     """A trainer with its weights; the run's folder holds configuration and a checkpoint."""
     folder = options.out
     description = folder / "config.json"
-    exists = any((folder / name).exists() for name in (checkpoint.NEWEST, checkpoint.PREVIOUS))
+    exists = any((folder / name).exists() for name in (state.NEWEST, state.PREVIOUS))
     if exists and not options.resume:
         raise InvalidInput(f"{folder} holds a run: continue it with --resume, or name another")
     trainer = Trainer(config, folder, workers)
     if options.resume:
         trainer.restore()
+        if workers.chief:
+            print(f"resumed {folder} at step {trainer.step}", flush=True)
         before = RunConfig.from_json(description.read_text())
         for line in before.differences(config) if workers.chief else []:
             print(f"resumed with another configuration: {line}", flush=True)
     elif options.init_from:
-        trainer.start_from(starting_weights(options.init_from, trainer.model))
+        afresh = trainer.start_from(starting_weights(options.init_from))
+        if afresh and workers.chief:
+            print(f"{len(afresh)} weights start afresh: {', '.join(afresh)}", flush=True)
     if workers.chief:
         folder.mkdir(parents=True, exist_ok=True)
         writing = folder / "writing.json"
@@ -138,9 +146,10 @@ class _Loop:
     ) -> None:
         self.trainer, self.crops, self.validator, self.log = trainer, crops, validator, log
         self.training = trainer.config.training
-        self.rate = machine_rate(trainer.config.training.branches) if log else 0.0
+        self.machine = machine_rate(trainer.config.training.branches) if log else 0.0
         self.cost = cost_of(trainer.config.network)
         self.waited, self.since, self.rows = 0.0, time.perf_counter(), 0
+        self.saved = time.monotonic()
 
     def run(self, steps: int | None) -> None:
         """Train up to step ``steps`` or the end of the run."""
@@ -165,19 +174,23 @@ class _Loop:
         trainer, training, step = self.trainer, self.training, self.trainer.step
         if step % training.log_every == 0:
             self._log_step(row, self.log)
-        if step % training.save_every == 0 or trainer.stopping or last:
+        if last or trainer.stopping or self._save_is_due():
             trainer.save()
+            self.saved = time.monotonic()
         due = step % training.validate_every == 0 or last
-        if due and not trainer.stopping and self.validator.photos:
+        if due and not trainer.stopping and self.validator.samples:
             self._validate(self.log)
             self.waited, self.since = 0.0, time.perf_counter()
+
+    def _save_is_due(self) -> bool:
+        return time.monotonic() - self.saved >= 60.0 * self.training.save_minutes
 
     def _log_step(self, row: dict[str, Any], log: Log) -> None:
         training, count = self.training, self.training.log_every
         seconds = (time.perf_counter() - self.since) / count
         macs = self.cost.training_step(training.batch, training.crop, len(row["bpp"]))
         row["seconds"], row["wait"] = round(seconds, 4), round(self.waited / count, 4)
-        row["share"] = round(macs / seconds / self.rate, 4)
+        row["share"] = round(macs / seconds / self.machine, 4)
         self.waited, self.since = 0.0, time.perf_counter()
         log.write("train", row)
         self.rows += 1
@@ -186,9 +199,8 @@ class _Loop:
 
     def _validate(self, log: Log) -> None:
         trainer = self.trainer
-        iterations = self.training.iterations_at(
-            trainer.step - 1, trainer.config.network.iterations
-        )
+        most = trainer.config.network.iterations
+        iterations = schedule.iterations_at(self.training, trainer.step - 1, most)
         weights = trainer.use_averages()
         row, pictures = self.validator.run(iterations)
         trainer.use_weights(weights)
@@ -213,18 +225,20 @@ def _stop_signals() -> Iterator[list[int]]:
 
 def network_rows(config: RunConfig) -> dict[str, Any]:
     """What ``rgru-train describe`` prints: costs, sizes and the hash of a configuration."""
-    from rgru_train.loop import Model
+    from rgru_train.objective import Model
 
     model, cost = Model(config), cost_of(config.network)
-    parameters = sum(int(tf.size(v.value)) for v in model.codec.trainable_variables)
-    context = sum(int(tf.size(v.value)) for v in model.context.trainable_variables)
-    training = config.training
-    step = cost.training_step(training.batch, training.crop, config.network.iterations)
+    parameters = sum(int(tf.size(v)) for v in model.codec.trainable_variables)
+    context = sum(int(tf.size(v)) for v in model.context.trainable_variables)
+    training, iterations = config.training, config.network.iterations
+    step = cost.training_step(training.batch, training.crop, iterations)
     return {
         "config": config.digest,
         "kMAC/px an iteration, encoding": round(cost.encode / 1e3, 2),
-        "kMAC/px an iteration, decoding": round(cost.decode / 1e3, 2),
-        "of it the head": round(cost.head / 1e3, 2),
+        "kMAC/px an iteration, decoder": round(cost.decoder / 1e3, 2),
+        "kMAC/px a picture, head or painter": round(cost.painter / 1e3, 2),
+        "kMAC/px to decode three layers": round(cost.decode(min(3, iterations)) / 1e3, 1),
+        "kMAC/px to decode all": round(cost.decode(iterations) / 1e3, 1),
         "kMAC/px an iteration, context model": round(cost.context / 1e3, 2),
         "GMAC a training step": round(step / 1e9, 1),
         "parameters of the networks": parameters,

@@ -1,25 +1,49 @@
-"""Rate and MS-SSIM of held-out pictures, and bits per pixel at equal quality."""
+"""What held-out pictures look like after each iteration: rate, and five measures of quality."""
 
 from __future__ import annotations
 
 import dataclasses
+import io
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
+from rgru_codec.metrics import bpp_at
 from rgru_train.config import TrainingConfig
-from rgru_train.data import load
-from rgru_train.loop import Model
+from rgru_train.losses import ms_ssim, planes
+from rgru_train.objective import Model
+from rgru_train.photos import Photo, load
 
 QUALITIES = (0.90, 0.95, 0.98)
+"""MS-SSIM at which rates are told."""
 _SMALLEST = 176
 """Sides below it do not hold the five scales of MS-SSIM in multiples of 16."""
+_CUBE = (0, 64, 128, 192, 255)
+"""Levels of R, G and B of the flat colours."""
+_SQUARE = 8
+"""Side of the squares whose mean colours are compared."""
+
+_JUDGED = 16
+"""SSIMULACRA2 takes half a second a picture: at most so many are judged by it, evenly spread."""
 
 Pixels = NDArray[np.uint8]
+Measures = dict[str, NDArray[np.float64]]
+"""Name to a value for each iteration."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A held-out picture."""
+
+    pixels: Pixels
+    """(H, W, 3), sides multiples of the stride."""
+    group: str = ""
+    """Its kind or source."""
 
 
 def middle(photo: Pixels, height: int, width: int) -> Pixels | None:
@@ -36,20 +60,20 @@ def whole(photo: Pixels, stride: int) -> Pixels | None:
     return photo[:height, :width] if min(height, width) >= _SMALLEST else None
 
 
-def load_validation(photos: Sequence[Path], height: int, width: int) -> list[Pixels]:
-    """The photos that are large enough, cut to one size."""
-    cut = [middle(load(path), height, width) for path in photos]
-    return [photo for photo in cut if photo is not None]
-
-
-def validation_pictures(
-    photos: Sequence[Path], training: TrainingConfig, stride: int
-) -> list[Pixels]:
-    """What a run validates on: see ``validation_crop``."""
-    if training.whole_pictures:
-        cut = [whole(load(path), stride) for path in photos]
-        return [photo for photo in cut if photo is not None]
-    return load_validation(photos, *training.validation_crop)
+def validation_samples(
+    photos: Sequence[Photo], training: TrainingConfig, stride: int
+) -> list[Sample]:
+    """What a run validates on: photos that are large enough, see ``validation_crop``."""
+    samples = []
+    for photo in photos:
+        pixels = load(photo.path)
+        if training.whole_pictures:
+            cut = whole(pixels, stride)
+        else:
+            cut = middle(pixels, *training.validation_crop)
+        if cut is not None:
+            samples.append(Sample(cut, photo.kind or "other sources"))
+    return samples
 
 
 @dataclasses.dataclass
@@ -57,7 +81,7 @@ class Validator:
     """Validates one model again and again; its networks are traced once for each size."""
 
     model: Model
-    photos: Sequence[Pixels]
+    samples: Sequence[Sample]
     shown: int = 2
     """So many decoded pictures are handed out as well."""
 
@@ -66,65 +90,132 @@ class Validator:
         self._compiled: dict[int, Callable[..., Any]] = {}
 
     def run(self, iterations: int) -> tuple[dict[str, Any], list[Pixels]]:
-        """Mean bits per pixel and MS-SSIM after each iteration, on 8-bit pictures.
+        """Measure each iteration's 8-bit pictures; all values are means of pictures.
 
         Returns:
-            A row for the log, and the first decoded pictures, each (T, H, W, 3). In the row:
-            ``bpp`` and ``ms_ssim`` (lists over iterations, means of pictures), ``colour`` (mean
-            signed error of R, G, B in levels, last iteration), ``bpp_at`` (quality to bits per
-            pixel) and ``score`` (:func:`score`).
+            A row for the log, and the first decoded pictures, each (T, H, W, 3). In the row, as
+            lists over iterations: ``bpp``, ``ms_ssim`` (RGB), ``ms_ssim_luma``, ``ssimulacra2``
+            (if it is installed), ``ciede2000`` (of the means of 8x8 pixels) and ``flat`` (PSNR of
+            the worst of 125 flat colours). Besides ``bpp_at`` and ``bpp_at_luma`` (MS-SSIM to
+            bits per pixel), ``kinds`` (for each ``bpp_at`` and ``ciede2000``), and ``score``
+            (:func:`score`).
         """
-        rates, qualities, colours = [], [], []
-        pictures: list[Pixels] = []
-        for photo in self.photos:
-            rate, quality, colour, decoded = self._function(iterations)(tf.constant(photo[None]))
-            rates.append(np.cumsum(rate))
-            qualities.append(quality.numpy())
-            colours.append(colour.numpy())
+        measured, pictures = [], []
+        judged = range(0, len(self.samples), -(-len(self.samples) // _JUDGED))
+        for i, sample in enumerate(self.samples):
+            measures, decoded = self._measure(sample.pixels, iterations)
+            if i in judged:
+                measures |= _ssimulacra2(sample.pixels, decoded)
+            measured.append(measures)
             if len(pictures) < self.shown:
-                pictures.append(decoded.numpy())
-        bpp, quality = np.mean(rates, axis=0), np.mean(qualities, axis=0)
-        at = {str(q): bpp_at(bpp, quality, q) for q in QUALITIES}
-        row = {
-            "bpp": [round(float(v), 4) for v in bpp],
-            "ms_ssim": [round(float(v), 4) for v in quality],
-            "colour": [round(float(v), 2) for v in np.mean(colours, axis=0)],
-            "bpp_at": at,
-            "score": score(at),
-        }
+                pictures.append(decoded)
+        mean = _means(measured)
+        row: dict[str, Any] = {name: _rounded(values) for name, values in mean.items()}
+        row["flat"] = _rounded(self._flat(iterations))
+        row["bpp_at"] = _rates(mean["bpp"], mean["ms_ssim"])
+        row["bpp_at_luma"] = _rates(mean["bpp"], mean["ms_ssim_luma"])
+        row["kinds"] = self._kinds(measured)
+        row["score"] = score(row["bpp_at"])
         return row, pictures
+
+    def _kinds(self, measured: Sequence[Measures]) -> dict[str, Any]:
+        groups = defaultdict(list)
+        for sample, measures in zip(self.samples, measured, strict=True):
+            groups[sample.group].append(measures)
+        rows = {}
+        for group, members in sorted(groups.items()):
+            mean = _means(members)
+            rows[group] = {
+                "pictures": len(members),
+                "bpp_at": _rates(mean["bpp"], mean["ms_ssim"]),
+                "ciede2000": _rounded(mean["ciede2000"]),
+            }
+        return rows
+
+    def _measure(self, pixels: Pixels, iterations: int) -> tuple[Measures, Pixels]:
+        rate, channels, decoded = self._function(iterations)(tf.constant(pixels[None]))
+        similarity = channels.numpy().astype(np.float64)
+        shown: Pixels = decoded.numpy()
+        measures = {
+            "bpp": np.cumsum(rate.numpy().astype(np.float64)),
+            "ms_ssim": similarity[:, :3].mean(axis=1),
+            "ms_ssim_luma": similarity[:, 3],
+            "ciede2000": np.array([ciede2000(pixels, one) for one in shown]),
+        }
+        return measures, shown
 
     def _function(self, iterations: int) -> Callable[..., Any]:
         if iterations not in self._compiled:
             self._compiled[iterations] = _compile(self.model, iterations)
         return self._compiled[iterations]
 
-
-def validate(model: Model, photos: Sequence[Pixels], iterations: int) -> dict[str, Any]:
-    """One validation: the row of :meth:`Validator.run`."""
-    row, _ = Validator(model, photos, shown=0).run(iterations)
-    return row
+    def _flat(self, iterations: int) -> NDArray[np.float64]:
+        """(T,): PSNR of the worst of 125 flat colours."""
+        colours = np.array(np.meshgrid(*[_CUBE] * 3), np.uint8).reshape(3, -1).T
+        side = 2 * self.model.codec.stride
+        pixels = np.broadcast_to(colours[:, None, None], (len(colours), side, side, 3))
+        levels, _, _ = self.model.forward(tf.constant(pixels), iterations, training=False)
+        shown = np.clip(np.rint(levels.numpy()), 0.0, 255.0)
+        errors = np.mean((shown - pixels) ** 2, axis=(2, 3, 4)).max(axis=1)
+        return np.asarray(10.0 * np.log10(255.0**2 / np.maximum(errors, 1e-3)))
 
 
 def _compile(model: Model, iterations: int) -> Callable[..., Any]:
     def run(photo: tf.Tensor) -> tuple[tf.Tensor, ...]:
         painted, rates, _ = model.forward(photo, iterations, training=False)
-        rounded = tf.round(tf.clip_by_value(tf.transpose(painted[:, 0], [0, 2, 3, 1]), 0.0, 255.0))
-        target = tf.repeat(tf.cast(photo, tf.float32), iterations, axis=0)
-        quality = tf.image.ssim_multiscale(rounded, target, 255.0)
-        colour = tf.reduce_mean(rounded[-1] - target[-1], axis=[0, 1])
-        return rates[:, 0], quality, colour, tf.cast(rounded, tf.uint8)
+        rounded = tf.round(tf.clip_by_value(painted, 0.0, 255.0))
+        target = tf.cast(photo, tf.float32)[None]
+        similarity = ms_ssim(planes(rounded), planes(target))[:, :, 0]
+        return rates[:, 0], similarity, tf.cast(rounded[:, 0], tf.uint8)
 
     return tf.function(run, autograph=False)
 
 
-def bpp_at(bpp: NDArray[np.float64], quality: NDArray[np.float64], wanted: float) -> float | None:
-    """Bits per pixel at a quality: log bpp against -10·log10(1 - MS-SSIM); None outside."""
-    decibels = -10.0 * np.log10(1.0 - np.maximum.accumulate(quality))
-    target = -10.0 * np.log10(1.0 - wanted)
-    if not decibels[0] <= target <= decibels[-1]:
-        return None
-    return round(float(np.exp(np.interp(target, decibels, np.log(bpp)))), 4)
+def ciede2000(a: Pixels, b: Pixels) -> float:
+    """Mean CIEDE2000 difference of the mean colours of squares of 8x8 pixels."""
+    from skimage.color import deltaE_ciede2000, rgb2lab
+
+    def means(pixels: Pixels) -> Any:
+        height, width = (side // _SQUARE for side in pixels.shape[:2])
+        cut = pixels[: height * _SQUARE, : width * _SQUARE].astype(np.float64)
+        squares = cut.reshape(height, _SQUARE, width, _SQUARE, 3)
+        return rgb2lab(squares.mean(axis=(1, 3)) / 255.0)
+
+    return float(deltaE_ciede2000(means(a), means(b)).mean())
+
+
+def _ssimulacra2(pixels: Pixels, shown: Pixels) -> Measures:
+    """SSIMULACRA2 of each iteration's picture, where the package is installed."""
+    try:
+        from ssimulacra2 import compute_ssimulacra2
+    except ImportError:
+        return {}
+    scores = [compute_ssimulacra2(_file(pixels), _file(one)) for one in shown]
+    return {"ssimulacra2": np.array(scores, np.float64)}
+
+
+def _file(pixels: Pixels) -> io.BytesIO:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "BMP")
+    return file
+
+
+def _means(measured: Sequence[Measures]) -> Measures:
+    """Means over the pictures of which a measure was taken."""
+    names = {name for measures in measured for name in measures}
+    return {
+        name: np.mean([measures[name] for measures in measured if name in measures], axis=0)
+        for name in sorted(names)
+    }
+
+
+def _rates(bpp: ArrayLike, quality: ArrayLike) -> dict[str, float | None]:
+    rates = {str(wanted): bpp_at(bpp, quality, wanted) for wanted in QUALITIES}
+    return {name: None if rate is None else round(rate, 4) for name, rate in rates.items()}
+
+
+def _rounded(values: ArrayLike) -> list[float]:
+    return [round(float(value), 4) for value in np.asarray(values)]
 
 
 def score(at: dict[str, float | None]) -> float:

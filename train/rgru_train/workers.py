@@ -62,7 +62,7 @@ def one_process() -> Workers:
 
 
 def workers_of_environment() -> Workers:
-    """Several machines if ``TF_CONFIG`` is set, a TPU if ``TPU_NAME`` is, else all local GPUs.
+    """Several machines if ``TF_CONFIG`` is set, else all local GPUs.
 
     Must run before anything else of TensorFlow.
     """
@@ -71,9 +71,6 @@ def workers_of_environment() -> Workers:
         resolver = strategy.cluster_resolver
         count = len(resolver.cluster_spec().as_dict().get("worker", [])) or 1
         return Workers(strategy, resolver.task_id or 0, count)
-    if os.environ.get("TPU_NAME"):
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
-        return Workers(tf.distribute.TPUStrategy(resolver))
     if len(tf.config.list_logical_devices("GPU")) > 1:
         return Workers(tf.distribute.MirroredStrategy())
     return one_process()

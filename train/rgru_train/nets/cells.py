@@ -2,96 +2,108 @@
 
 Every cell maps ``(x, states)`` to ``(output, new states)``, x of shape (B, H, W, C_in), output and
 states of shape (B, H', W', depth) with H' = ceil(H / stride). W are kernels on the input, U on the
-state; a dot is the elementwise product. Convolutions that read the same tensor are one
-convolution with their outputs side by side.
+state; a dot is the elementwise product. Kernels that read the same tensor are one kernel with
+their outputs side by side. ``products`` multiplies.
 """
 
 from __future__ import annotations
 
-import keras
 import tensorflow as tf
 
-from rgru_train.nets.config import LayerSpec
+from rgru_train.nets.config import Rnn
+from rgru_train.nets.kernels import Dense, Products
 
 ALPHA = 0.1
 """Weight of both residual connections of the residual GRU (paper, equation 8)."""
 
-
-def _conv(depth: int, kernel: int, stride: int = 1, bias: bool = False) -> keras.layers.Conv2D:
-    return keras.layers.Conv2D(depth, kernel, stride, padding="same", use_bias=bias)
+States = list[tf.Tensor]
 
 
-class GRU(keras.layers.Layer):
+class GRU(tf.Module):
     """z = σ(W_z x + U_z h'), r = σ(W_r x + U_r h'), h = (1-z)·h' + z·tanh(W x + U(r·h'))."""
 
     states = 1
 
-    def __init__(self, spec: LayerSpec, name: str) -> None:
-        super().__init__(name=name)
-        self.depth = spec.depth
-        self.W = _conv(3 * spec.depth, spec.kernel, spec.stride, spec.bias)
-        self.U_gates = _conv(2 * spec.depth, spec.hidden)
-        self.U = _conv(spec.depth, spec.hidden)
+    def __init__(self, depth_in: int, layer: Rnn, kernel: type[Dense], name: str) -> None:
+        super().__init__(name)
+        depth, side, hidden = layer.depth, layer.kernel, layer.hidden
+        with self.name_scope:
+            self.W = kernel(depth_in, 3 * depth, side, layer.stride, bias=True, parts=3, name="W")
+            self.U_gates = kernel(depth, 2 * depth, hidden, parts=2, name="U_gates")
+            self.U = kernel(depth, depth, hidden, name="U")
 
     @property
-    def gates(self) -> list[tuple[keras.Variable, int]]:
-        """Kernels that hold several gates side by side, and how many."""
-        return [(self.W.kernel, 3), (self.U_gates.kernel, 2)]
+    def kernels(self) -> list[Dense]:
+        """Every kernel of the cell."""
+        return [self.W, self.U_gates, self.U]
 
-    def call(self, x: tf.Tensor, states: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def __call__(
+        self, x: tf.Tensor, states: States, products: Products
+    ) -> tuple[tf.Tensor, States]:
         """Run one step: (output, new states)."""
-        h, _ = self.step(x, states[0])
+        h = self.step(x, states[0], products)
         return h, [h]
 
-    def step(self, x: tf.Tensor, previous: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def step(self, x: tf.Tensor, previous: tf.Tensor, products: Products) -> tf.Tensor:
         """The GRU's new state, and nothing added to it."""
-        w_z, w_r, w = tf.split(self.W(x), 3, axis=-1)
-        u_z, u_r = tf.split(self.U_gates(previous), 2, axis=-1)
+        w_z, w_r, w = tf.split(self.W(x, products=products), 3, axis=-1)
+        u_z, u_r = tf.split(self.U_gates(previous, products=products), 2, axis=-1)
         z = tf.sigmoid(w_z + u_z)
         r = tf.sigmoid(w_r + u_r)
-        candidate = tf.tanh(w + self.U(r * previous))
-        return (1.0 - z) * previous + z * candidate, z
+        candidate = tf.tanh(w + self.U(r * previous, products=products))
+        return previous + z * (candidate - previous)
 
 
 class ResidualGRU(GRU):
     """h = GRU(x, h') + α·W_h h', output o = h + α·W_ox x (paper, equations 7 and 8)."""
 
-    def __init__(self, spec: LayerSpec, name: str) -> None:
-        super().__init__(spec, name)
-        self.stride = spec.stride
-        self.W_h = _conv(spec.depth, 1)
-        self.W_ox = _conv(spec.depth, 1)
+    def __init__(self, depth_in: int, layer: Rnn, kernel: type[Dense], name: str) -> None:
+        super().__init__(depth_in, layer, kernel, name)
+        self.stride = layer.stride
+        with self.name_scope:
+            self.W_h = kernel(layer.depth, layer.depth, name="W_h")
+            self.W_ox = kernel(depth_in, layer.depth, name="W_ox")
 
-    def call(self, x: tf.Tensor, states: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    @property
+    def kernels(self) -> list[Dense]:
+        """Every kernel of the cell."""
+        return [*super().kernels, self.W_h, self.W_ox]
+
+    def __call__(
+        self, x: tf.Tensor, states: States, products: Products
+    ) -> tuple[tf.Tensor, States]:
         """Run one step: (output, new states)."""
-        h, _ = self.step(x, states[0])
-        h = h + ALPHA * self.W_h(states[0])
+        h = self.step(x, states[0], products) + ALPHA * self.W_h(states[0], products=products)
         # Not a strided convolution: TensorFlow 2.21 writes outside its memory in the gradient of
         # one whose kernel is 1x1, with respect to an input of few channels.
         there = x if self.stride == 1 else x[:, :: self.stride, :: self.stride]
-        return h + ALPHA * self.W_ox(there), [h]
+        return h + ALPHA * self.W_ox(there, products=products), [h]
 
 
-class LSTM(keras.layers.Layer):
+class LSTM(tf.Module):
     """[f,i,o,j] = [σ,σ,σ,tanh](W x + U h' + b), c = f·c' + i·j, h = o·tanh(c)."""
 
     states = 2
 
-    def __init__(self, spec: LayerSpec, name: str) -> None:
-        super().__init__(name=name)
-        self.depth = spec.depth
-        self.W = _conv(4 * spec.depth, spec.kernel, spec.stride, spec.bias)
-        self.U = _conv(4 * spec.depth, spec.hidden)
+    def __init__(self, depth_in: int, layer: Rnn, kernel: type[Dense], name: str) -> None:
+        super().__init__(name)
+        depth, side = layer.depth, layer.kernel
+        with self.name_scope:
+            self.W = kernel(depth_in, 4 * depth, side, layer.stride, bias=True, parts=4, name="W")
+            self.U = kernel(depth, 4 * depth, layer.hidden, parts=4, name="U")
 
     @property
-    def gates(self) -> list[tuple[keras.Variable, int]]:
-        """Kernels that hold several gates side by side, and how many."""
-        return [(self.W.kernel, 4), (self.U.kernel, 4)]
+    def kernels(self) -> list[Dense]:
+        """Every kernel of the cell."""
+        return [self.W, self.U]
 
-    def call(self, x: tf.Tensor, states: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def __call__(
+        self, x: tf.Tensor, states: States, products: Products
+    ) -> tuple[tf.Tensor, States]:
         """Run one step: (output, new states)."""
         previous, memory = states
-        f, i, o, j = tf.split(self.W(x) + self.U(previous), 4, axis=-1)
+        gates = self.W(x, products=products) + self.U(previous, products=products)
+        f, i, o, j = tf.split(gates, 4, axis=-1)
         memory = tf.sigmoid(f) * memory + tf.sigmoid(i) * tf.tanh(j)
         h = tf.sigmoid(o) * tf.tanh(memory)
         return h, [h, memory]

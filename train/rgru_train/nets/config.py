@@ -1,81 +1,150 @@
 """What defines a network: a frozen description, read from the ``[network]`` table of a TOML file.
 
 A network is three stacks of layers, named as in the paper: the encoder (followed by the
-binarizer), the decoder up to its last recurrent layer, and the decoder's head, which turns
-features into a picture and is the only part that the displayed iteration alone needs.
+binarizer), the decoder up to its last recurrent layer, and what turns the decoder's features into
+a picture: a head that runs in each iteration, or a painter that a decoder runs once.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from typing import Literal, TypeAlias
 
-from rgru_format import InvalidInput
+import msgspec
+
 from rgru_format.context.order import NEIGHBOURS
 
-CELLS = ("residual_gru", "gru", "lstm")
-RECONSTRUCTIONS = ("one_shot", "additive", "residual_scaling")
-KINDS = ("conv", "rnn", "residual", "space_to_depth", "depth_to_space")
+
+class Layer(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind"
+):
+    """One layer of a stack; its ``kind`` says which."""
+
+    @property
+    def scale(self) -> float:
+        """Factor by which the layer shrinks (below 1: grows) the sides of its input."""
+        return 1.0
 
 
-@dataclasses.dataclass(frozen=True)
-class LayerSpec:
-    """One layer of a stack.
+class _Strided(Layer):
+    """A layer with output channels, a kernel and a stride."""
 
-    ``conv``: a convolution. ``rnn``: a convolutional recurrent cell. ``residual``: ReLU,
-    convolution, ReLU, convolution, added to the input. ``space_to_depth`` and
-    ``depth_to_space``: rearrangements by ``factor``.
-    """
+    depth: int
+    kernel: int = 3
+    stride: int = 1
 
-    kind: str
-    """See above."""
-    depth: int = 0
+    def __post_init__(self) -> None:
+        """Refuse sizes that no kernel has."""
+        if min(self.depth, self.kernel, self.stride) < 1:
+            raise ValueError("depth, kernel and stride are 1 at least")
+
+    @property
+    def scale(self) -> float:
+        """The stride."""
+        return float(self.stride)
+
+
+class Conv(_Strided, tag="conv"):
+    """A dense convolution."""
+
+    depth: int
     """Output channels."""
+    kernel: int = 3
+    """Side of the kernel, in positions."""
+    stride: int = 1
+    """Input positions an output position."""
+    activation: Literal["linear", "relu", "tanh"] = "linear"
+    """Function behind it."""
+    init: Literal["default", "dct"] = "default"
+    """``dct``: start as a block cosine transform of colours (reads RGB)."""
+    init_scale: float = 1.0
+    """Factor on the starting weights."""
+
+
+class Separable(_Strided, tag="separable"):
+    """A kernel for each channel by itself, then a 1x1 convolution."""
+
+    depth: int
+    """Output channels."""
+    kernel: int = 3
+    """Side of the channels' kernels, in positions."""
+    stride: int = 1
+    """Input positions an output position."""
+    activation: Literal["linear", "relu"] = "linear"
+    """Function behind it."""
+    init_scale: float = 1.0
+    """Factor on the starting weights."""
+
+
+class Residual(Layer, tag="residual"):
+    """ReLU, convolution, ReLU, convolution, added to the input."""
+
+    kernel: int = 3
+    """Side of both kernels, in positions."""
+    inner: int = 0
+    """Channels between the two; 0: as many as come in."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no kernel has."""
+        if self.kernel < 1 or self.inner < 0:
+            raise ValueError("kernel is 1 at least, inner 0 at least")
+
+
+class Rnn(_Strided, tag="rnn"):
+    """A convolutional recurrent cell."""
+
+    depth: int
+    """Channels of the state and of the output."""
     kernel: int = 3
     """Side of the kernel on the input, in positions."""
     stride: int = 1
     """Input positions an output position."""
     hidden: int = 1
-    """Side of the kernel on the state (``rnn`` only)."""
-    inner: int = 0
-    """Channels between the two convolutions (``residual`` only); 0: as many as ``depth``."""
+    """Side of the kernel on the state."""
+
+
+class _Rearrangement(Layer):
     factor: int = 2
-    """Of a rearrangement."""
-    activation: str = "linear"
-    """Keras's name of a function behind a ``conv``."""
-    bias: bool = True
-    """Whether a constant is added (``conv``, and the input side of ``rnn``)."""
-    init: str = "default"
-    """``default``, or ``dct``: start as a block cosine transform (or its inverse) of colours."""
-    init_scale: float = 1.0
-    """Factor on the starting weights (``conv`` only)."""
 
     def __post_init__(self) -> None:
-        """Refuse what no builder knows."""
-        if self.kind not in KINDS:
-            raise InvalidInput(f"unknown layer kind {self.kind!r}; known: {', '.join(KINDS)}")
-        if self.kind in ("conv", "rnn", "residual") and self.depth < 1:
-            raise InvalidInput(f"a {self.kind} layer needs depth >= 1, got {self.depth}")
-        if self.inner < 0 or (self.inner and self.kind != "residual"):
-            raise InvalidInput(f"inner = {self.inner} in a {self.kind} layer: for residual, from 0")
+        """Refuse what rearranges nothing."""
+        if self.factor < 2:
+            raise ValueError("factor is 2 at least")
+
+
+class SpaceToDepth(_Rearrangement, tag="space_to_depth"):
+    """Squares of positions to channels of one."""
+
+    factor: int = 2
+    """Side of the squares."""
 
     @property
     def scale(self) -> float:
-        """Factor by which the layer shrinks (below 1: grows) the sides of its input."""
-        if self.kind == "space_to_depth":
-            return float(self.factor)
-        if self.kind == "depth_to_space":
-            return 1.0 / self.factor
-        return float(self.stride)
+        """The factor."""
+        return float(self.factor)
 
 
-@dataclasses.dataclass(frozen=True)
-class LinearConfig:
-    """The transform and its first step."""
+class DepthToSpace(_Rearrangement, tag="depth_to_space"):
+    """Channels of a position to a square of positions."""
 
-    size: int = 16
-    """Side of a block in pixels: the stride of the codes."""
+    factor: int = 2
+    """Side of the squares."""
+
+    @property
+    def scale(self) -> float:
+        """One over the factor."""
+        return 1.0 / self.factor
+
+
+class Picture(Layer, tag="picture"):
+    """The linear picture, joined behind the features at their scale (``painter`` only)."""
+
+
+AnyLayer: TypeAlias = Conv | Separable | Residual | Rnn | SpaceToDepth | DepthToSpace | Picture
+
+
+class LinearConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The block transform and its first step."""
+
     step: float = 300.0
     """Quantiser step of the first iteration, in levels, for orthonormal functions."""
     threshold: float = 0.6
@@ -84,34 +153,34 @@ class LinearConfig:
     """Block means are told in several digits, worth so many steps (luma and two differences)."""
 
 
-@dataclasses.dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Encoder, binarizer and decoder, and how iterations are put together."""
 
-    cell: str
-    """``residual_gru``, ``gru`` or ``lstm`` (paper, section 3)."""
-    reconstruction: str
-    """``one_shot``, ``additive`` or ``residual_scaling`` (paper, section 2)."""
+    cell: Literal["residual_gru", "gru", "lstm"]
+    """Kind of the recurrent cells (paper, section 3)."""
+    reconstruction: Literal["one_shot", "additive", "paint"]
+    """``one_shot`` or ``additive`` (paper, section 2), or ``paint``: the linear path adds up, and
+    the painter paints all that it lacks anew."""
+    kernels: Literal["dense", "separable"] = "dense"
+    """What the kernels of recurrent cells and residual blocks are."""
     codes: tuple[int, ...]
     """Codes a position, for each iteration."""
-    encoder: tuple[LayerSpec, ...]
+    encoder: tuple[AnyLayer, ...]
     """Layers in front of the binarizer."""
-    decoder: tuple[LayerSpec, ...]
+    decoder: tuple[AnyLayer, ...]
     """Layers up to the last recurrent one."""
-    head: tuple[LayerSpec, ...]
-    """Layers from there to the picture."""
+    head: tuple[AnyLayer, ...] = ()
+    """Layers from there to the picture (``one_shot`` and ``additive``)."""
+    painter: tuple[AnyLayer, ...] = ()
+    """Layers from the decoder's features and the linear path's coefficients to the picture that
+    is added to the linear one (``paint``)."""
     gains: tuple[float, ...] = ()
-    """Factor on the residual before the encoder, and (inverse) on the decoder's picture in
-    additive reconstruction; empty means 1 throughout, as in the paper."""
+    """Factor on the residual before the encoder, and (inverse) on what an iteration adds; empty
+    means 1 throughout, as in the paper."""
     binarizer_noise: float = 1.0
     """1: the paper's stochastic binarizer in training; 0: deterministic."""
-    binarizer_bias: bool = True
-    """Whether the binarizer's convolution adds a constant."""
-    threshold: float = 0.0
-    """Above 0, codes start as pairs of one-sided detectors with this threshold, so that most
-    codes are -1 at first and cheap to predict."""
     linear: LinearConfig | None = None
-    """A block transform beside the recurrent networks (additive reconstruction only)."""
+    """A block transform beside the recurrent networks (``paint``)."""
     groups: tuple[int, ...] = ()
     """Entropy-coded groups of each layer; empty means one each."""
     phases: tuple[int, ...] = ()
@@ -122,22 +191,28 @@ class NetworkConfig:
     """Hidden channels of each of its passes."""
 
     def __post_init__(self) -> None:
-        """Check names and lengths."""
-        if self.cell not in CELLS:
-            raise InvalidInput(f"unknown cell {self.cell!r}; known: {', '.join(CELLS)}")
-        if self.reconstruction not in RECONSTRUCTIONS:
-            known = ", ".join(RECONSTRUCTIONS)
-            raise InvalidInput(f"unknown reconstruction {self.reconstruction!r}; known: {known}")
-        if self.linear is not None and self.reconstruction != "additive":
-            raise InvalidInput("[network.linear] needs additive reconstruction")
-        if self.linear is not None and self.decoder[0].kind != "rnn":
-            raise InvalidInput("[network.linear] needs a recurrent layer at the decoder's start")
+        """Check what the types do not."""
+        if not self.codes or min(self.codes) < 1:
+            raise ValueError("codes has an entry of at least 1 for each iteration")
         if not set(self.phases) <= set(NEIGHBOURS):
-            raise InvalidInput(f"phases are 2, 4 or 5, got {self.phases}")
+            raise ValueError(f"phases are 2, 4 or 5, got {self.phases}")
         for name in ("gains", "groups", "phases"):
             values = getattr(self, name)
             if values and len(values) != len(self.codes):
-                raise InvalidInput(f"{name} has {len(values)} entries for {len(self.codes)} codes")
+                raise ValueError(f"{name} has {len(values)} entries for {len(self.codes)} codes")
+        self._check_reconstruction()
+
+    def _check_reconstruction(self) -> None:
+        paints = self.reconstruction == "paint"
+        if paints != (self.linear is not None) or paints != bool(self.painter):
+            raise ValueError("[network.linear] and a painter belong to reconstruction paint")
+        if paints == bool(self.head):
+            raise ValueError("a head belongs to reconstruction one_shot or additive")
+        if paints and not (self.decoder and isinstance(self.decoder[0], Rnn)):
+            raise ValueError("[network.linear] needs a recurrent layer at the decoder's start")
+        others = (*self.encoder, *self.decoder, *self.head)
+        if any(isinstance(layer, Picture) for layer in others):
+            raise ValueError("a picture layer belongs to the painter")
 
     @property
     def iterations(self) -> int:
@@ -158,33 +233,3 @@ class NetworkConfig:
     def layer_phases(self) -> tuple[int, ...]:
         """One number of phases an iteration."""
         return self.phases or (2,) * self.iterations
-
-    @classmethod
-    def from_mapping(cls, table: Mapping[str, Any]) -> NetworkConfig:
-        """Build from a parsed TOML table; unknown keys are errors.
-
-        Raises:
-            InvalidInput: a key, name or length that does not fit.
-        """
-        fields = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(table) - fields)
-        if unknown:
-            raise InvalidInput(f"unknown keys in [network]: {', '.join(unknown)}")
-        values = {key: _frozen(value) for key, value in table.items()}
-        if table.get("linear") is not None:
-            linear = {key: _frozen(value) for key, value in table["linear"].items()}
-            values["linear"] = LinearConfig(**linear)
-        for stack in ("encoder", "decoder", "head"):
-            values[stack] = tuple(_layer_spec(stack, item) for item in table[stack])
-        return cls(**values)
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
-
-
-def _layer_spec(stack: str, table: Mapping[str, Any]) -> LayerSpec:
-    try:
-        return LayerSpec(**table)
-    except TypeError as error:
-        raise InvalidInput(f"[[network.{stack}]] {dict(table)}: {error}") from None

@@ -8,19 +8,23 @@ The trained weights, written as integers, *are* the integer model.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from rgru_format.context.order import (
     group_bounds,
     neighbour_rows,
     own_rows,
     phase_grid,
+    phase_positions,
     spacing,
 )
 from rgru_train.nets.config import NetworkConfig
+from rgru_train.nets.kernels import matmul
 
 WEIGHT_SCALE = 256.0
 ACTIVATION_SCALE = 64.0
@@ -40,20 +44,21 @@ def _rounded(x: tf.Tensor, scale: float) -> tf.Tensor:
 
 def _requant(x: tf.Tensor) -> tf.Tensor:
     """Clamp to [0, 255/64] and round to sixty-fourths, halves up."""
-    return _rounded(tf.clip_by_value(x, 0.0, ACTIVATION_MAX), ACTIVATION_SCALE)
+    return tf.quantization.fake_quant_with_min_max_args(x, 0.0, ACTIVATION_MAX, num_bits=8)
 
 
-def _patches(x: tf.Tensor, kernel: int, apart: int) -> tf.Tensor:
-    """(B, h, w, C) to (B, h, w, kernel²·C): each position's neighbourhood, 0 outside the grid.
-
-    One matrix product on patches is several times faster here than a convolution: grids are small.
-    """
-    if kernel == 1:
-        return x
-    return tf.concat(_shifted(x, [(i, j) for i in range(3) for j in range(3)], apart), axis=-1)
+def _weights(x: tf.Tensor) -> tf.Tensor:
+    """Clamp to ±127/256 and round to 1/256, halves up, as one operation: there are millions."""
+    return tf.quantization.fake_quant_with_min_max_args(
+        x, -WEIGHT_MAX, WEIGHT_MAX, num_bits=8, narrow_range=True
+    )
 
 
-def _shifted(x: tf.Tensor, taps: Sequence[tuple[int, int]], apart: int) -> list[tf.Tensor]:
+_ALL = tuple((i, j) for i in range(3) for j in range(3))
+"""Every tap of a 3x3 kernel; (1, 1) is the position itself."""
+
+
+def _shifted(x: tf.Tensor, taps: Sequence[tuple[int, int]], apart: int = 1) -> list[tf.Tensor]:
     """What is ``apart`` times as far away as each tap from the middle (1, 1), 0 outside."""
     height, width = x.shape[1:3]
     padded = tf.pad(x, [[0, 0], [apart, apart], [apart, apart], [0, 0]])
@@ -61,12 +66,36 @@ def _shifted(x: tf.Tensor, taps: Sequence[tuple[int, int]], apart: int) -> list[
     return [padded[:, i : i + height, j : j + width] for i, j in corners]
 
 
-def _flat(kernel: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(kernel, (-1, kernel.shape[-1]))
+def _around(
+    x: tf.Tensor, positions: NDArray[np.int64], taps: Sequence[tuple[int, int]], apart: int
+) -> tf.Tensor:
+    """(B, h, w, C) to (B, n, taps·C): what the taps of some positions meet, 0 outside.
+
+    One matrix product on them is several times faster here than a convolution: grids are small,
+    and most positions belong to another phase.
+    """
+    batch, _, width, depth = x.shape
+    padded = tf.pad(x, [[0, 0], [apart, apart], [apart, apart], [0, 0]])
+    rows, columns = np.divmod(positions, width)
+    at = [(rows + apart * i) * (width + 2 * apart) + columns + apart * j for i, j in taps]
+    flat = tf.reshape(padded, (batch, -1, depth))
+    found = tf.gather(flat, np.stack(at, axis=1).ravel().astype(np.int32), axis=1)
+    return tf.reshape(found, (batch, len(positions), len(taps) * depth))
 
 
-class _Sum(keras.layers.Layer):
-    """A convolution whose weights and bias are rounded to what their integers can hold."""
+def _reordered(x: tf.Tensor, order: NDArray[np.int64], inverse: NDArray[np.int64]) -> tf.Tensor:
+    """(B, n, C) with its positions in another order; the gradient goes the way back."""
+
+    @tf.custom_gradient
+    def reorder(x: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        there = tf.gather(x, order.astype(np.int32), axis=1)
+        return there, lambda upstream: tf.gather(upstream, inverse.astype(np.int32), axis=1)
+
+    return reorder(x)
+
+
+class _Sum(tf.Module):
+    """A product with weights and a bias that are rounded to what their integers can hold."""
 
     def __init__(
         self,
@@ -77,60 +106,88 @@ class _Sum(keras.layers.Layer):
         bias: bool = True,
         start: float = 0.0,
     ) -> None:
-        super().__init__(name=name)
-        self.kernel = self.add_weight(
-            shape=(kernel, kernel, depth_in, depth), initializer="glorot_uniform", name="kernel"
-        )
-        self.bias = None
-        if bias:
-            constant = keras.initializers.Constant(start)
-            self.bias = self.add_weight(shape=(depth,), initializer=constant, name="bias")
+        super().__init__(name)
+        with self.name_scope:
+            glorot = keras.initializers.GlorotUniform()
+            self.kernel = tf.Variable(glorot((kernel, kernel, depth_in, depth)), name="kernel")
+            self.bias = tf.Variable(tf.fill((depth,), start), name="bias") if bias else None
 
-    def call(self, x: tf.Tensor, apart: int = 1) -> tf.Tensor:
-        """(B, h, w, C) to (B, h, w, depth), the taps so many positions apart."""
-        kernel = _rounded(tf.clip_by_value(self.kernel, -WEIGHT_MAX, WEIGHT_MAX), WEIGHT_SCALE)
-        y = tf.matmul(_patches(x, self.kernel.shape[0], apart), _flat(kernel))
+    def matrices(self, bounds: Sequence[int], taps: Sequence[tuple[int, int]]) -> list[tf.Tensor]:
+        """The rounded weights of some inputs, those of one tap below those of another.
+
+        Args:
+            bounds: where the inputs are divided, from 0 to their number.
+            taps: of the last part; the others have all.
+
+        Returns:
+            For each part (taps·inputs, depth).
+        """
+        kernel = tf.convert_to_tensor(self.kernel)
+        parts = tf.split(kernel, np.diff(bounds), axis=2)
+        if len(taps) < kernel.shape[0] * kernel.shape[1]:
+            rows = [tf.unstack(row) for row in tf.unstack(parts[-1])]
+            parts[-1] = tf.stack([rows[i][j] for i, j in taps]) if taps else parts[-1][:0]
+        return [_weights(tf.reshape(part, (-1, kernel.shape[-1]))) for part in parts]
+
+    def __call__(self, patches: tf.Tensor) -> tf.Tensor:
+        """(..., taps·inputs) to (..., depth)."""
+        inputs = self.kernel.shape[2]
+        (matrix,) = self.matrices([0, inputs], _ALL)
+        y = matmul(patches, matrix)
         return y if self.bias is None else y + _rounded(self.bias, ACCUMULATOR_SCALE)
 
 
-class _Pass(keras.layers.Layer):
-    """One evaluation: logits of one group at the positions of one phase."""
+class _Pass(tf.Module):
+    """One evaluation: logits of one group, channels start to end, at the positions of a phase."""
 
-    def __init__(self, known: int, own: int, hidden: int, apart: int, name: str) -> None:
-        super().__init__(name=name)
-        self.known, self.apart = known, apart
-        self.v = _Sum(known, hidden, 3, f"{name}_v") if known else None
-        self.v_bias = None
-        if not known:
-            self.v_bias = self.add_weight(shape=(hidden,), initializer="zeros", name="v_bias")
-        self.w = _Sum(hidden, hidden, 1, f"{name}_w")
-        # Most codes are -1: start from there.
-        self.o = _Sum(hidden, own, 1, f"{name}_o", start=-2.5)
+    def __init__(
+        self, bounds: tuple[int, int], hidden: int, phases: int, phase: int, name: str
+    ) -> None:
+        super().__init__(name)
+        self.bounds = start, end = bounds
+        self.apart = spacing(phases, phase)
+        self.taps = [tap for _, taps in neighbour_rows(phases, phase) for tap in taps]
+        known = end if phase else start
+        with self.name_scope:
+            self.v = _Sum(known, hidden, 3, "v")
+            self.w = _Sum(hidden, hidden, 1, "w")
+            # Most codes are -1: start from there.
+            self.o = _Sum(hidden, end - start, 1, "o", start=-2.5)
 
-    def call(self, u: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
-        """Logits from the state's part u (B, h, w, hidden) and the codes known (B, h, w, C)."""
-        if self.v is not None:
-            h = u + self.v(codes[..., : self.known], apart=self.apart)
-        else:
-            h = u + _rounded(self.v_bias, ACCUMULATOR_SCALE)
+    def logits(self, u: tf.Tensor, codes: tf.Tensor, positions: NDArray[np.int64]) -> tf.Tensor:
+        """Logits (B, n, end - start) of some positions.
+
+        Args:
+            u: (B, n, hidden), what the state says of them.
+            codes: (B, h, w, C), all of the layer; only those that are known are looked at.
+            positions: (n,) indices of the flattened grid.
+        """
+        start, end = self.bounds
+        earlier, own = self.v.matrices([0, start, self.v.kernel.shape[2]], self.taps)
+        h = u + _rounded(self.v.bias, ACCUMULATOR_SCALE)
+        if start:
+            known = codes[..., :start]
+            h += matmul(_around(known, positions, _ALL, self.apart), earlier)
+        if self.taps:
+            known = codes[..., start:end]
+            h += matmul(_around(known, positions, self.taps, self.apart), own)
         return self.o(_requant(self.w(_requant(h))))
 
 
-class _Own(keras.layers.Layer):
+class _Own(tf.Module):
     """What the own channel of a code and its partner's add to its logit (SPEC section 7.4).
 
     Channels 2i and 2i + 1 are partners. Looked at are both in the layer before at the same place,
     both at the neighbours that are known, and for odd channels the partner at this place.
     """
 
-    def __init__(self, bounds: list[tuple[int, int]], phases: int, pair: float, name: str) -> None:
-        super().__init__(name=name)
+    def __init__(self, bounds: list[tuple[int, int]], phases: int, pair: float) -> None:
+        super().__init__("own")
         codes = bounds[-1][1]
         self.phases = phases
-        shape = (own_rows(phases), codes)
-        self.kernel = self.add_weight(shape=shape, initializer="zeros", name="own")
-        start = keras.initializers.Constant(pair / PAIR_UNIT)
-        self.pair = self.add_weight(shape=(codes // 2,), initializer=start, name="pair")
+        with self.name_scope:
+            self.kernel = tf.Variable(tf.zeros((own_rows(phases), codes)), name="kernel")
+            self.pair = tf.Variable(tf.fill((codes // 2,), pair / PAIR_UNIT), name="pair")
         stops = np.concatenate([np.full(stop - start, stop) for start, stop in bounds])
         partner = np.arange(codes) ^ 1
         self._partner = np.minimum(partner, codes - 1)
@@ -150,7 +207,7 @@ class _Own(keras.layers.Layer):
         shifts = tf.reshape(tf.stack([tf.zeros_like(pair), pair], axis=1), [-1])
         return tf.pad(shifts, [[0, self._partner.size % 2]])
 
-    def call(
+    def __call__(
         self, codes: tf.Tensor, previous: tf.Tensor | None, masks: list[tf.Tensor]
     ) -> tf.Tensor:
         """(B, h, w, C) of this layer, of the one before, and 1 at the positions of each phase."""
@@ -182,59 +239,65 @@ def _with_channels(x: tf.Tensor, channels: int) -> tf.Tensor:
     return tf.pad(x[..., :channels], [[0, 0], [0, 0], [0, 0], [0, missing]])
 
 
-class _Layer(keras.layers.Layer):
+class _Layer(tf.Module):
     """The networks of layer t: its passes, and the state update after it."""
 
-    def __init__(self, config: NetworkConfig, t: int) -> None:
-        super().__init__(name=f"context{t}")
-        states, hidden, codes = config.context_states, config.context_hidden, config.codes[t]
-        self.bounds = group_bounds(codes, config.layer_groups[t])
-        self.phases = config.layer_phases[t]
-        self.u = _Sum(states, hidden, 3, f"u{t}", bias=False)
-        self.passes = [
-            [
-                _Pass(
-                    start if phase == 0 else end,
-                    end - start,
-                    hidden,
-                    spacing(self.phases, phase),
-                    f"pass{t}_{g}_{phase}",
-                )
-                for phase in range(self.phases)
+    def __init__(self, network: NetworkConfig, t: int) -> None:
+        super().__init__(f"C{t}")
+        states, hidden, codes = network.context_states, network.context_hidden, network.codes[t]
+        self.bounds = group_bounds(codes, network.layer_groups[t])
+        self.phases = network.layer_phases[t]
+        with self.name_scope:
+            self.u = _Sum(states, hidden, 3, "u", bias=False)
+            self.passes = [
+                [
+                    _Pass(bounds, hidden, self.phases, phase, f"group{g}_phase{phase}")
+                    for phase in range(self.phases)
+                ]
+                for g, bounds in enumerate(self.bounds)
             ]
-            for g, (start, end) in enumerate(self.bounds)
-        ]
-        self.a = _Sum(codes, states, 3, f"a{t}")
-        self.b = _Sum(states, states, 1, f"b{t}", bias=False)
-        # The linear path tells plus and minus of a function by a pair of codes: never both.
-        self.own = _Own(self.bounds, self.phases, -6.0 if config.linear else 0.0, f"own{t}")
+            self.a = _Sum(codes, states, 3, "a")
+            self.b = _Sum(states, states, 1, "b", bias=False)
+            # The linear path tells plus and minus of a function by a pair of codes: never both.
+            self.own = _Own(self.bounds, self.phases, -6.0 if network.linear else 0.0)
 
-    def call(
+    def logits(
         self, state: tf.Tensor, codes: tf.Tensor, previous: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Logits (B, h, w, C_t) for P(+1), and the next state."""
-        height, width = codes.shape[1:3]
+        batch, height, width, depth = codes.shape
+        everywhere = np.arange(height * width)
+        phases = [phase_positions(height, width, f, self.phases) for f in range(self.phases)]
+        order = np.concatenate(phases)
+        inverse = np.argsort(order)
+        u = tf.reshape(self.u(tf.concat(_shifted(state, _ALL), axis=-1)), (batch, order.size, -1))
+        parts = tf.split(_reordered(u, order, inverse), [len(p) for p in phases], axis=1)
+        logits = tf.concat(
+            [
+                tf.concat(
+                    [
+                        one.logits(part, codes, positions)
+                        for one, part, positions in zip(group, parts, phases, strict=True)
+                    ],
+                    axis=1,
+                )
+                for group in self.passes
+            ],
+            axis=-1,
+        )
+        logits = tf.reshape(_reordered(logits, inverse, order), (batch, height, width, depth))
+        added = tf.reshape(self.a(_around(codes, everywhere, _ALL, 1)), state.shape)
         masks = _masks(height, width, self.phases)
-        u = self.u(state)
-        logits = []
-        for (start, end), passes in zip(self.bounds, self.passes, strict=True):
-            earlier, own = codes[..., :start], codes[..., start:end]
-            total, seen = masks[0] * passes[0](u, earlier), masks[0]
-            for mask, one in zip(masks[1:], passes[1:], strict=True):
-                total += mask * one(u, tf.concat([earlier, own * seen], axis=-1))
-                seen += mask
-            logits.append(total)
-        state = _requant(self.a(codes) + self.b(state))
-        return tf.concat(logits, axis=-1) + self.own(codes, previous, masks), state
+        return logits + self.own(codes, previous, masks), _requant(added + self.b(state))
 
 
-class ContextModel(keras.Model):
+class ContextModel(tf.Module):
     """P(code = +1) of every code of every layer, given what is decoded before it."""
 
-    def __init__(self, config: NetworkConfig) -> None:
-        super().__init__(name="context")
-        self.config = config
-        self.layers_of_codes = [_Layer(config, t) for t in range(config.iterations)]
+    def __init__(self, network: NetworkConfig) -> None:
+        super().__init__("context")
+        self.states = network.context_states
+        self.layers_of_codes = [_Layer(network, t) for t in range(network.iterations)]
 
     def bits(self, codes: list[tf.Tensor]) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Ideal code length of each layer in bits, twice, (B,) each.
@@ -245,12 +308,12 @@ class ContextModel(keras.Model):
             differ: the model should always learn, the codes only pay the price set for a layer.
         """
         batch, height, width, _ = codes[0].shape
-        state = tf.zeros((batch, height, width, self.config.context_states))
+        state = tf.zeros((batch, height, width, self.states))
         of_model, of_codes = [], []
         previous = None
         for layer, own in zip(self.layers_of_codes, codes, strict=False):
             known = tf.stop_gradient(own)
-            logits, state = layer(state, known, previous)
+            logits, state = layer.logits(state, known, previous)
             previous = known
             logits = tf.clip_by_value(logits, -LOGIT_MAX, LOGIT_MAX)
             of_model.append(_code_length(logits, known))

@@ -18,11 +18,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from rgru_codec.metrics import LEVELS
+from rgru_format.limits import POSITION
 from rgru_train.nets.config import LinearConfig
+from rgru_train.nets.kernels import Dense, Products, blocks, matmul, unblocked
 from rgru_train.nets.transform import COLOUR, cosines
 
-LEVELS = 0.9 / 127.5
-"""A level of 8 bits in network units."""
 _CHROMA_PENALTY = 1.8
 """Chroma functions stand among luma functions of so much higher a frequency."""
 _UNIT = 0.1
@@ -52,44 +53,48 @@ def basis(size: int, count: int) -> NDArray[np.float64]:
     return np.stack(listed, axis=-1)
 
 
-class LinearPath(keras.layers.Layer):
-    """Analysis of residuals into pre-activations of code pairs, and synthesis from codes."""
+class LinearPath(tf.Module):
+    """Analysis of residuals into pre-activations of code pairs, and synthesis from codes.
 
-    def __init__(self, config: LinearConfig, codes: int) -> None:
-        super().__init__(name="linear")
+    Args:
+        config: its first step.
+        codes: most codes a position of an iteration.
+        state: channels of the decoder's first state.
+    """
+
+    def __init__(self, config: LinearConfig, codes: int, state: int) -> None:
+        super().__init__("L")
         self.config = config
         digits = [list(weights) for weights in config.mean_digits]
         self._digits = digits
         self.pairs = codes // 2
         self._coefficients = self.pairs - sum(map(len, digits)) + len(digits)
-        functions_ = basis(config.size, self._coefficients)
-        self.analysis = self._kernel(functions_ / (LEVELS * config.step), "analysis")
+        functions_ = basis(POSITION, self._coefficients)
         worth = [(i, weight) for i, weights in enumerate(digits) for weight in weights]
         worth += [(i, 1.0) for i in range(len(digits), self._coefficients)]
         flat = functions_.reshape(-1, self._coefficients) * (LEVELS * config.step)
-        self.synthesis = self._kernel(np.stack([w * flat[:, i] for i, w in worth]), "synthesis")
-        self.fineness = _from_state(self.pairs, "fineness")
-        self.thresholds = _from_state(codes, "thresholds")
-        self.steps = _from_state(self.pairs, "steps")
+        with self.name_scope:
+            self.analysis = _kernel(functions_ / (LEVELS * config.step), "analysis")
+            self.synthesis = _kernel(np.stack([w * flat[:, i] for i, w in worth]), "synthesis")
+            self.fineness = _from_state(state, self.pairs, "fineness")
+            self.thresholds = _from_state(state, codes, "thresholds")
+            self.steps = _from_state(state, self.pairs, "steps")
 
-    def _kernel(self, start: NDArray[np.float64], name: str) -> keras.Variable:
-        """A weight in units of ``_UNIT``."""
-        return self.add_weight(shape=start.shape, initializer=_Constant(start / _UNIT), name=name)
-
-    def analyse(self, residual: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
+    def analyse(self, residual: tf.Tensor, state: tf.Tensor, products: Products) -> tf.Tensor:
         """Pre-activations of codes, (B, H/16, W/16, pairs·2): plus and minus detectors.
 
         Args:
             residual: (B, H, W, 3).
             state: the decoder's first state before this iteration, (B, H/16, W/16, C).
+            products: multiplies what the state says; the transform itself stays in float32.
         """
-        y = tf.nn.conv2d(residual, _UNIT * self.analysis, self.config.size, "VALID")
+        matrix = tf.reshape(self.analysis, (-1, self._coefficients))
+        y = _UNIT * matmul(blocks(residual, POSITION), matrix)
         means = len(self._digits)
         told = [*self._mean_digits(y[..., :means]), y[..., means:]]
-        z = tf.concat(told, axis=-1) * _factor(self.fineness(state))
-        # One matrix product is the cheapest way to interleave z and -z in every runtime.
-        interleave = np.kron(np.eye(self.pairs), [1.0, -1.0]).astype(np.float32)
-        return tf.matmul(z, interleave) + self.thresholds(state) - self.config.threshold
+        z = tf.concat(told, axis=-1) * _factor(self.fineness(state, products=products))
+        both = tf.reshape(tf.stack([z, -z], axis=-1), (*z.shape[:-1], 2 * self.pairs))
+        return both + self.thresholds(state, products=products) - self.config.threshold
 
     def _mean_digits(self, means: tf.Tensor) -> list[tf.Tensor]:
         """Successive digits: each is told of what the ones before it left over."""
@@ -103,35 +108,30 @@ class LinearPath(keras.layers.Layer):
                 left = left - weight * tf.stop_gradient(digit)
         return told
 
-    def coefficients(self, codes: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
+    def coefficients(self, codes: tf.Tensor, state: tf.Tensor, products: Products) -> tf.Tensor:
         """(B, H/16, W/16, C) codes to (B, H/16, W/16, pairs): minus, no or plus one step each.
 
-        ``state`` as for :meth:`analyse`.
+        ``state`` and ``products`` as for :meth:`analyse`.
         """
-        difference = np.kron(np.eye(self.pairs), [[0.5], [-0.5]]).astype(np.float32)
-        return tf.matmul(codes, difference) * _factor(self.steps(state))
+        plus, minus = tf.unstack(tf.reshape(codes, (*codes.shape[:-1], self.pairs, 2)), axis=-1)
+        return 0.5 * (plus - minus) * _factor(self.steps(state, products=products))
 
     def synthesise(self, coefficients: tf.Tensor) -> tf.Tensor:
         """(B, H/16, W/16, pairs) coefficients to their picture (B, H, W, 3)."""
-        picture = tf.matmul(coefficients, _UNIT * self.synthesis)
-        return tf.nn.depth_to_space(picture, self.config.size)
+        picture = matmul(_UNIT * coefficients, tf.convert_to_tensor(self.synthesis))
+        return unblocked(picture, POSITION)
 
 
-def _from_state(depth: int, name: str) -> keras.layers.Conv2D:
+def _kernel(start: NDArray[np.float64], name: str) -> tf.Variable:
+    """A weight in units of ``_UNIT``."""
+    return tf.Variable((start / _UNIT).astype(np.float32), name=name)
+
+
+def _from_state(state: int, depth: int, name: str) -> Dense:
     """A function of the decoder's state at the same place; zero before training."""
-    return keras.layers.Conv2D(depth, 1, kernel_initializer="zeros", name=name)
+    return Dense(state, depth, bias=True, init=keras.initializers.Zeros(), name=name)
 
 
 def _factor(x: tf.Tensor) -> tf.Tensor:
     """A positive factor: 1 for 0, about e^x near it, never beyond e^±2."""
     return tf.exp(2.0 * tf.tanh(x / 2.0))
-
-
-class _Constant(keras.initializers.Initializer):
-    """Given values."""
-
-    def __init__(self, values: NDArray[np.float64]) -> None:
-        self.values = values
-
-    def __call__(self, shape, dtype=None):  # type: ignore[no-untyped-def]
-        return tf.constant(self.values.astype(np.float32))

@@ -1,6 +1,6 @@
-"""A block cosine transform of colours, as starting values for the first and last convolutions.
+"""A block cosine transform of colours, as starting values for the first convolution.
 
-A network that starts from it sees and paints colour from its first step on; MS-SSIM alone pulls
+A network that starts from it sees colour from its first step on; MS-SSIM alone pulls
 so weakly on chroma that pictures otherwise stay grey for thousands of steps.
 """
 
@@ -70,14 +70,3 @@ def whitening(size: int, count: int) -> NDArray[np.float64]:
 def analysis_kernel(size: int, count: int) -> NDArray[np.float32]:
     """Kernel (size, size, 3, count) of a convolution with stride ``size``: transform, whitened."""
     return (dct_basis(size, count) / size * whitening(size, count)).astype(np.float32)
-
-
-def synthesis_kernel(kernel: int, size: int, count: int) -> NDArray[np.float32]:
-    """Kernel (kernel, kernel, count, 3·size²) of a convolution before depth-to-space: the inverse.
-
-    Only the middle tap is used; the others start at zero.
-    """
-    scaled = dct_basis(size, count) * size / whitening(size, count)
-    weights = np.zeros((kernel, kernel, count, 3 * size * size), np.float32)
-    weights[kernel // 2, kernel // 2] = scaled.reshape(3 * size * size, count).T
-    return weights

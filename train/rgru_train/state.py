@@ -1,18 +1,19 @@
-"""Checkpoints: one ``.npz`` with everything that a resumed run needs.
+"""The state of a run on disk: ``.npz`` files with everything that a resumed run needs.
 
 A run's folder holds ``checkpoint.npz`` (the newest), ``previous.npz`` and ``best.npz`` (the best
 by validation). Each is written under another name, flushed to the disk and renamed, so a kill at
 any moment leaves a good one.
 
-Keys: ``weight{i}`` and ``average{i}`` in the order of ``Model.trainable``, ``optimizer{i}`` in the
-order of Keras's optimizer, ``step``, and ``log_multipliers`` and ``mean_rates`` of rate control.
+Arrays have names: ``weights/NAME`` and ``averages/NAME`` for each weight, such as
+``weights/D/rnn0/W/pointwise``; ``optimizer/SLOT/NAME`` for what the optimizer remembers of it;
+``step``, ``mean_distortion``, and ``log_prices`` and ``mean_rates`` of rate control.
 """
 
 from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,8 @@ def save_best(folder: Path, arrays: Arrays, score: float) -> None:
 def best_score(folder: Path) -> float:
     """Validation score (lower is better) of ``best.npz``; infinite if there is none."""
     try:
-        return float(_read(folder / BEST)["score"])
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return float(read(folder / BEST)["score"])
+    except (InvalidInput, KeyError):
         return float("inf")
 
 
@@ -56,10 +57,30 @@ def load(folder: Path, names: tuple[str, ...] = (NEWEST, PREVIOUS)) -> Arrays:
     """
     for name in names:
         try:
-            return _read(folder / name)
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+            return read(folder / name)
+        except InvalidInput:
             continue
     raise InvalidInput(f"{folder}: no checkpoint ({' or '.join(names)}) to start from")
+
+
+def read(path: Path) -> Arrays:
+    """The arrays of one file.
+
+    Raises:
+        InvalidInput: it cannot be read.
+    """
+    try:
+        # numpy leaves a file that it opened itself, and cannot read, open.
+        with path.open("rb") as file, np.load(file) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InvalidInput(f"{path}: {error}") from None
+
+
+def part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Arrays:
+    """The arrays whose names begin with ``prefix/``, under the rest of their names."""
+    start = f"{prefix}/"
+    return {n.removeprefix(start): array for n, array in arrays.items() if n.startswith(start)}
 
 
 def mean(runs: Sequence[Arrays]) -> Arrays:
@@ -83,10 +104,33 @@ def mean(runs: Sequence[Arrays]) -> Arrays:
     return result
 
 
-def _read(path: Path) -> Arrays:
-    # numpy leaves a file that it opened itself, and cannot read, open.
-    with path.open("rb") as file, np.load(file) as arrays:
-        return {key: arrays[key] for key in arrays.files}
+PACKED = "packed"
+"""Name of the array that marks a packed state: what a new machine needs, at half precision."""
+
+
+def pack(folder: Path, out: Path) -> int:
+    """Write the newest checkpoint small enough to be carried away; returns its bytes.
+
+    Running means of the weights, step and rate control, numbers in float16 and deflated. What the
+    optimizer remembers is left out, and comes back within some hundred steps.
+
+    Raises:
+        InvalidInput: the folder has no checkpoint.
+    """
+    arrays = load(folder)
+    small: Arrays = {PACKED: np.array(1)}
+    for name, array in arrays.items():
+        if name.startswith("averages/"):
+            small[name] = array.astype(np.float16)
+        elif not name.startswith(("weights/", "optimizer/")) and name != "score":
+            small[name] = array
+    config = (folder / "config.json").read_text()
+    small["config"] = np.array(config)
+    temporary = out.with_name(f"{out.name}.writing")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, **small)  # type: ignore[arg-type]
+    temporary.replace(out)
+    return out.stat().st_size
 
 
 def _written(folder: Path, arrays: Arrays) -> Path:

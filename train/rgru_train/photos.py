@@ -1,0 +1,137 @@
+"""The photos of a run: where they come from, of which kind they are, which are held out.
+
+A folder of photos may have a table in it or beside it, ``train_manifest.csv`` or ``manifest.csv``,
+with a line for each photo and columns ``file``, ``source``, ``licence`` and ``kind``; other columns
+are not read. Without it a photo's source is its name without the trailing number.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from rgru_format import InvalidInput
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+TABLES = ("train_manifest.csv", "manifest.csv")
+UNKNOWN = "not recorded"
+_HELD_OUT_OF = 32
+"""One file name in so many is held out for validation."""
+_OF_A_KIND = 2
+"""At least so many photos of each kind are held out, of a kind of few photos one."""
+_LARGE = (384, 512)
+"""Sides that a photo needs to be held out for its kind: what validation cuts out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """A photo and what the table says of it."""
+
+    path: Path
+    source: str
+    kind: str = ""
+    """Empty if it is not known."""
+    licence: str = UNKNOWN
+
+    @property
+    def group(self) -> str:
+        """The kind, or the source of a photo whose kind is not known."""
+        return self.kind or self.source
+
+    @property
+    def digest(self) -> int:
+        """A hash of the file's name."""
+        return int.from_bytes(hashlib.sha256(self.path.name.encode()).digest()[:4], "little")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, from the header."""
+        with Image.open(self.path) as image:
+            return image.size
+
+
+def find_photos(folder: Path) -> tuple[list[Photo], list[Photo]]:
+    """(training, held out) photos under ``folder``.
+
+    A hash of the file's name decides, and of each kind the first few by it are held out too.
+
+    Raises:
+        InvalidInput: the folder holds no photo.
+    """
+    rows = _table(folder)
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise InvalidInput(f"{folder}: no photos found (looked for {', '.join(SUFFIXES)})")
+    photos = [_photo(folder, path, rows) for path in paths]
+    names = {photo.path for photo in photos if photo.digest % _HELD_OUT_OF == 0}
+    of_kind = defaultdict(list)
+    for photo in photos:
+        of_kind[photo.kind].append(photo)
+    for kind, members in of_kind.items():
+        if kind:
+            names.update(_first_of_kind(members, names))
+    held_out = [photo for photo in photos if photo.path in names]
+    return [photo for photo in photos if photo.path not in names], held_out
+
+
+def _first_of_kind(photos: Sequence[Photo], held_out: set[Path]) -> list[Path]:
+    """Photos of one kind that are held out besides."""
+    wanted = _OF_A_KIND if len(photos) >= 8 * _OF_A_KIND else 1
+    order = sorted(photos, key=lambda photo: (photo.path not in held_out, photo.digest))
+    large = (p.path for p in order if _holds(p.size, _LARGE))
+    chosen = [path for path, _ in zip(large, range(wanted), strict=False)]
+    return chosen if len(photos) > len(chosen) else []
+
+
+def _holds(size: tuple[int, int], sides: tuple[int, int]) -> bool:
+    return min(size) >= min(sides) and max(size) >= max(sides)
+
+
+def _table(folder: Path) -> dict[str, dict[str, str]]:
+    """Rows of the table in the folder, else beside it, by file."""
+    places = [place / name for place in (folder, folder.resolve().parent) for name in TABLES]
+    table = next((path for path in places if path.is_file()), None)
+    if table is None:
+        return {}
+    with table.open(newline="", encoding="utf-8") as file:
+        return {row.get("file") or "": row for row in csv.DictReader(file)}
+
+
+def _photo(folder: Path, path: Path, rows: dict[str, dict[str, str]]) -> Photo:
+    row = rows.get(path.name) or rows.get(path.relative_to(folder).as_posix()) or {}
+    source = row.get("source") or path.stem.rstrip("0123456789").rstrip("_-")
+    return Photo(path, source, row.get("kind") or "", row.get("licence") or UNKNOWN)
+
+
+def load(path: Path) -> NDArray[np.uint8]:
+    """The photo as (H, W, 3), uint8, upright."""
+    with Image.open(path) as image:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """What the model card tells of the photos under a folder.
+
+    Returns:
+        ``folder``, numbers ``training`` and ``held_out``, ``kinds`` (kind to numbers of training
+        and held-out photos), and ``sources``: [source, licence, training photos], largest first.
+    """
+    training, held_out = find_photos(folder)
+    counts = Counter((p.source if _table(folder) else UNKNOWN, p.licence) for p in training)
+    kinds = Counter(p.kind for p in training), Counter(p.kind for p in held_out)
+    return {
+        "folder": str(folder.resolve()),
+        "training": len(training),
+        "held_out": len(held_out),
+        "kinds": {kind: [kinds[0][kind], kinds[1][kind]] for kind in sorted(kinds[0])},
+        "sources": [[*key, count] for key, count in counts.most_common()],
+    }

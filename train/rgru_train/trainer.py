@@ -1,0 +1,263 @@
+"""The steps of a run: gradient, optimizer, running means, and the state that a run resumes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from rgru_format import InvalidInput
+from rgru_train import schedule, state
+from rgru_train.config import RunConfig
+from rgru_train.objective import Model, RateControl, loss_of
+from rgru_train.optimizer import make_optimizer
+from rgru_train.workers import Workers, mean_of_replicas, one_process
+
+_FORGET = 0.01
+"""Share of a step in the running mean of the distortion."""
+_AVERAGED = 8
+"""Steps between updates of the running means of the weights."""
+
+Weights = dict[str, NDArray[np.float32]]
+
+
+class DivergenceError(RuntimeError):
+    """The loss is no longer a number; the last checkpoint is still good."""
+
+
+class Trainer:
+    """Runs the steps of one run; everything that a resumed run needs is in its checkpoint.
+
+    Attributes:
+        step: steps taken.
+        averages: running means of the weights, by name.
+        stopping: whether a worker asked to stop.
+    """
+
+    def __init__(self, config: RunConfig, folder: Path, workers: Workers | None = None) -> None:
+        self.config, self.folder = config, folder
+        self.workers = workers or one_process()
+        keras.utils.set_random_seed(config.training.seed)
+        with self.workers.strategy.scope():
+            self.model = Model(config)
+            self.averages = {
+                name: tf.Variable(variable, trainable=False)
+                for name, variable in self.model.named.items()
+            }
+            self.trained = self._trained()
+            self.optimizer = make_optimizer(config.training, self.trained, self.model.codec)
+        targets = config.training.targets
+        self.control = RateControl(targets, config.iteration_weights) if targets else None
+        self.mean_distortion = np.ones(config.network.iterations, np.float32)
+        self.step = 0
+        self.stopping = False
+        self._steps: dict[int, Callable[..., Any]] = {}
+        self._average = tf.function(self._update_averages, autograph=False)
+
+    def _trained(self) -> dict[str, tf.Variable]:
+        """The variables that steps change (``only``)."""
+        parts, named = self.config.training.only, self.model.named
+        chosen = {n: v for n, v in named.items() if not parts or n.startswith(parts)}
+        if not chosen:
+            raise InvalidInput(f"[training] only = {list(parts)}: no weight's name begins so")
+        return chosen
+
+    # -- the step ------------------------------------------------------------------------------
+
+    def train_step(self, crops: tf.Tensor, stop: bool = False) -> dict[str, Any]:
+        """One step on (B, side, side, 3) uint8 crops; returns what the log wants to know.
+
+        Args:
+            crops: this worker's part of the batch.
+            stop: ask all workers to stop after this step (see :attr:`stopping`).
+
+        Raises:
+            DivergenceError: the loss is not finite.
+        """
+        training = self.config.training
+        iterations = schedule.iterations_at(training, self.step, self.config.network.iterations)
+        self.optimizer.learning_rate.assign(schedule.learning_rate_at(training, self.step))
+        prices = np.zeros(self.config.network.iterations, np.float32)
+        if self.control:
+            prices = self.control.prices() * schedule.price_share_at(training, self.step)
+        colour = schedule.colour_weight_at(training, self.step)
+        settings = (colour, prices, self.mean_distortion, float(stop))
+        loss, distortion, rate, stopping, norm = self._compiled(iterations)(
+            crops, *(tf.constant(value, tf.float32) for value in settings)
+        )
+        if not np.isfinite(float(loss)):
+            raise DivergenceError(
+                f"loss is {float(loss)} at step {self.step}; resume from {self.folder}"
+            )
+        if self.control and self.step >= training.rate_steps:
+            self.control.observe(rate.numpy())
+        self._observe(distortion.numpy())
+        self.stopping = float(stopping) > 0.0
+        self.step += 1
+        if self.step % _AVERAGED == 0:
+            # Near the start, the mean of the steps so far.
+            keep = min(training.average, (1.0 + self.step) / (10.0 + self.step)) ** _AVERAGED
+            self._average(tf.constant(keep, tf.float32))
+        return {
+            "step": self.step,
+            "loss": float(loss),
+            "distortion": [round(float(d), 5) for d in distortion],
+            "bpp": [round(float(r), 4) for r in np.cumsum(rate)],
+            "norm": float(norm),
+        }
+
+    def _compiled(self, iterations: int) -> Callable[..., Any]:
+        """The step for so many iterations, traced once."""
+        if iterations not in self._steps:
+            self._steps[iterations] = tf.function(
+                lambda *values: self._apply(iterations, *values),
+                autograph=False,  # no control flow depends on tensors: trace faster
+            )
+        return self._steps[iterations]
+
+    def _apply(
+        self,
+        iterations: int,
+        crops: tf.Tensor,
+        colour: tf.Tensor,
+        prices: tf.Tensor,
+        means: tf.Tensor,
+        stop: tf.Tensor,
+    ) -> tuple[tf.Tensor, ...]:
+        """Update all weights; loss, distortion, rate and stop (means of devices), and the norm."""
+        strategy = self.workers.strategy
+
+        def replica(crops: tf.Tensor) -> tuple[Any, Any]:
+            part = self.workers.part_of_replica(crops)
+            with tf.GradientTape() as tape:
+                loss, *parts = loss_of(self.model, part, colour, prices, means, iterations)
+            gradients = tape.gradient(
+                loss,
+                list(self.trained.values()),
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            )
+            # identity: each device needs a tensor of its own to take a mean of
+            report = [loss, *parts, tf.identity(stop)]
+            return mean_of_replicas(gradients), mean_of_replicas(report)
+
+        # Every device holds the same means by now: the first one's are as good as any.
+        gradients, report = tf.nest.map_structure(
+            lambda value: strategy.experimental_local_results(value)[0],
+            strategy.run(replica, args=(crops,)),
+        )
+        gradients, norm = tf.clip_by_global_norm(gradients, self.config.training.clip)
+        with strategy.scope():
+            self.optimizer.apply(gradients)
+        return *report, norm
+
+    def _update_averages(self, keep: tf.Tensor) -> None:
+        """Move the running means towards the weights."""
+
+        def move(average: tf.Variable, weight: tf.Tensor) -> None:
+            average.assign_sub((1.0 - keep) * (average - weight))
+
+        extended = self.workers.strategy.extended
+        for name, variable in self.trained.items():
+            extended.update(self.averages[name], move, args=(variable,), group=False)
+
+    def _observe(self, distortion: NDArray[np.float32]) -> None:
+        """Take in the distortion of one step; the first one is the mean so far."""
+        mean = self.mean_distortion[: len(distortion)]
+        mean += np.where(mean == 1.0, 1.0, _FORGET) * (distortion - mean)
+
+    # -- the state -----------------------------------------------------------------------------
+
+    def arrays(self) -> state.Arrays:
+        """Everything that a resumed run needs, by name (see :mod:`rgru_train.state`)."""
+        arrays: state.Arrays = {
+            "step": np.array(self.step),
+            "mean_distortion": self.mean_distortion,
+            "optimizer/steps": self.optimizer.steps.numpy(),
+        }
+        groups = {
+            "weights": self.model.named,
+            "averages": self.averages,
+            "optimizer": self.optimizer.slots,
+        }
+        for group, variables in groups.items():
+            arrays |= {f"{group}/{name}": v.numpy() for name, v in variables.items()}
+        if self.control:
+            arrays["log_prices"] = self.control.log_prices
+            arrays["mean_rates"] = self.control.mean_rates
+        return arrays
+
+    def save(self) -> None:
+        """Write the checkpoint; the one before is kept as ``previous.npz``."""
+        state.save(self.folder, self.arrays())
+
+    def save_best(self, score: float) -> None:
+        """Keep this state if its validation score is the lowest so far."""
+        if score < state.best_score(self.folder):
+            state.save_best(self.folder, self.arrays(), score)
+
+    def restore(self, best: bool = False) -> None:
+        """Continue from the newest readable checkpoint, or from the best by validation.
+
+        Raises:
+            InvalidInput: there is none, or it belongs to another network.
+        """
+        names = (state.BEST,) if best else (state.NEWEST, state.PREVIOUS)
+        arrays = state.load(self.folder, names)
+        self._assign(self.model.named, state.part(arrays, "weights"))
+        self._assign(self.averages, state.part(arrays, "averages"))
+        slots = state.part(arrays, "optimizer")
+        self.optimizer.steps.assign(slots.pop("steps"))
+        # Slots of other parts (``only``) start afresh.
+        self._assign({n: v for n, v in self.optimizer.slots.items() if n in slots}, slots)
+        if self.control and "log_prices" in arrays:
+            self.control.log_prices = arrays["log_prices"]
+            self.control.mean_rates = arrays["mean_rates"]
+        self.mean_distortion = arrays["mean_distortion"]
+        self.step = int(arrays["step"])
+        keras.utils.set_random_seed(self.config.training.seed + self.step)
+
+    def start_from(self, weights: Mapping[str, NDArray[Any]]) -> list[str]:
+        """Take the weights that fit by name and shape; all else starts afresh.
+
+        Returns:
+            Names of the weights that nothing was found for.
+
+        Raises:
+            InvalidInput: nothing fits.
+        """
+        named = self.model.named
+        fitting = {
+            name: array
+            for name, array in weights.items()
+            if name in named and tuple(named[name].shape) == array.shape
+        }
+        if not fitting:
+            raise InvalidInput("weights of another network: none has a name and shape of this one")
+        self._assign({name: named[name] for name in fitting}, fitting)
+        self._assign({name: self.averages[name] for name in fitting}, fitting)
+        return [name for name in named if name not in fitting]
+
+    def _assign(self, variables: Mapping[str, Any], values: Mapping[str, NDArray[Any]]) -> None:
+        for name, variable in variables.items():
+            value = values.get(name)
+            if value is None or tuple(variable.shape) != value.shape:
+                found = "missing" if value is None else value.shape
+                shapes = f"{name} is {found}, not {tuple(variable.shape)}"
+                raise InvalidInput(f"weights of another network: {shapes}")
+            variable.assign(value)
+
+    def use_averages(self) -> Weights:
+        """Put the running means in place of the weights; returns the weights."""
+        weights = {name: v.numpy() for name, v in self.model.named.items()}
+        self.use_weights({name: average.numpy() for name, average in self.averages.items()})
+        return weights
+
+    def use_weights(self, weights: Weights) -> None:
+        """Undo :meth:`use_averages`."""
+        for name, variable in self.model.named.items():
+            variable.assign(weights[name])
