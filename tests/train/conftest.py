@@ -21,8 +21,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
-    """A run of 8 steps by one process that nobody disturbed: checkpoints at steps 4 and 8."""
+    """A run of 8 steps by one process that nobody disturbed."""
     run = tmp_path_factory.mktemp("runs") / "reference"
-    arguments = ("--config", TINY, "--data", photos, "--out", run)
+    arguments = ("run", "--config", TINY, "--data", photos, "--out", run)
     subprocess.run(command(*arguments), env=environment(), check=True)
     return run

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 
-from rgru_train.config import RunConfig
+from rgru_train.config import CONFIGS, RunConfig
 from rgru_train.nets.cost import cost_of
 
-from .tiny import ROOT, tiny
+from .tiny import tiny
 
 
 @pytest.mark.parametrize(
@@ -19,25 +20,27 @@ from .tiny import ROOT, tiny
 def test_paper_networks_cost_what_was_computed_by_hand(
     cell: str, encoder: int, decoder: int
 ) -> None:
-    import dataclasses
-
-    network = RunConfig.from_toml(ROOT / "train" / "configs" / "paper.toml").network
-    cost = cost_of(dataclasses.replace(network, cell=cell))
+    network = RunConfig.from_toml(CONFIGS / "paper.toml").network
+    cost = cost_of(msgspec.structs.replace(network, cell=cell))
     assert round(cost.encoder / 1e3) == encoder
-    assert round(cost.decode / 1e3) == decoder
+    assert round(cost.decode(1) / 1e3) == decoder
 
 
 def test_tiny_network_costs_its_kernels() -> None:
     cost = cost_of(tiny().network)
-    first, residual, rnn = 64 * 3 * 8 / 64, 2 * 9 * 8 * 8 / 64, 8 * (9 * 8 + 8) * 3 / 256
-    extra, binarizer = (8 + 8) * 8 / 256, 8 * 20 / 256
+    first, residual = 64 * 3 * 8 / 64, 2 * (9 * 8 + 8 * 8) / 64
+    rnn = (9 * 8 + 8 * 24 + 3 * 8 * 8 + (8 + 8) * 8) / 256
     # 10 pairs tell 6 functions; the state (16 channels) sets 10 factors and 20 thresholds
     analysis = 3 * 6 + (10 * 20 + 16 * (10 + 20)) / 256
-    assert math.isclose(cost.encoder, first + residual + rnn + extra + binarizer + analysis)
-    cell = 16 * (20 + 9 * 16) * 3 + (16 + 20) * 16
+    assert math.isclose(cost.encoder, first + residual + rnn + 8 * 20 / 256 + analysis)
+    cell = 20 * 48 + (9 * 16 + 16 * 32) + (9 * 16 + 16 * 16) + (16 + 20) * 16
     coefficients = 20 * 10 + 16 * 10
     assert math.isclose(cost.decoder, (cell + coefficients) / 256)
-    assert math.isclose(cost.head, 9 * 4 * 192 / 64 + 3 * 10)
+    separable = (9 * 26 + 26 * 16) / 256  # features and pairs
+    narrow = (9 * 4 + 4 * 6 + 9 * 6 + 6 * 4) / 64
+    joined = (4 + 3 * 64) * 192 / 64  # the picture, 8 x 8 pixels a position
+    assert math.isclose(cost.painter, separable + narrow + joined + 3 * 10)
+    assert math.isclose(cost.decode(2), 2 * cost.decoder + cost.painter)
 
 
 def test_context_model_runs_each_pass_at_the_positions_of_its_phase() -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from .tiny import ROOT
 
+TRAIN = ROOT / "train" / "rgru_train"
+KINDS = ("Conv", "Separable", "Residual", "Rnn", "SpaceToDepth", "DepthToSpace")
 CONFIGS = [
-    (ROOT / "train" / "rgru_train" / "config.py", "TrainingConfig"),
-    (ROOT / "train" / "rgru_train" / "nets" / "config.py", "NetworkConfig"),
-    (ROOT / "train" / "rgru_train" / "nets" / "config.py", "LayerSpec"),
-    (ROOT / "train" / "rgru_train" / "nets" / "config.py", "LinearConfig"),
+    (TRAIN / "config.py", "TrainingConfig"),
+    *((TRAIN / "nets" / "config.py", name) for name in ("NetworkConfig", *KINDS, "LinearConfig")),
 ]
 
 

@@ -1,71 +1,83 @@
-"""Muon takes the kernels of the networks gate by gate, Adam the rest."""
+"""Muon takes the matrices of the networks one by one, Adam the rest."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import tensorflow as tf
 
-from rgru_train.config import RunConfig
-from rgru_train.loop import Trainer
+from rgru_train.config import CONFIGS, RunConfig
 from rgru_train.nets.networks import Codec
-from rgru_train.optimizer import Muon, kernels
+from rgru_train.optimizer import Optimizer, matrices_of, orthogonal
+from rgru_train.trainer import Trainer
 
-from .tiny import ROOT, tiny
-
-
-def compact() -> Codec:
-    codec = Codec(RunConfig.from_toml(ROOT / "train" / "configs" / "compact.toml").network)
-    codec.build_all()
-    return codec
+from .tiny import tiny
 
 
-def test_kernels_of_the_recurrent_networks_are_taken_and_nothing_else() -> None:
-    codec = compact()
-    taken = kernels(codec)
-    encoder_cell = codec.encoder.blocks[-1]
-    gates = {
-        encoder_cell.W.kernel.path: 3,
-        codec.decoder.blocks[0].U_gates.kernel.path: 2,
-    }
-    assert gates.items() <= taken.items()
-    assert codec.binarizer.conv.kernel.path in taken
-    assert not {v.path for v in codec.linear.trainable_variables} & set(taken)
-    assert not [path for path in taken if "bias" in path or "gains" in path]
+def test_matrices_of_the_networks_are_taken_and_nothing_else() -> None:
+    codec = Codec(RunConfig.from_toml(CONFIGS / "compact.toml").network)
+    taken = matrices_of(codec)
+    assert taken["D/rnn0/W/pointwise"] == 3
+    assert taken["D/rnn0/U_gates/pointwise"] == 2
+    assert taken["P/conv0/kernel"] == 4  # a matrix for each position that depth_to_space makes
+    assert taken["B/kernel"] == 1
+    words = ("depthwise", "bias", "gains", "L/")
+    assert not [name for name in taken if any(word in name for word in words)]
 
 
 def test_step_of_each_gate_is_near_orthogonal_and_as_large_as_adams() -> None:
-    kernel = tf.keras.Variable(np.zeros((3, 3, 16, 192), np.float32), name="kernel")
-    optimizer = Muon({kernel.path: 3}, learning_rate=1.0)
-    optimizer.build([kernel])
+    kernel = tf.Variable(np.zeros((3, 3, 16, 192), np.float32))
+    twin = tf.Variable(np.zeros((144, 64), np.float32))
+    optimizer = Optimizer({"kernel": kernel, "twin": twin}, {"kernel": 3, "twin": 1}, "float32")
+    optimizer.learning_rate.assign(1.0)
     gradient = np.random.default_rng(0).normal(size=kernel.shape).astype(np.float32)
     gradient[..., 64:128] *= 1000.0  # one gate must not drown the others
-    optimizer.update_step(tf.constant(gradient), kernel, 1.0)
-    for gate in np.split(kernel.numpy().reshape(144, 192), 3, axis=1):
+    optimizer.apply([tf.constant(gradient), tf.constant(gradient.reshape(144, 192)[:, :64])])
+    gates = np.split(kernel.numpy().reshape(144, 192), 3, axis=1)
+    for gate in gates:
         singular = np.linalg.svd(gate, compute_uv=False) / (0.2 * 12.0)
         assert singular.min() > 0.5
         assert singular.max() < 1.5
+    np.testing.assert_allclose(twin.numpy(), gates[0], atol=1e-5)  # worked on with them
+
+
+def test_orthogonal_takes_wide_and_tall_matrices() -> None:
+    matrices = tf.random.normal((2, 16, 24))
+    wide, tall = orthogonal(matrices), orthogonal(tf.transpose(matrices, (0, 2, 1)))
+    np.testing.assert_allclose(wide, tf.transpose(tall, (0, 2, 1)), atol=1e-5)
+
+
+def test_adam_is_keras_adam() -> None:
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=5), rng.normal(size=(4, 5)).astype(np.float32)
+    ours, theirs = (tf.Variable(start, dtype=tf.float32) for _ in range(2))
+    optimizer = Optimizer({"weight": ours}, {}, "float32")
+    optimizer.learning_rate.assign(0.1)
+    keras = tf.keras.optimizers.Adam(0.1)
+    for gradient in gradients:
+        optimizer.apply([tf.constant(gradient)])
+        keras.apply_gradients([(tf.constant(gradient), theirs)])
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5)
 
 
 def test_muon_run_cut_and_resumed_is_the_run_that_was_not(tmp_path: Path) -> None:
-    config = tiny()
-    wide = [dataclasses.replace(spec, depth=48) for spec in config.network.encoder]
-    network = dataclasses.replace(config.network, encoder=tuple(wide))
-    training = dataclasses.replace(config.training, optimizer="muon")
+    training = msgspec.structs.replace(tiny().training, optimizer="muon", steps=100)
+    wide = [msgspec.structs.replace(layer, depth=48) for layer in tiny().network.decoder]
+    network = msgspec.structs.replace(tiny().network, decoder=tuple(wide))
     config = RunConfig(network, training)
     rng = np.random.default_rng(1)
-    batches = [tf.constant(rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)) for _ in range(3)]
+    batches = [tf.constant(rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)) for _ in range(10)]
     whole = Trainer(config, tmp_path)
-    assert kernels(whole.model.codec)
-    for batch in batches[:2]:
+    assert whole.optimizer.matrices
+    for batch in batches[:6]:
         whole.train_step(batch)
     whole.save()
-    rows = [whole.train_step(batches[2])]
+    rows = [whole.train_step(batch) for batch in batches[6:]][-1:]
     again = Trainer(config, tmp_path)
     again.restore()
-    rows.append(again.train_step(batches[2]))
+    rows += [again.train_step(batch) for batch in batches[6:]][-1:]
     assert np.isclose(rows[0]["loss"], rows[1]["loss"], rtol=1e-5)
-    for one, other in zip(whole.model.trainable, again.model.trainable, strict=True):
-        np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-5)
+    for name, value in whole.arrays().items():
+        np.testing.assert_allclose(again.arrays()[name], value, atol=1e-5, err_msg=name)

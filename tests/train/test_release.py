@@ -11,14 +11,13 @@ import pytest
 
 from rgru_codec import models
 from rgru_format import InvalidInput
-from rgru_train import readback
+from rgru_train import starting, state
 from rgru_train.__main__ import main
 from rgru_train.card import check_size, hours, packed_size
 from rgru_train.log import read_log
-from rgru_train.loop import Trainer
-from rgru_train.manifest import summary
-from rgru_train.nets.context import WEIGHT_MAX, WEIGHT_SCALE
+from rgru_train.photos import summary
 from rgru_train.release import release
+from rgru_train.trainer import Trainer
 
 from .tiny import TINY, tiny
 
@@ -70,54 +69,46 @@ def test_integers_cost_what_floats_cost(released: Path) -> None:
     assert abs(float(difference.replace("%", ""))) < 1.0
 
 
-def test_a_package_gives_its_weights_back_within_rounding(released: Path, trainer: Trainer) -> None:
-    found = readback.starting_weights(str(released), trainer.model)
-    networks = len(trainer.model.codec.trainable_variables)
-    for i, (value, average) in enumerate(zip(found, trainer.averages, strict=True)):
-        assert value is not None
-        expected, relative, absolute = average.numpy(), 2.0**-10, 2.0**-20  # float16
-        if expected.ndim > 1:  # kernels keep seven significant bits, small weights fewer
-            relative, absolute = 2.0**-7, float(np.sqrt(np.mean(expected**2))) / 64
-        if i >= networks and not value.any():
-            continue  # of no use: see test_arrays_that_have_no_use_are_zero
-        if i >= networks:  # the context model: kernels are clipped, and steps of 1/256
-            relative, absolute = 0.0, 0.5 / WEIGHT_SCALE + 1e-6
-            if expected.ndim > 1:
-                expected = np.clip(expected, -WEIGHT_MAX, WEIGHT_MAX)
-            if expected.ndim == 4 and expected.shape[0] == 3:
-                # Taps on positions of this phase and later ones are left out: they meet zeros.
-                blind = (value == 0).all(axis=-1)
-                assert not blind.all(axis=(0, 1)).any()
-                expected = np.where(blind[..., None], 0.0, expected)
-        np.testing.assert_allclose(value, expected, rtol=relative, atol=absolute)
-
-
-def test_a_run_starts_from_a_package_and_from_a_run(
-    released: Path, reference: Path, trainer: Trainer
+def test_a_run_starts_from_a_package_a_run_and_a_packed_run(
+    released: Path, reference: Path, trainer: Trainer, tmp_path: Path
 ) -> None:
-    before = [v.numpy() for v in trainer.model.trainable]
-    trainer.start_from(readback.starting_weights(str(reference), trainer.model))
-    np.testing.assert_array_equal(trainer.model.trainable[0].numpy(), trainer.averages[0].numpy())
-    trainer.start_from(readback.starting_weights(str(released), trainer.model))
-    trainer.use_weights(before)
-    with pytest.raises(InvalidInput, match="neither a run, nor a model package"):
-        readback.starting_weights("nothing", trainer.model)
+    packed = tmp_path / "packed.npz"
+    state.pack(reference, packed)
+    exact = {name: average.numpy() for name, average in trainer.averages.items()}
+    for source, tolerance in ((reference, 0.0), (packed, 2.0**-10), (released, 2.0**-4)):
+        weights = starting.starting_weights(str(source))
+        other = Trainer(tiny(), tmp_path)
+        assert other.start_from(weights) == []
+        for name in ("D/rnn0/W/pointwise", "B/bias"):
+            found = other.model.named[name].numpy()
+            np.testing.assert_allclose(found, exact[name], rtol=tolerance, atol=tolerance / 8)
+    with pytest.raises(InvalidInput, match="neither a run nor a model"):
+        starting.starting_weights("nothing")
+
+
+def test_a_packed_run_is_small_and_whole(reference: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "packed.npz"
+    size = state.pack(reference, packed)
+    assert size == packed.stat().st_size < (reference / "checkpoint.npz").stat().st_size / 4
+    arrays = state.read(packed)
+    assert arrays["step"] == 8
+    assert arrays["config"].item() == (reference / "config.json").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["packed.npz"]
 
 
 def test_an_installed_model_is_found_by_its_id_and_as_default(
-    released: Path, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+    released: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(models, "WEIGHTS", released.parent)
     (released.parent / "default").write_text(f"{released.name}\n")
     for name in (released.name, "default"):
-        values = readback.starting_weights(name, trainer.model)
-        assert all(value is not None for value in values)
+        assert "D/rnn0/W/pointwise" in starting.starting_weights(name)
 
 
-def test_eval_only_measures_what_the_run_measured(
+def test_validate_measures_what_the_run_measured(
     reference: Path, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--data", str(photos), "--out", str(reference), "--eval-only"]) == 0
+    assert main(["validate", str(reference), "--data", str(photos)]) == 0
     found = json.loads(capsys.readouterr().out)
     (expected,) = (row for row in read_log(reference) if row["kind"] == "validation")
     assert found["step"] == expected["step"] == 8
@@ -126,13 +117,13 @@ def test_eval_only_measures_what_the_run_measured(
 
 def test_describe_prints_costs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["describe", "--config", str(TINY)]) == 0
-    assert "kMAC/px an iteration, decoding: 0." in capsys.readouterr().out
+    assert "kMAC/px to decode all: " in capsys.readouterr().out
 
 
 def test_a_command_line_that_makes_no_sense_says_why(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--data", str(photos), "--out", str(tmp_path), "--resume"]) == 2
+    assert main(["run", "--data", str(photos), "--out", str(tmp_path), "--resume"]) == 2
     assert "give --config" in capsys.readouterr().err
 
 

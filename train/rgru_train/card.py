@@ -9,39 +9,52 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rgru_codec.models import FILES
+from rgru_codec.models import DECODING_HALF
 from rgru_format import InvalidInput
 from rgru_train.config import RunConfig
-from rgru_train.nets.cost import cost_of
+from rgru_train.nets.cost import Cost, cost_of
 
-CARD = "MODEL_CARD.md"
-SIZE_LIMIT = 8.0
-"""Megabytes (10^6 bytes) that a package may take in a wheel, deflated."""
+SIZE_LIMIT, DECODING_LIMIT = 10.0, 6.0
+"""Megabytes (10^6 bytes) that a package, and its decoding half, may take in a wheel, deflated."""
 _CURVE_ROWS = 12
+_MEASURES = {
+    "bpp": "bpp",
+    "ms_ssim": "RGB MS-SSIM",
+    "ms_ssim_luma": "luma MS-SSIM",
+    "ssimulacra2": "SSIMULACRA2",
+    "ciede2000": "CIEDE2000",
+    "flat": "flat",
+}
+"""Rows of a validation that have a value for each layer, and what the card calls them."""
 
 
-def packed_size(folder: Path) -> int:
-    """Bytes of a package with its card, deflated as in a wheel."""
+def packed_size(folder: Path, names: Sequence[str] | None = None) -> int:
+    """Return the bytes of a package's files, or of some of them, deflated as in a wheel."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in (*FILES, CARD):
-            if (folder / name).exists():
-                archive.write(folder / name, name)
+        for path in sorted(folder.iterdir()):
+            if names is None or path.name in names:
+                archive.write(path, path.name)
     return len(buffer.getvalue())
 
 
 def check_size(folder: Path, limit: float = SIZE_LIMIT) -> int:
-    """Bytes of a package, if they are within ``limit`` megabytes.
+    """Return the bytes of a package, deflated.
 
     Raises:
-        InvalidInput: they are not.
+        InvalidInput: They are more than ``limit`` megabytes, or those of the decoding half more
+            than their share of it.
     """
-    size = packed_size(folder)
-    if size > limit * 1e6:
-        raise InvalidInput(
-            f"{folder}: {size / 1e6:.2f} MB packed, more than {limit:g}; "
-            "shrink the network, or allow it with --size-limit"
-        )
+    size, half = packed_size(folder), packed_size(folder, DECODING_HALF)
+    for found, most, what in (
+        (size, limit, folder),
+        (half, limit * DECODING_LIMIT / SIZE_LIMIT, f"{folder}, decoding half"),
+    ):
+        if found > most * 1e6:
+            raise InvalidInput(
+                f"{what}: {found / 1e6:.2f} MB packed, more than {most:g}; "
+                "shrink the network, or allow it with --size-limit"
+            )
     return size
 
 
@@ -72,8 +85,8 @@ def model_card(
         config: of the run.
         step: of the checkpoint.
         rows: of the run's log.
-        data: what :func:`rgru_train.manifest.summary` gives, if the photos are known.
-        lengths: what :func:`rgru_train.export.code_lengths` gives; empty if not measured.
+        data: what :func:`rgru_train.photos.summary` gives, if the photos are known.
+        lengths: what :func:`rgru_train.integers.code_lengths` gives; empty if not measured.
         notes: what the model is bad at.
     """
     parts = [
@@ -99,26 +112,39 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _facts(config: RunConfig, step: int, rows: Sequence[dict[str, Any]]) -> str:
     network, cost = config.network, cost_of(config.network)
     training = config.training
-    per_iteration = "kMAC a pixel and iteration"
+    layers = network.iterations
     facts = [
-        ("network", f"{network.cell}, {network.reconstruction}, {network.iterations} iterations"),
+        ("network", f"{network.cell}, {network.reconstruction}, {layers} iterations"),
         ("codes a position", ", ".join(map(str, network.codes))),
         ("configuration", f"{config.digest} (whole in model.json)"),
-        ("distortion", training.distortion),
+        ("distortion", f"{training.distortion}, {training.luma:g} of it luma"),
         ("steps", f"{step} of {training.batch} crops of {training.crop}x{training.crop} pixels"),
         ("hours", f"{hours(rows):.1f}"),
-        (f"{per_iteration}, encoding", f"{cost.encode / 1e3:.1f}"),
-        (f"{per_iteration}, decoding", f"{cost.decode / 1e3:.1f}"),
-        (f"{per_iteration}, context model", f"{cost.context / 1e3:.1f}"),
+        ("kMAC a pixel, encoding an iteration", f"{cost.encode / 1e3:.1f}"),
+        ("kMAC a pixel, decoding a layer", f"{cost.decoder / 1e3:.1f}"),
+        ("kMAC a pixel, painting a picture", f"{cost.painter / 1e3:.1f}"),
+        ("kMAC a pixel, three layers and all", f"{_costs(cost, layers)}"),
+        ("kMAC a pixel, context model of a layer", f"{cost.context / 1e3:.1f}"),
     ]
     return _table(("", ""), facts)
+
+
+def _costs(cost: Cost, layers: int) -> str:
+    return ", ".join(f"{cost.decode(n) / 1e3:.1f}" for n in (min(3, layers), layers))
 
 
 def _data(data: dict[str, Any] | None) -> str:
     if data is None:
         return "Not recorded."
-    counts = f"{data['training']} photos in training, {data['held_out']} held out by file name."
-    return f"{counts}\n\n{_table(('source', 'licence', 'photos'), data['sources'])}"
+    counts = f"{data['training']} photos in training, {data['held_out']} held out by name and kind."
+    kinds = [(kind or "not recorded", *numbers) for kind, numbers in data["kinds"].items()]
+    return "\n\n".join(
+        [
+            counts,
+            _table(("kind", "training", "held out"), kinds),
+            _table(("source", "licence", "photos"), data["sources"]),
+        ]
+    )
 
 
 def _validation(step: int, rows: Sequence[dict[str, Any]]) -> str:
@@ -127,18 +153,25 @@ def _validation(step: int, rows: Sequence[dict[str, Any]]) -> str:
     if not curve:
         return "Not measured."
     last = curve[-1]
-    measures = zip(last["bpp"], last["ms_ssim"], strict=True)
-    layers = [(t + 1, f"{b:.3f}", f"{q:.4f}") for t, (b, q) in enumerate(measures)]
+    measures = [name for name in _MEASURES if name in last]
+    layers = [
+        (t + 1, *values)
+        for t, values in enumerate(zip(*(last[name] for name in measures), strict=True))
+    ]
     every = -(-len(curve) // _CURVE_ROWS)
     some = curve[::-1][::every][::-1]
-    progress = [(row["step"], *map(_number, row["bpp_at"].values())) for row in some]
     qualities = [f"bpp at {quality}" for quality in last["bpp_at"]]
-    red, green, blue = last["colour"]
+    progress = [(row["step"], *map(_number, row["bpp_at"].values())) for row in some]
+    kinds = [
+        (kind, row["pictures"], *map(_number, row["bpp_at"].values()), row["ciede2000"][0])
+        for kind, row in last["kinds"].items()
+    ]
     return "\n\n".join(
         [
-            f"Held-out photos, RGB MS-SSIM, ideal code length, at step {last['step']}. "
-            f"Mean error of R, G, B after the last layer: {red}, {green}, {blue} levels.",
-            _table(("layer", "bpp", "MS-SSIM"), layers),
+            f"Held-out photos, ideal code length, at step {last['step']}. CIEDE2000 is that of the "
+            "means of 8x8 pixels; flat, the PSNR of the worst of 125 flat colours.",
+            _table(("layer", *(_MEASURES[name] for name in measures)), layers),
+            _table(("kind", "pictures", *qualities, "CIEDE2000, layer 1"), kinds),
             _table(("step", *qualities), progress),
         ]
     )

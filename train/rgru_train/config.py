@@ -54,6 +54,8 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     each. Upper layers go on by it where MS-SSIM has no more to say."""
     colour_weight: tuple[float, float] = (1.0, 0.1)
     """Weight of the colour error at the start and after ``colour_steps`` (``ms_ssim`` only)."""
+    tint_weight: float = 0.15
+    """Weight of the error of the mean colours of squares of 8x8 pixels (``ms_ssim`` only)."""
     colour_steps: int = 3000
     """Steps over which the weight of the colour error falls."""
     rate_steps: int = 0

@@ -115,6 +115,21 @@ def offset_error(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.abs(off[:, :3]), axis=1)
 
 
+def tint(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Mean distance of the mean colours of squares of 8x8 pixels, in levels: (T, B).
+
+    What a person sees of a first layer from afar; chroma counts two and a half times.
+    """
+    difference = pictures - target
+    r, _, b, luma = tf.unstack(difference, axis=2)
+    channels = tf.stack([luma, 1.41 * (b - luma), 1.7825 * (r - luma)], axis=2)
+    number, height, count, batch, width = channels.shape
+    shape = (number, height // 8, 8, count, batch, width // 8, 8)
+    means = tf.reduce_mean(tf.reshape(channels, shape), axis=[2, 6])
+    distance = tf.sqrt(tf.reduce_sum(tf.square(means), axis=2) + 1.0)
+    return tf.reduce_mean(distance, axis=[1, 3])
+
+
 def squared_error(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """Mean squared difference of R, G and B, in squared levels: (T, B)."""
     return tf.reduce_mean(tf.reduce_mean(tf.square(pictures - target), axis=[1, 4])[:, :3], axis=1)

@@ -81,7 +81,9 @@ def exchanged(crop: Pixels, rng: np.random.Generator) -> Pixels:
 def lettered(crop: Pixels, rng: np.random.Generator) -> Pixels:
     """Text and lines over the photo, or on a flat ground."""
     side = len(crop)
-    ground = crop if rng.random() < 0.6 else np.broadcast_to(np.uint8(colour(rng)), crop.shape)
+    ground = (
+        crop if rng.random() < 0.6 else np.broadcast_to(np.array(colour(rng), np.uint8), crop.shape)
+    )
     image = Image.fromarray(np.ascontiguousarray(ground))
     draw = ImageDraw.Draw(image)
     ink = colour(rng)

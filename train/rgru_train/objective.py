@@ -1,10 +1,11 @@
 """What training minimises: distortion of every iteration, and the rate of every layer.
 
-loss = Σ_t w_t·D_t + m_t·MSE_t + c·colour_t + o·offset_t + λ_t·R_t
+loss = Σ_t w_t·D_t + m_t·MSE_t + c·colour_t + o·offset_t + s·tint_t + λ_t·R_t
 
 over iterations t. D is 1 - MS-SSIM, in the tangent of its logarithm; the errors of colours, of the
-mean colour and the squared error enter by their logarithms. R is the ideal code length in bits per
-pixel, and λ, its price, moves until a layer takes the rate that is wanted of it.
+mean colour, of the mean colours of squares and the squared error enter by their logarithms. R is
+the ideal code length in bits per pixel, and λ, its price, moves until a layer takes the rate that
+is wanted of it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from rgru_codec.metrics import LEVELS
 from rgru_train.config import RunConfig
-from rgru_train.losses import colour_error, ms_ssim, offset_error, planes, squared_error
+from rgru_train.losses import colour_error, ms_ssim, offset_error, planes, squared_error, tint
 from rgru_train.nets.context import ContextModel
 from rgru_train.nets.networks import Codec
 from rgru_train.workers import mean_of_replicas
@@ -110,18 +111,20 @@ def loss_of(
         1.0 - structure(painted, target, config.training.luma),
         colour_error(painted, target),
         offset_error(painted, target),
+        tint(painted, target),
     ]
     squares = config.squared_error[:iterations]
     if any(squares):
         errors.append(squared_error(painted, target))
     # Of the whole batch, before the logarithm: a worker's share alone has another mean.
-    distortion, colours, offsets, *squared = tf.unstack(
+    distortion, colours, offsets, tints, *squared = tf.unstack(
         mean_of_replicas(tf.reduce_mean(tf.stack(errors), axis=2))
     )
     relative = log_near(distortion, means[:iterations])
     loss = tf.tensordot(relative, config.iteration_weights[:iterations], 1)
     loss += tf.reduce_sum(colour * tf.math.log(colours + 0.1))
     loss += tf.reduce_sum(_OFFSET_WEIGHT * tf.math.log(offsets + 0.5))
+    loss += tf.reduce_sum(config.training.tint_weight * tf.math.log(tints))
     if squared:
         loss += tf.tensordot(tf.math.log(squared[0] + 1.0), squares, 1)
     return loss + price, distortion, rate

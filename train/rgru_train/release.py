@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rgru_train.card import CARD, SIZE_LIMIT, check_size, model_card
+from rgru_codec.packages import CARD
+from rgru_train.card import SIZE_LIMIT, check_size, model_card
 from rgru_train.config import RunConfig
-from rgru_train.data import find_photos
-from rgru_train.export import code_lengths, export
+from rgru_train.export import export
+from rgru_train.integers import code_lengths
 from rgru_train.log import read_log
-from rgru_train.loop import Trainer
-from rgru_train.manifest import summary
-from rgru_train.validation import validation_pictures
+from rgru_train.photos import find_photos, summary
+from rgru_train.trainer import Trainer
+from rgru_train.validation import validation_samples
 
 _PICTURES = 4
 """So many validation pictures are coded to compare code lengths."""
@@ -46,11 +47,11 @@ def release(
     Raises:
         InvalidInput: there is no checkpoint, the package differs from TensorFlow, or is too large.
     """
-    config = RunConfig.from_json((run / "config.json").read_text())
+    config = RunConfig.of_run(run)
     trainer = Trainer(config, run)
     trainer.restore(best)
     trainer.use_averages()
-    package = export(trainer.model, name, out)
+    package = export(trainer.model, name, out).folder
     known, pictures = _data(run, data, config, trainer.model.codec.stride)
     lengths = code_lengths(trainer.model, pictures[:_PICTURES]) if pictures else []
     card = model_card(name, package, config, trainer.step, read_log(run), known, lengths, notes)
@@ -70,4 +71,5 @@ def _data(
     if data is None:
         return known, []
     _, held_out = find_photos(data)
-    return summary(data), validation_pictures(held_out, config.training, stride)
+    samples = validation_samples(held_out, config.training, stride)
+    return summary(data), [sample.pixels for sample in samples]

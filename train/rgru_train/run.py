@@ -26,7 +26,7 @@ from rgru_train.crops import Crops
 from rgru_train.log import Log, machine_rate, progress
 from rgru_train.nets.cost import cost_of
 from rgru_train.photos import find_photos, summary
-from rgru_train.readback import starting_weights
+from rgru_train.starting import starting_weights
 from rgru_train.trainer import Trainer
 from rgru_train.validation import Validator, validation_samples
 from rgru_train.workers import Workers, workers_of_environment

@@ -100,7 +100,8 @@ class Validator:
             bits per pixel), ``kinds`` (for each ``bpp_at`` and ``ciede2000``), and ``score``
             (:func:`score`).
         """
-        measured, pictures = [], []
+        measured: list[Measures] = []
+        pictures: list[Pixels] = []
         judged = range(0, len(self.samples), -(-len(self.samples) // _JUDGED))
         for i, sample in enumerate(self.samples):
             measures, decoded = self._measure(sample.pixels, iterations)

@@ -25,7 +25,7 @@ class Layer(
         return 1.0
 
 
-class _Strided(Layer):
+class _Strided(Layer, frozen=True):
     """A layer with output channels, a kernel and a stride."""
 
     depth: int
@@ -43,7 +43,7 @@ class _Strided(Layer):
         return float(self.stride)
 
 
-class Conv(_Strided, tag="conv"):
+class Conv(_Strided, frozen=True, tag="conv"):
     """A dense convolution."""
 
     depth: int
@@ -60,7 +60,7 @@ class Conv(_Strided, tag="conv"):
     """Factor on the starting weights."""
 
 
-class Separable(_Strided, tag="separable"):
+class Separable(_Strided, frozen=True, tag="separable"):
     """A kernel for each channel by itself, then a 1x1 convolution."""
 
     depth: int
@@ -75,7 +75,7 @@ class Separable(_Strided, tag="separable"):
     """Factor on the starting weights."""
 
 
-class Residual(Layer, tag="residual"):
+class Residual(Layer, frozen=True, tag="residual"):
     """ReLU, convolution, ReLU, convolution, added to the input."""
 
     kernel: int = 3
@@ -89,7 +89,7 @@ class Residual(Layer, tag="residual"):
             raise ValueError("kernel is 1 at least, inner 0 at least")
 
 
-class Rnn(_Strided, tag="rnn"):
+class Rnn(_Strided, frozen=True, tag="rnn"):
     """A convolutional recurrent cell."""
 
     depth: int
@@ -102,7 +102,7 @@ class Rnn(_Strided, tag="rnn"):
     """Side of the kernel on the state."""
 
 
-class _Rearrangement(Layer):
+class _Rearrangement(Layer, frozen=True):
     factor: int = 2
 
     def __post_init__(self) -> None:
@@ -111,7 +111,7 @@ class _Rearrangement(Layer):
             raise ValueError("factor is 2 at least")
 
 
-class SpaceToDepth(_Rearrangement, tag="space_to_depth"):
+class SpaceToDepth(_Rearrangement, frozen=True, tag="space_to_depth"):
     """Squares of positions to channels of one."""
 
     factor: int = 2
@@ -123,7 +123,7 @@ class SpaceToDepth(_Rearrangement, tag="space_to_depth"):
         return float(self.factor)
 
 
-class DepthToSpace(_Rearrangement, tag="depth_to_space"):
+class DepthToSpace(_Rearrangement, frozen=True, tag="depth_to_space"):
     """Channels of a position to a square of positions."""
 
     factor: int = 2
@@ -135,7 +135,7 @@ class DepthToSpace(_Rearrangement, tag="depth_to_space"):
         return 1.0 / self.factor
 
 
-class Picture(Layer, tag="picture"):
+class Picture(Layer, frozen=True, tag="picture"):
     """The linear picture, joined behind the features at their scale (``painter`` only)."""
 
 
@@ -213,6 +213,12 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         others = (*self.encoder, *self.decoder, *self.head)
         if any(isinstance(layer, Picture) for layer in others):
             raise ValueError("a picture layer belongs to the painter")
+
+    @property
+    def first_state(self) -> int:
+        """Channels of the decoder's first state, which the linear path looks at."""
+        first = self.decoder[0]
+        return first.depth if isinstance(first, Rnn) else 0
 
     @property
     def iterations(self) -> int:

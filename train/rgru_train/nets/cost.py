@@ -125,11 +125,10 @@ def _linear(network: config.NetworkConfig) -> tuple[float, float, float]:
         return 0.0, 0.0, 0.0
     codes, size = max(network.codes), math.prod(layer.scale for layer in network.encoder)
     pairs, digits = codes // 2, network.linear.mean_digits
-    state = network.decoder[0].depth  # type: ignore[union-attr]  # a recurrent layer
     functions = pairs - sum(map(len, digits)) + len(digits)
     interleave = pairs * codes
-    analysis = 3.0 * functions + (interleave + (pairs + codes) * state) / size**2
-    return analysis, (interleave + pairs * state) / size**2, 3.0 * pairs
+    analysis = 3.0 * functions + (interleave + (pairs + codes) * network.first_state) / size**2
+    return analysis, (interleave + pairs * network.first_state) / size**2, 3.0 * pairs
 
 
 def _context(network: config.NetworkConfig) -> float:

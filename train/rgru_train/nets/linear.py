@@ -26,7 +26,7 @@ from rgru_train.nets.transform import COLOUR, cosines
 
 _CHROMA_PENALTY = 1.8
 """Chroma functions stand among luma functions of so much higher a frequency."""
-_UNIT = 0.1
+UNIT = 0.1
 """Kernels are stored as multiples of it: good from the start, they should move slowly, and Adam
 moves every number about equally fast."""
 
@@ -89,7 +89,7 @@ class LinearPath(tf.Module):
             products: multiplies what the state says; the transform itself stays in float32.
         """
         matrix = tf.reshape(self.analysis, (-1, self._coefficients))
-        y = _UNIT * matmul(blocks(residual, POSITION), matrix)
+        y = UNIT * matmul(blocks(residual, POSITION), matrix)
         means = len(self._digits)
         told = [*self._mean_digits(y[..., :means]), y[..., means:]]
         z = tf.concat(told, axis=-1) * _factor(self.fineness(state, products=products))
@@ -118,13 +118,13 @@ class LinearPath(tf.Module):
 
     def synthesise(self, coefficients: tf.Tensor) -> tf.Tensor:
         """(B, H/16, W/16, pairs) coefficients to their picture (B, H, W, 3)."""
-        picture = matmul(_UNIT * coefficients, tf.convert_to_tensor(self.synthesis))
+        picture = matmul(UNIT * coefficients, tf.convert_to_tensor(self.synthesis))
         return unblocked(picture, POSITION)
 
 
 def _kernel(start: NDArray[np.float64], name: str) -> tf.Variable:
-    """A weight in units of ``_UNIT``."""
-    return tf.Variable((start / _UNIT).astype(np.float32), name=name)
+    """A weight in units of ``UNIT``."""
+    return tf.Variable((start / UNIT).astype(np.float32), name=name)
 
 
 def _from_state(state: int, depth: int, name: str) -> Dense:

@@ -215,7 +215,7 @@ class Codec(tf.Module):
         self.decoder = Stack(network.decoder, network, most, self.encoder.scales[-1], "D")
         self.linear = None
         if network.linear is not None:
-            self.linear = LinearPath(network.linear, most, network.decoder[0].depth)
+            self.linear = LinearPath(network.linear, most, network.first_state)
         features = depth_after(network.decoder, most)
         features += self.linear.pairs if self.linear else 0
         layers = network.head or network.painter
@@ -313,16 +313,12 @@ class Codec(tf.Module):
         if self.linear is not None:
             added = self.linear.coefficients(codes, cells[0], products) / gain
             told = added if told is None else told + added
-            return self.paint(features, told, products), updated, told
+            linear = self.linear.synthesise(told)
+            known = tf.concat([features, told], axis=-1)
+            lacking, _ = self.painter(known, [], products, picture=linear)
+            return linear + lacking, updated, told
         picture, _ = self.painter(features, [], products=products)
         if self.config.reconstruction == "one_shot":
             return picture, updated, None
         told = picture / gain if told is None else told + picture / gain
         return told, updated, told
-
-    def paint(self, features: tf.Tensor, coefficients: tf.Tensor, products: Products) -> tf.Tensor:
-        """The linear picture of the accumulated coefficients, and what it lacks (``paint``)."""
-        linear = self.linear.synthesise(coefficients)
-        x = tf.concat([features, coefficients], axis=-1)
-        lacking, _ = self.painter(x, [], products=products, picture=linear)
-        return linear + lacking
