@@ -3,7 +3,7 @@ PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test bench lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -13,6 +13,9 @@ demo: $(DEMO)/ready  ## compress a photo and draw demo/out/steps.png (no TensorF
 
 test: $(TEST)/ready  ## run all tests
 	$(TEST)/bin/python -m pytest
+
+bench: $(TEST)/ready  ## hold times against their limits, on a machine that does nothing else
+	$(TEST)/bin/python -m pytest -m bench
 
 lint: $(TEST)/ready  ## ruff, mypy and the doors between rooms
 	$(TEST)/bin/ruff check .

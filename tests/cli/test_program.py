@@ -42,10 +42,12 @@ def cpu_seconds(*args: object, cwd: Path) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+@pytest.mark.bench
 def test_help_is_immediate(tmp_path: Path) -> None:
     assert min(cpu_seconds("--help", cwd=tmp_path) for _ in range(3)) < 0.25
 
 
+@pytest.mark.bench
 def test_small_pictures_are_quick(tmp_path: Path) -> None:
     """Processor time: on a machine that has nothing else to do, wall time is no longer."""
     picture(64, 64).save(tmp_path / "a.png")

@@ -39,7 +39,7 @@ def seconds(*words: object) -> float:
     return time.perf_counter() - start
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_a_thumbnail_is_three_times_faster_than_the_picture(tmp_path: Path) -> None:
     (tmp_path / "large.rgru").write_bytes(twelve_megapixels())
     source = tmp_path / "large.rgru"

@@ -337,6 +337,7 @@ def cost(data: bytes, cuts: list[int]) -> float:
     return time.process_time() - start
 
 
+@pytest.mark.bench
 def test_a_hundred_pieces_cost_no_more_than_the_layers() -> None:
     data = rgru_codec.compress(photo(160, 160), threads=1)
     hundred = [len(data) * n // 100 for n in range(1, 101)]
