@@ -56,7 +56,7 @@ _D50 = np.array([0.9642, 1.0, 0.8249])
 
 
 @dataclasses.dataclass(frozen=True)
-class Colour:
+class ColourSpace:
     """Chromaticities and the curve from values to light."""
 
     chromaticities: tuple[float, ...]
@@ -88,15 +88,15 @@ class Colour:
         return self.code_points == (1, SRGB_CURVE)
 
 
-def of_code_points(primaries: int, transfer: int) -> Colour | None:
+def of_code_points(primaries: int, transfer: int) -> ColourSpace | None:
     """Return what two code points mean; None if they, or one of them, say nothing here."""
     known = transfer in _GAMMAS or transfer in _PIECES or transfer in _SAMPLED
     if primaries not in PRIMARIES or not known:
         return None
-    return Colour(PRIMARIES[primaries], transfer)
+    return ColourSpace(PRIMARIES[primaries], transfer)
 
 
-def of_gamma(gamma: float | None, chromaticities: tuple[float, ...] | None) -> Colour | None:
+def of_gamma(gamma: float | None, chromaticities: tuple[float, ...] | None) -> ColourSpace | None:
     """Return what the chunks gAMA and cHRM of a PNG mean (PNG 11.3.2.1 and 11.3.2.2).
 
     Args:
@@ -107,11 +107,11 @@ def of_gamma(gamma: float | None, chromaticities: tuple[float, ...] | None) -> C
         return None
     places = chromaticities or PRIMARIES[1]
     if gamma is None or abs(gamma * 2.2 - 1) < _SRGB_GAMMA_TOLERANCE:
-        return Colour(places, SRGB_CURVE)
+        return ColourSpace(places, SRGB_CURVE)
     if not 0.1 <= gamma <= 10:
         return None
     codes = (code for code, value in _GAMMAS.items() if abs(gamma * value - 1) < 0.001)
-    return Colour(places, next(codes, None), 1 / gamma)
+    return ColourSpace(places, next(codes, None), 1 / gamma)
 
 
 def _possible(chromaticities: tuple[float, ...]) -> bool:
@@ -138,7 +138,7 @@ def matrix_of(chromaticities: tuple[float, ...]) -> Floats:
     return np.linalg.solve(_BRADFORD, gains[:, None] * (_BRADFORD @ native))
 
 
-def to_light(colour: Colour, values: Floats) -> Floats:
+def to_light(colour: ColourSpace, values: Floats) -> Floats:
     """Return linear light 0..1 of values 0..1, for PQ and HLG relative to their peak."""
     code = colour.transfer
     if code in _PIECES:
@@ -154,7 +154,7 @@ def to_light(colour: Colour, values: Floats) -> Floats:
     return np.asarray(values ** (colour.gamma if code is None else _GAMMAS[code]))
 
 
-def profile_of(colour: Colour, grey: bool = False) -> bytes:
+def profile_of(colour: ColourSpace, grey: bool = False) -> bytes:
     """Make an ICC profile (version 4) of a colour; for grey pictures one of the curve alone."""
     curve = _curve(colour)
     white = _xyz_tag(_D50)
@@ -172,7 +172,7 @@ def profile_of(colour: Colour, grey: bool = False) -> bytes:
     return _packed(tags, b"GRAY" if grey else b"RGB ")
 
 
-def _name(colour: Colour) -> str:
+def _name(colour: ColourSpace) -> str:
     places = _NAMES.get(colour.primaries or 0, "primaries of the picture")
     if colour.transfer is None or colour.transfer in _GAMMAS:
         gamma = colour.gamma if colour.transfer is None else _GAMMAS[colour.transfer]
@@ -209,7 +209,7 @@ def _text(text: str) -> bytes:
     return b"mluc\0\0\0\0" + struct.pack(">II4sII", 1, 12, b"enUS", len(encoded), 28) + encoded
 
 
-def _curve(colour: Colour) -> bytes:
+def _curve(colour: ColourSpace) -> bytes:
     code = colour.transfer
     if code in _PIECES:
         numbers = (round(value * 65536) for value in _PIECES[code])
@@ -222,7 +222,7 @@ def _curve(colour: Colour) -> bytes:
     return b"para\0\0\0\0" + struct.pack(">HHi", 0, 0, round(gamma * 65536))
 
 
-def of_profile(icc: bytes) -> Colour | None:
+def of_profile(icc: bytes) -> ColourSpace | None:
     """Return what a profile says, if code points say the same within a level of 8 bits.
 
     Profiles with tables (A2B) are never the same: another rendering intent may be meant.
@@ -231,7 +231,7 @@ def of_profile(icc: bytes) -> Colour | None:
         return _of_profile(icc)
 
 
-def _of_profile(icc: bytes) -> Colour | None:
+def _of_profile(icc: bytes) -> ColourSpace | None:
     try:
         tags = _tags(icc)
         if any(name.startswith((b"A2B", b"D2B")) for name in tags):
@@ -250,8 +250,8 @@ def _of_profile(icc: bytes) -> Colour | None:
         return None
     for place in primaries:
         for code in (SRGB_CURVE, 1, *_GAMMAS, 7):
-            if all(_same_curve(Colour(PRIMARIES[place], code), light) for light in curves):
-                return Colour(PRIMARIES[place], code)
+            if all(_same_curve(ColourSpace(PRIMARIES[place], code), light) for light in curves):
+                return ColourSpace(PRIMARIES[place], code)
     return None
 
 
@@ -301,7 +301,7 @@ def _light_of(tag: bytes) -> Floats:
     return np.interp(_GRID, np.linspace(0, 1, count), values)
 
 
-def _same_curve(colour: Colour, light: Floats) -> bool:
+def _same_curve(colour: ColourSpace, light: Floats) -> bool:
     """Whether values that give this light differ by less than a level."""
     fine = np.linspace(0, 1, 8193)
     known = to_light(colour, fine)

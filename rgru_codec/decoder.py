@@ -17,6 +17,7 @@ import dataclasses
 import math
 import numbers
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,7 @@ from rgru_codec.runtime.rect import Rect
 from rgru_codec.source import Source, check_count, read_rgru
 from rgru_format import (
     BOX_ALPHA,
+    BOX_COLOUR,
     HEADER_SIZE,
     BoxRead,
     CodesDecoder,
@@ -102,6 +104,8 @@ class Decoder:
         self.info: dict[str, Any] = {}
         self.error: RgruError | None = None
         """Why nothing more can be decoded; None while all is well."""
+        self.notes: list[str] = []
+        """What is not shown as it is meant, in words."""
         self._given = None if model is None else as_model(model)
         self._wanted = layers
         self._threads = threads
@@ -284,7 +288,10 @@ class Decoder:
         box, header = event.box, self._known_header()
         if box.type == BOX_ALPHA:
             self._alpha = alpha_of(event, header, self.limits)
-        self.info.update(metadata_of(box))
+        known = metadata_of(box, grey=header.grey)
+        if box.type == BOX_COLOUR and not known:
+            self.notes.append(f"its colour (cicp {box.content.hex()}) is not known, taken as sRGB")
+        self.info.update(known)
 
     def _take_group(self, event: GroupRead) -> None:
         assert self._codes is not None
@@ -384,6 +391,8 @@ def decompress(
     decoder = Decoder(layers=layers, limits=limits, threads=threads, model=model, region=region)
     decoder.feed(read_rgru(source))
     decoder.close(partial=partial)
+    for note in decoder.notes:
+        warnings.warn(note, stacklevel=2)
     return decoder.picture()
 
 

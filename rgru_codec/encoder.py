@@ -28,6 +28,7 @@ from rgru_codec.picture import Planes, to_image, to_planes
 from rgru_codec.source import Picture, as_image, check_count
 from rgru_format import (
     BOX_ALPHA,
+    BOX_COLOUR,
     BOX_EXIF,
     BOX_ICC,
     BOX_XMP,
@@ -292,6 +293,8 @@ class _Encoder:
             (BOX_XMP, self.planes.xmp),
         )
         boxes = [Box(name, content) for name, content in kept if content]
+        if self.planes.colour is not None:
+            boxes.insert(0, Box(BOX_COLOUR, self.planes.colour.pack()))
         most = (self.settings.limits or Limits()).max_metadata_bytes
         if (size := sum(len(box.content) + 4 for box in boxes)) > most:
             raise LimitExceeded("max_metadata_bytes", size, most)

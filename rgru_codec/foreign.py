@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 from PIL import Image
 
 from rgru_codec import colour
-from rgru_codec.colour import Colour
+from rgru_codec.colour import ColourSpace
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXT_CHUNKS = frozenset({b"iTXt", b"zTXt", b"tEXt", b"iCCP"})
@@ -48,7 +48,7 @@ class Facts:
     """Of the deepest channel."""
     grey_bits: int = 8
     """Of a grey PNG, which scale its transparent value."""
-    colour: Colour | None = None
+    colour: ColourSpace | None = None
     """What the numbers mean, where the file says so otherwise than by an ICC profile."""
     overrides_icc: bool = False
     """Whether that stands above a profile."""
@@ -127,7 +127,7 @@ def _bits_told(image: Image.Image) -> int:
     return told if isinstance(told, int) else 8
 
 
-def _colour_told(image: Image.Image) -> Colour | None:
+def _colour_told(image: Image.Image) -> ColourSpace | None:
     """What Pillow tells of the chunks gAMA and cHRM of a PNG that it has read."""
     gamma, places = image.info.get("gamma"), image.info.get("chromaticity")
     if "srgb" in image.info or (gamma is None and places is None):
@@ -182,7 +182,7 @@ def _png(file: BinaryIO) -> Facts:
     )
 
 
-def _gamma(content: dict[bytes, bytes]) -> Colour | None:
+def _gamma(content: dict[bytes, bytes]) -> ColourSpace | None:
     gamma = places = None
     if len(content.get(b"gAMA", b"")) == 4:
         gamma = int.from_bytes(content[b"gAMA"], "big") / 100000

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from rgru_codec import colour
 from rgru_codec import exif as tiff
-from rgru_codec.colour import Colour
+from rgru_codec.colour import ColourSpace
 from rgru_codec.foreign import Facts
-from rgru_format import BOX_EXIF, BOX_ICC, BOX_XMP, Box, InvalidInput
+from rgru_format import BOX_COLOUR, BOX_EXIF, BOX_ICC, BOX_XMP, Box, Colour, InvalidInput
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -58,8 +58,8 @@ class Metadata:
     exif: bytes | None = None
     """A TIFF structure."""
     xmp: bytes | None = None
-    colour: Colour | None = None
-    """What the numbers mean, where that is said otherwise than by a profile."""
+    colour: ColourSpace | None = None
+    """What the numbers mean, where that is said otherwise than by a profile; None also for sRGB."""
     dpi: tuple[float, float] | None = None
     """Dots per inch, (x, y)."""
     notes: tuple[str, ...] = ()
@@ -127,7 +127,8 @@ class Wanted:
             exif, xmp = exif and without_gps("exif", exif), xmp and without_gps("xmp", xmp)
         if own.dpi is not None and "exif" not in self.strip:
             exif = tiff.with_dpi(exif, own.dpi)
-        return Metadata(orientation, self._profile(own, grey), exif, xmp, notes=tuple(notes))
+        icc, said = self._colour(own, grey)
+        return Metadata(orientation, icc, exif, xmp, said, notes=tuple(notes))
 
     def _chosen(self, name: str, own: bytes | None) -> bytes | None:
         given: bytes | None = getattr(self, "icc_profile" if name == "icc" else name)
@@ -135,15 +136,23 @@ class Wanted:
             return given or None
         return None if name in self.strip else own
 
-    def _profile(self, own: Metadata, grey: bool) -> bytes | None:
-        """A profile, unless the numbers mean what they mean without one."""
+    def _colour(self, own: Metadata, grey: bool) -> tuple[bytes | None, ColourSpace | None]:
+        """A profile, or what code points say; neither where that is what a file means without."""
         icc = self._chosen("icc", own.icc_profile)
         if icc is not None and self.keep_icc:
-            return icc
-        if own.colour is not None and self.icc_profile is None and "icc" not in self.strip:
-            return None if own.colour.is_srgb else colour.profile_of(own.colour, grey)
-        said = None if icc is None else colour.of_profile(icc)
-        return None if said is not None and said.is_srgb else icc
+            return icc, None
+        said = None
+        if self.icc_profile is None and "icc" not in self.strip:
+            said = own.colour
+        if said is None and icc is not None:
+            said = colour.of_profile(icc)
+        if said is None:
+            return icc, None
+        if said.is_srgb or (grey and said.transfer == colour.SRGB_CURVE):
+            return None, None  # primaries tell nothing of grey
+        if said.code_points is None:
+            return colour.profile_of(said, grey), None
+        return None, said
 
 
 def read_metadata(image: Image.Image, facts: Facts | None = None) -> Metadata:
@@ -224,9 +233,18 @@ def _rewritten(parsed: Image.Exif) -> bytes | None:
     return kept.tobytes() if len(kept) else None
 
 
-def metadata_of(box: Box) -> dict[str, Any]:
-    """Return what a box becomes in ``Image.info``; nothing if it is none of ICC, Exif, XMP."""
+def metadata_of(box: Box, *, grey: bool) -> dict[str, Any]:
+    """Return what a box becomes in ``Image.info``; nothing if it is none of colour or metadata.
+
+    Args:
+        box: Any box. Code points become a profile, if they are known here.
+        grey: Whether the picture is grey.
+    """
     key, content = _INFO_KEYS.get(box.type), box.content
+    if box.type == BOX_COLOUR:
+        points = Colour.unpack(content)
+        said = colour.of_code_points(points.primaries, points.transfer)
+        return {"icc_profile": colour.profile_of(said, grey)} if said else {}
     if key is None:
         return {}
     if key != "exif":

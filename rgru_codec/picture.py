@@ -27,7 +27,7 @@ from PIL import Image
 
 from rgru_codec.foreign import Facts, facts_of
 from rgru_codec.metadata import Wanted, read_metadata
-from rgru_format import InvalidInput, Unreadable
+from rgru_format import Colour, InvalidInput, Unreadable
 
 Pixels = NDArray[np.uint8]
 
@@ -62,6 +62,8 @@ class Planes:
     exif: bytes | None = None
     """A TIFF structure, without JPEG's prefix."""
     xmp: bytes | None = None
+    colour: Colour | None = None
+    """What the numbers mean, where code points say it; None without a profile is sRGB."""
     notes: tuple[str, ...] = ()
     """What was changed besides what was asked for, for the user to know."""
 
@@ -126,15 +128,16 @@ def _taken_apart(image: Image.Image, facts: Facts, wanted: Wanted) -> Planes:
     metadata = wanted.of(own, grey=grey)
     notes = metadata.notes
     image, alpha = _split(_turned(_eight_bits(image), metadata.orientation), facts.grey_bits)
-    icc = metadata.icc_profile
+    icc, points = metadata.icc_profile, metadata.colour and metadata.colour.code_points
     if image.mode in ("CMYK", "LAB"):
         notes = (*notes, f"{image.mode} was converted to sRGB")
         image = _through_profile(image, own.icc_profile)
-        icc = wanted.icc_profile or None
+        icc, points = wanted.icc_profile or None, None
     pixels = _as_pixels(image, grey)
     if alpha is not None and "hidden" in wanted.strip:
         _hide(pixels, alpha)
-    return Planes(pixels, grey, alpha, icc, metadata.exif, metadata.xmp, notes)
+    said = Colour(*points) if points else None
+    return Planes(pixels, grey, alpha, icc, metadata.exif, metadata.xmp, said, notes)
 
 
 def _hide(pixels: Pixels, alpha: Pixels) -> None:

@@ -88,7 +88,7 @@ class RgruImageFile(ImageFile.ImageFile):
                 self._size = (event.header.width, event.header.height)
                 self._mode = mode_of(event.header)
             elif isinstance(event, BoxRead):
-                self.info.update(metadata_of(event.box))
+                self.info.update(metadata_of(event.box, grey=self._header.grey))
             elif isinstance(event, GroupRead) and event.layer > 1:
                 return True
         return False

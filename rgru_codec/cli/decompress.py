@@ -242,6 +242,7 @@ class Decompress:
         if self.verbose and decoder.model is not None:
             line += f", model {decoder.model.id.hex()}"
             line += f", {', '.join(sorted(decoder.info)) or 'no metadata'}"
+        notes += tuple(decoder.notes)
         if decoder.ignored:
             notes += ("what stands behind the last layer was ignored: no layer can follow it",)
         if not fault:

@@ -99,11 +99,15 @@ def _model_name(found: Info) -> str:
 
 
 def _colour(found: Info) -> str:
-    from rgru_format import BOX_ICC
+    from rgru_codec.metadata import metadata_of
+    from rgru_format import BOX_COLOUR, BOX_ICC
 
-    icc = next((box.content for box in found.boxes if box.type == BOX_ICC), None)
-    if icc is None:
+    box = next((one for one in found.boxes if one.type in (BOX_COLOUR, BOX_ICC)), None)
+    if box is None:
         return "grey, gamma of sRGB (assumed)" if found.header.grey else "sRGB (assumed)"
+    icc = metadata_of(box, grey=found.header.grey).get("icc_profile")
+    if icc is None:
+        return f"code points that are not known ({box.content.hex()}), taken as sRGB"
     from PIL import ImageCms
 
     try:

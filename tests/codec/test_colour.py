@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 import rgru_codec
 from rgru_codec import colour
 from rgru_codec.picture import to_planes
+from rgru_format import Colour
 
 from .conftest import photo
 
@@ -71,7 +72,7 @@ def test_code_points_of_a_png_are_kept() -> None:
     found = stored(P3_GREEN)
     assert np.array_equal(np.asarray(found)[0, 0], (0, 255, 0))
     into_p3 = ImageCms.ImageCmsProfile(
-        io.BytesIO(colour.profile_of(colour.Colour(colour.PRIMARIES[12], 13)))
+        io.BytesIO(colour.profile_of(colour.ColourSpace(colour.PRIMARIES[12], 13)))
     )
     profile = ImageCms.ImageCmsProfile(io.BytesIO(found.info["icc_profile"]))
     same = ImageCms.profileToProfile(found, profile, into_p3)
@@ -81,7 +82,7 @@ def test_code_points_of_a_png_are_kept() -> None:
 
 def test_code_points_stand_above_a_profile() -> None:
     """PNG, third edition: cICP before iCCP."""
-    icc = colour.profile_of(colour.Colour(colour.PRIMARIES[1], 8))
+    icc = colour.profile_of(colour.ColourSpace(colour.PRIMARIES[1], 8))
     data = png((b"cICP", bytes([1, 13, 0, 1])), (b"iCCP", b"x\0\0" + zlib.compress(icc)))
     assert "icc_profile" not in stored(data).info
 
@@ -125,7 +126,8 @@ def test_a_png_that_says_srgb_or_nothing_costs_nothing(chunks: list[tuple[bytes,
         image = Image.open(io.BytesIO(png(*chunks)))
     except Exception:
         pytest.skip("Pillow refuses it")
-    assert to_planes(image).icc_profile is None
+    planes = to_planes(image)
+    assert (planes.icc_profile, planes.colour) == (None, None)
 
 
 def test_code_points_that_are_not_known_are_said() -> None:
@@ -141,7 +143,7 @@ def test_code_points_of_an_avif_are_kept() -> None:
     data = bytearray(file.getvalue())
     at = data.index(b"colrnclx") + 8
     before = to_planes(Image.open(io.BytesIO(bytes(data))))
-    assert before.icc_profile is None, "sRGB"
+    assert (before.icc_profile, before.colour) == (None, None), "sRGB"
     data[at : at + 2] = (12).to_bytes(2, "big")
     found = stored(bytes(data))
     assert "Display P3" in ImageCms.getProfileDescription(
@@ -152,11 +154,11 @@ def test_code_points_of_an_avif_are_kept() -> None:
 def test_a_picture_that_was_read_before_keeps_what_pillow_tells(tmp_path: Path) -> None:
     image = Image.open(io.BytesIO(png(gama(1.0))))
     image.load()
-    assert to_planes(image).icc_profile is not None
+    assert to_planes(image).colour == Colour(1, 8)
     (tmp_path / "p3.png").write_bytes(P3_GREEN)
     image = Image.open(tmp_path / "p3.png")
     image.load()
-    assert to_planes(image).icc_profile is not None, "the file is looked at again"
+    assert to_planes(image).colour == Colour(12, 13), "the file is looked at again"
 
 
 @pytest.mark.parametrize("primaries", colour.PRIMARIES)
@@ -179,10 +181,11 @@ def test_a_profile_that_is_made_says_what_it_was_made_of(primaries: int, transfe
 def test_profiles_of_srgb_are_recognised_and_others_are_not() -> None:
     icc = ImageCms.ImageCmsProfile(SRGB).tobytes()
     table = np.rint(
-        colour.to_light(colour.Colour(colour.PRIMARIES[1], 13), np.linspace(0, 1, 1024)) * 65535
+        colour.to_light(colour.ColourSpace(colour.PRIMARIES[1], 13), np.linspace(0, 1, 1024))
+        * 65535
     )
     curve = b"curv\0\0\0\0" + struct.pack(">I", 1024) + table.astype(">u2").tobytes()
-    ours = colour.Colour(colour.PRIMARIES[1], 13)
+    ours = colour.ColourSpace(colour.PRIMARIES[1], 13)
     as_table = _with_curve(ours, curve)
     gamma = _with_curve(ours, b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)))
     for known in (icc, as_table, colour.profile_of(ours), colour.profile_of(ours, grey=True)):
@@ -199,7 +202,7 @@ def test_profiles_of_srgb_are_recognised_and_others_are_not() -> None:
         assert colour.of_profile(unknown) is None
 
 
-def _with_curve(said: colour.Colour, curve: bytes) -> bytes:
+def _with_curve(said: colour.ColourSpace, curve: bytes) -> bytes:
     """A profile whose curves are replaced."""
     names = (b"rXYZ", b"gXYZ", b"bXYZ")
     matrix = colour.matrix_of(said.chromaticities)
@@ -210,7 +213,7 @@ def _with_curve(said: colour.Colour, curve: bytes) -> bytes:
 
 def test_a_profile_with_random_bytes_changed_never_fails() -> None:
     generator = np.random.default_rng(0)
-    icc = colour.profile_of(colour.Colour(colour.PRIMARIES[12], 13))
+    icc = colour.profile_of(colour.ColourSpace(colour.PRIMARIES[12], 13))
     for _ in range(500):
         broken = bytearray(icc)
         for _ in range(4):
@@ -231,6 +234,36 @@ def test_a_profile_of_srgb_is_left_out_unless_it_is_wanted() -> None:
         rgru_codec.compress(pixels, layers=1, icc_profile=icc, keep_icc=True),
     ):
         assert rgru_codec.decompress(data).info["icc_profile"] == icc
+
+
+def test_what_code_points_say_takes_four_bytes() -> None:
+    """And the decoder hands out a profile of it."""
+    p3 = colour.ColourSpace(colour.PRIMARIES[12], 13)
+    image = Image.fromarray(photo(16, 24))
+    plain = len(rgru_codec.compress(image, layers=1))
+    image.info["icc_profile"] = _with_curve(p3, colour._curve(p3))
+    for picture in (image, Image.open(io.BytesIO(P3_GREEN))):
+        data = rgru_codec.compress(picture, layers=1)
+        boxes = rgru_codec.info(data).boxes
+        assert [(box.type, box.content) for box in boxes] == [(b"cicp", bytes([12, 13, 0, 1]))]
+        found = rgru_codec.decompress(data)
+        assert found.info["icc_profile"] == colour.profile_of(p3)
+        assert rgru_codec.info(rgru_codec.compress(found, layers=1)).boxes == boxes
+    assert len(rgru_codec.compress(image, layers=1)) < plain + 16
+    assert not rgru_codec.info(rgru_codec.compress(image.convert("L"), layers=1)).boxes
+    kept = rgru_codec.compress(image, layers=1, keep_icc=True)
+    assert rgru_codec.decompress(kept).info["icc_profile"] == image.info["icc_profile"]
+
+
+def test_code_points_of_a_file_that_are_not_known_are_said() -> None:
+    from rgru_format import BOX_COLOUR, Box, Colour, inspect, write_file
+
+    found = inspect(rgru_codec.compress(photo(16, 24), layers=1))
+    boxes = [Box(BOX_COLOUR, Colour(99, 13).pack())]
+    odd = write_file(found.header, [[group.payload for group in found.groups]], boxes)
+    with pytest.warns(UserWarning, match=r"its colour \(cicp 630d0001\) is not known"):
+        image = rgru_codec.decompress(odd)
+    assert "icc_profile" not in image.info
 
 
 def test_stripping_icc_strips_every_way_of_saying_colour() -> None:
