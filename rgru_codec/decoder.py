@@ -36,6 +36,7 @@ from rgru_codec.source import Source, check_count, read_rgru
 from rgru_format import (
     BOX_ALPHA,
     BOX_COLOUR,
+    BOX_EXIF,
     HEADER_SIZE,
     BoxRead,
     CodesDecoder,
@@ -56,7 +57,7 @@ from rgru_format import (
 
 @dataclasses.dataclass(frozen=True)
 class LayerDecoded:
-    """The codes of a layer are complete: :meth:`Decoder.picture` shows it from now on."""
+    """The codes of a layer are complete: `Decoder.picture` shows it from now on."""
 
     layer: int
     """From 1."""
@@ -73,16 +74,20 @@ class Decoder:
     Decoders share nothing: any number may be at work at once, each in one thread at a time.
 
     Args:
-        layers: use at most so many layers; None: all.
-        limits: what the file may ask for: pixels, layers, bytes of metadata, working memory.
-        threads: of the inference engine; None: all cores.
-        model: a package, its folder, id or name, used for files that name it; others are looked up.
+        layers: Use at most so many layers; None: all.
+        limits: What the file may ask for: pixels, layers, bytes of metadata, working memory.
+        threads: Of the inference engine; None: all cores.
+        model: A package, its folder, id or name, used for files that name it; others are looked up.
         region: (x, y, width, height) of the part that is wanted, in pixels; None: all of it. The
             codes of the whole picture are decoded, the networks run around the region only.
 
     Attributes:
-        header: the header, None until it has arrived.
-        info: what becomes ``Image.info``: ``icc_profile``, ``exif``, ``xmp``.
+        header: The header, None until it has arrived.
+        info: What becomes ``Image.info``: ``icc_profile``, ``exif``, ``xmp``, ``dpi``.
+
+    Raises:
+        InvalidInput: An argument that is none of these.
+        ModelMissing, Damaged: ``model`` is not at hand, or cannot be used.
     """
 
     def __init__(
@@ -187,7 +192,7 @@ class Decoder:
         return events
 
     def close(self, *, partial: bool = False) -> Ending:
-        """Say that no more bytes come; tells where the file, or the wanted part of it, ended.
+        """Say that no more bytes come; tell where the file, or the wanted part of it, ended.
 
         Args:
             partial: Damage behind the header is no error: the file ends before it.
@@ -216,7 +221,7 @@ class Decoder:
         return self.layers >= wanted and not (wanted and self.alpha_missing)
 
     def picture(self, share: Callable[[float], object] | None = None) -> Image.Image:
-        """The best picture so far, of the file's size (or the region's) and mode.
+        """Return the best picture so far, of the file's size (or the region's) and mode.
 
         Before the first group it is mid-grey; groups of an unfinished layer are used, with the
         expectation of the others. An alpha plane that has not arrived is opaque.
@@ -289,6 +294,8 @@ class Decoder:
         if box.type == BOX_ALPHA:
             self._alpha = alpha_of(event, header, self.limits)
         known = metadata_of(box, grey=header.grey)
+        if box.type == BOX_EXIF and not known:
+            self.notes.append("damaged Exif data was left out")
         if box.type == BOX_COLOUR and not known:
             self.notes.append(f"its colour (cicp {box.content.hex()}) is not known, taken as sRGB")
         self.info.update(known)

@@ -53,7 +53,7 @@ class Facts:
     overrides_icc: bool = False
     """Whether that stands above a profile."""
     orientation: int | None = None
-    """Of a TIFF that has it in a form which Pillow does not apply when it reads the pixels."""
+    """What is to be done to the pixels, where Exif does not tell: it stands above Exif."""
     xmp: bytes | None = None
     """XMP that stands in several pieces, joined."""
     notes: tuple[str, ...] = ()
@@ -108,7 +108,10 @@ def _facts(file: BinaryIO, image: Image.Image) -> Facts:
     if format_ == "JPEG2000":
         return Facts(_bits_of_jpeg2000(_read(file, image)))
     if format_ == "JXL":
-        return Facts(_bits_of_jxl(_read(file, image)))
+        # The codestream says how to turn, and the reader has done so; Exif counts for nothing,
+        # but in a JPEG that was packed without loss (ISO/IEC 18181-2, of the Exif box).
+        upright = None if getattr(image, "jpeg", False) else 1
+        return Facts(_bits_of_jxl(_read(file, image)), orientation=upright)
     return Facts()
 
 

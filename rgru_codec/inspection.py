@@ -58,6 +58,8 @@ class Info:
     """Bytes of the file."""
     unfinished: int
     """Bytes at its end that belong to a group or box that was cut."""
+    ignored: int = 0
+    """Bytes behind the last layer that the model has, where nothing can follow."""
     error: RgruError | None = None
     """A fault; what is told here stands before it."""
 
@@ -119,6 +121,7 @@ class Info:
             "size": self.size,
             "bpp": round(self.bpp, 5),
             "unfinished": self.unfinished,
+            "ignored": self.ignored,
             "layers": [
                 {
                     "layer": layer.number,
@@ -174,8 +177,10 @@ def inspect(data: bytes, *, limits: Limits | None = None) -> Info:
     report = inspect_file(data, limits, known_context)
     layers = tuple(map(_layer_info, report.layers))
     boxes = tuple(one.box for one in report.boxes)
-    unfinished = report.ending.unfinished if report.ending else 0
-    return Info(report.header, layers, boxes, len(data), unfinished, report.error)
+    unfinished, ignored = 0, 0
+    if report.ending is not None:
+        unfinished, ignored = report.ending.unfinished, report.ending.ignored
+    return Info(report.header, layers, boxes, len(data), unfinished, ignored, report.error)
 
 
 def _layer_info(layer: Layer) -> LayerInfo:

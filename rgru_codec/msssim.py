@@ -33,13 +33,16 @@ Part = NDArray[np.float32]
 
 
 def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8], *, least: float = 0.0) -> float:
-    """MS-SSIM in [0, 1], in little memory: channel by channel, in tiles.
+    """Return the MS-SSIM in [0, 1], in little memory: channel by channel, in tiles.
 
     Args:
         a: (H, W) or (H, W, C) uint8.
-        b: of the same shape.
-        least: a value below it need not be exact: what is returned then lies between the two.
+        b: Of the same shape.
+        least: A value below it need not be exact: what is returned then lies between the two.
             Saves most of the work, since the coarse scales alone often show it.
+
+    Raises:
+        ValueError: The shapes differ.
     """
     return float(np.mean(ms_ssim_of_channels(a, b, least=least)))
 
@@ -47,7 +50,7 @@ def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8], *, least: float = 0.0) -
 def ms_ssim_of_channels(
     a: NDArray[np.uint8], b: NDArray[np.uint8], *, least: float = 0.0
 ) -> list[float]:
-    """:func:`ms_ssim` of each channel on its own; ``least`` applies to the mean."""
+    """Return `ms_ssim` of each channel on its own; ``least`` applies to the mean."""
     if a.shape != b.shape:
         raise ValueError(f"pictures differ in shape: {a.shape} and {b.shape}")
     if a.ndim == 2:
@@ -62,7 +65,7 @@ def ms_ssim_of_channels(
 
 
 def count_scales(height: int, width: int) -> int:
-    """Scales (1 to 5) that a picture of this size allows; halving rounds odd sides up."""
+    """Return the scales (1 to 5) that this size in pixels allows; halving rounds odd sides up."""
     side, scales = min(height, width), 1
     while scales < len(WEIGHTS) and -(-side // 2) >= _TAPS:
         side = -(-side // 2)
@@ -155,7 +158,7 @@ def _reaching(windows: slice) -> slice:
 
 
 def _sums(x: Plane, y: Plane, unit: float) -> tuple[float, float]:
-    """The two terms of :func:`_means`, summed over the windows of a tile."""
+    """The two terms of `_means`, summed over the windows of a tile."""
     stack = np.empty((4, *x.shape), np.float32)
     np.multiply(x, np.float32(unit), out=stack[0])
     np.multiply(y, np.float32(unit), out=stack[1])

@@ -69,14 +69,15 @@ class Planes:
 
 
 def from_array(array: NDArray[Any], *, convert_depth: bool = False) -> Image.Image:
-    """A uint8 array (H, W), (H, W, 1..4) as a picture of mode L, LA, RGB or RGBA.
+    """Make a picture of mode L, LA, RGB or RGBA of a uint8 array (H, W) or (H, W, 1..4).
 
     Args:
-        array: the pixels.
-        convert_depth: scale uint16 and floating point instead of refusing them.
+        array: The pixels.
+        convert_depth: Scale uint16 (0..65535) and floating point (0..1, 0..255 or 0..65535, told
+            by the largest value) instead of refusing them.
 
     Raises:
-        InvalidInput: another type or shape; floats of no known range.
+        InvalidInput: Another type or shape; floats between the known ranges.
     """
     if array.dtype != np.uint8:
         whole = array.dtype.newbyteorder("=") == np.uint16  # in either byte order
@@ -340,13 +341,13 @@ def to_image(
     alpha: Pixels | None,
     info: dict[str, Any] | None = None,
 ) -> Image.Image:
-    """Planes as a picture of mode L, LA, RGB or RGBA.
+    """Make a picture of mode L, LA, RGB or RGBA of planes.
 
     Args:
-        pixels: (H, W, 3).
-        grey: whether to return luma only.
-        alpha: (H, W), or None.
-        info: becomes ``Image.info``.
+        pixels: uint8 (H, W, 3).
+        grey: Whether to return luma only.
+        alpha: uint8 (H, W), or None.
+        info: Becomes ``Image.info``.
     """
     image = Image.fromarray(pixels)
     if grey:

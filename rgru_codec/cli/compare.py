@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from rgru_format import Limits
+
 
 def add_command(commands: Any) -> None:
     """Add the command to the parser."""
@@ -36,9 +38,11 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from rgru_codec.metrics import ms_ssim, psnr
+    from rgru_format import Limits
 
-    a, first_size = _open(args.reference, args)
-    b, second_size = _open(args.picture, args)
+    limits = Limits(max_pixels=args.max_pixels)
+    a, first_size = _open(args.reference, args.layers, limits, args.threads)
+    b, second_size = _open(args.picture, args.layers, limits, args.threads)
     height, width = a.shape[:2]
     if a.shape != b.shape:
         raise Failure(
@@ -74,24 +78,25 @@ def _words(table: dict[str, Any]) -> list[str]:
     ]
 
 
-def _open(name: str, args: argparse.Namespace) -> tuple[NDArray[np.uint8], int]:
+def _open(
+    name: str, layers: int | None, limits: Limits, threads: int | None
+) -> tuple[NDArray[np.uint8], int]:
     """Pixels (H, W, 3) as `rgru compress` sees them, and the bytes of the file that they take."""
     import numpy as np
     from PIL import Image
 
     from rgru_codec.decoder import Decoder
     from rgru_codec.source import read_planes
-    from rgru_format import SIGNATURE, Limits
+    from rgru_format import SIGNATURE
 
     Image.MAX_IMAGE_PIXELS = None  # ours is the limit, and it is checked
-    limits = Limits(max_pixels=args.max_pixels)
     try:
         data = read_bytes(name)
         if data.startswith(SIGNATURE[:5]):
-            decoder = Decoder(layers=args.layers, limits=limits, threads=args.threads)
+            decoder = Decoder(layers=layers, limits=limits, threads=threads)
             decoder.feed(data)
             end = decoder.close().offset
-            size = len(data) if args.layers is None else end
+            size = len(data) if layers is None else end
             return np.asarray(decoder.picture().convert("RGB")), size
         return read_planes(data, convert_depth=True, frame=0, limits=limits).pixels, len(data)
     except Exception as error:

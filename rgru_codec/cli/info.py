@@ -33,8 +33,10 @@ def run(args: argparse.Namespace) -> int:
     """Show all inputs."""
     codes = set()
     for name in args.inputs:
+        if len(args.inputs) > 1 and not args.json:
+            show(f"{name}:")
         try:
-            codes.add(_show(name, args))
+            codes.add(_show(name, args.max_pixels, as_json=args.json, verbose=args.verbose))
         except BrokenPipeError:
             raise
         except Exception as error:
@@ -45,22 +47,20 @@ def run(args: argparse.Namespace) -> int:
     return bad.pop() if len(bad) == 1 else UNUSABLE if bad else DONE
 
 
-def _show(name: str, args: argparse.Namespace) -> int:
+def _show(name: str, max_pixels: int, *, as_json: bool, verbose: bool) -> int:
     from rgru_codec.inspection import inspect
     from rgru_format import Limits
 
-    data = read_rgru(name, args.max_pixels)
-    found = inspect(data, limits=Limits(max_pixels=args.max_pixels))
+    data = read_rgru(name, max_pixels)
+    found = inspect(data, limits=Limits(max_pixels=max_pixels))
     fault = found.error
-    if args.json:
+    if as_json:
         import json
 
         table = {"file": name, **found.as_dict(), "damage": str(fault) if fault else None}
         show(json.dumps(table))
     else:
-        if len(args.inputs) > 1:
-            show(f"{name}:")
-        for line in describe(found, verbose=args.verbose):
+        for line in describe(found, verbose=verbose):
             show(line)
     if fault is None:
         return DONE
@@ -80,6 +80,8 @@ def describe(found: Info, *, verbose: bool) -> list[str]:
     ]
     lines += layer_table(table["layers"], offsets=found if verbose else None)
     lines.append(f"metadata: {_metadata(found)}")
+    if found.ignored:
+        lines.append(f"ignored: {number(found.ignored)} bytes behind the last layer of the model")
     if found.unfinished:
         lines.append(f"cut short: the last {number(found.unfinished)} bytes are unfinished")
     if verbose:

@@ -50,22 +50,22 @@ def add_command(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Verify all inputs."""
     if args.vectors is not None:
-        return _vectors(args)
+        return _vectors(args.vectors, verbose=args.verbose, quiet=args.quiet)
     if not args.inputs:
         raise Failure(USAGE, "verify needs a file, or --vectors")
-    codes = {_verify(name, args) for name in args.inputs} - {DONE}
+    codes = {_verify(name, args.max_pixels, args.quiet) for name in args.inputs} - {DONE}
     return codes.pop() if len(codes) == 1 else UNUSABLE if codes else DONE
 
 
-def _verify(name: str, args: argparse.Namespace) -> int:
+def _verify(name: str, max_pixels: int, quiet: bool) -> int:
     shown = "standard input" if name == STREAM else name
     try:
-        code, words = check(read_rgru(name, args.max_pixels), args.max_pixels)
+        code, words = check(read_rgru(name, max_pixels), max_pixels)
     except Exception as error:
         failure = explain(error, shown)
         say(failure.message)
         return failure.code
-    if not args.quiet or code:
+    if not quiet or code:
         show(f"{shown}: {words}")
     return code
 
@@ -122,18 +122,18 @@ def fault_in(data: bytes) -> str:
     return "it is cut short" if report.cut or not report.layers else ""
 
 
-def _vectors(args: argparse.Namespace) -> int:
+def _vectors(where: str, *, verbose: bool, quiet: bool) -> int:
     from rgru_codec.models import find_model
     from rgru_codec.vectors import check_pixels
     from rgru_format.conformance import VECTORS, run_vectors
 
-    folder = Path(args.vectors) if args.vectors else VECTORS
+    folder = Path(where) if where else VECTORS
     results = run_vectors(folder, lambda model_id: find_model(model_id).context())
     results += check_pixels(folder)
     for result in results:
-        if result.problem is not None or args.verbose:
+        if result.problem is not None or verbose:
             show(f"{result.name}: {result.problem or 'as it should be'}")
     failed = sum(result.problem is not None for result in results)
-    if not args.quiet:
+    if not quiet:
         show(f"{len(results)} conformance files, {failed} failed")
     return UNUSABLE if failed else DONE

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 import rgru_codec
+from rgru_codec.exif import orientation_of
 from rgru_codec.foreign import _bits_of_jxl, _isobmff, readable_png
 from rgru_codec.picture import from_array, to_planes
 from rgru_codec.source import read_planes
@@ -157,6 +158,18 @@ def test_jpeg_xl_of_sixteen_bits_is_refused(tmp_path: Path) -> None:
         rgru_codec.compress(tmp_path / "deep.jxl")
     Image.fromarray(photo(16, 24)).save(tmp_path / "plain.jxl", lossless=True)
     assert read_planes(tmp_path / "plain.jxl").pixels.shape == (16, 24, 3)
+
+
+@pytest.mark.usefixtures("jpeg_xl")
+def test_orientation_of_jpeg_xl_is_that_of_its_codestream(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.fromarray(photo(16, 24))
+    image.save(tmp_path / "a.jxl", lossless=True, exif=exif.tobytes())
+    planes = read_planes(tmp_path / "a.jxl")
+    assert planes.pixels.shape == (16, 24, 3)
+    assert planes.exif is not None
+    assert orientation_of(planes.exif) == 1
 
 
 def bits(*fields: tuple[int, int]) -> bytes:
@@ -383,3 +396,21 @@ def test_a_frame_of_a_tiff_has_its_own_metadata() -> None:
         assert planes.pixels.shape == shape
         assert image.tell() == 0
     assert b"Cam" in (to_planes(image, frame=1).exif or b"")
+
+
+def test_exif_of_a_file_that_is_none_is_left_out_and_said() -> None:
+    from rgru_format import BOX_EXIF, Box, inspect, write_file
+
+    found = inspect(rgru_codec.compress(photo(16, 24), layers=1))
+    layers = [[group.payload for group in found.groups]]
+    odd = write_file(found.header, layers, [Box(BOX_EXIF, b"garbage that is no TIFF")])
+    with pytest.warns(UserWarning, match="damaged Exif data was left out"):
+        image = rgru_codec.decompress(odd)
+    assert "exif" not in image.info
+
+
+def test_info_tells_what_is_ignored_behind_the_last_layer() -> None:
+    data = rgru_codec.compress(photo(16, 24))
+    found = rgru_codec.info(data + bytes(100))
+    assert (found.ignored, found.error, found.unfinished) == (100, None, 0)
+    assert found.bytes_for(layers=99) >= len(data)
