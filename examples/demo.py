@@ -24,12 +24,12 @@ Panel = tuple[Image.Image, str]
 
 
 def similarity(image: Image.Image, original: Image.Image) -> float:
-    """MS-SSIM of R, G and B, averaged."""
+    """Measure the MS-SSIM of R, G and B, averaged."""
     return ms_ssim(np.asarray(image), np.asarray(original))
 
 
 def smallest_jpeg(original: Image.Image, wanted: float) -> tuple[bytes, Image.Image]:
-    """The smallest optimised 4:2:0 JPEG whose MS-SSIM is at least ``wanted``."""
+    """Return the smallest optimised 4:2:0 JPEG whose MS-SSIM is at least ``wanted``."""
     for quality in range(1, 96):
         file = io.BytesIO()
         original.save(file, "JPEG", quality=quality, optimize=True, subsampling="4:2:0")
@@ -40,14 +40,14 @@ def smallest_jpeg(original: Image.Image, wanted: float) -> tuple[bytes, Image.Im
 
 
 def caption(name: str, size: int, image: Image.Image, original: Image.Image) -> str:
-    """Two lines: name and bytes; rate and quality."""
+    """Write two lines: name and bytes; rate and quality."""
     bpp = 8 * size / (image.width * image.height)
     value = f"{similarity(image, original):.4f}"
     return f"{name}: {size:,} bytes\n{bpp:.3f} bits per pixel, MS-SSIM {value}"
 
 
 def panels(original: Image.Image) -> tuple[list[Panel], list[Panel]]:
-    """The comparison, and the steps of one file."""
+    """Make the comparison, and the steps of one file."""
     file = rgru_codec.compress(original, msssim=QUALITY)
     picture = rgru_codec.decompress(file)
     jpeg, jpeg_picture = smallest_jpeg(original, similarity(picture, original))
@@ -69,7 +69,7 @@ def panels(original: Image.Image) -> tuple[list[Panel], list[Panel]]:
 
 
 def draw(rows: list[list[Panel]], width: int) -> Image.Image:
-    """Rows of captioned pictures, each picture ``width`` pixels wide."""
+    """Draw rows of captioned pictures, each picture ``width`` pixels wide."""
     columns = max(map(len, rows))
     sample = rows[0][0][0]
     height = round(width * sample.height / sample.width)

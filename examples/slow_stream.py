@@ -23,7 +23,7 @@ TICKS = 20  # pieces sent in a second
 
 
 def handler(data: bytes, rate: float) -> type[http.server.BaseHTTPRequestHandler]:
-    """Answers every request with ``data``, at ``rate`` bytes a second."""
+    """Make what answers every request with ``data``, at ``rate`` bytes a second."""
 
     class Slow(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -44,14 +44,14 @@ def handler(data: bytes, rate: float) -> type[http.server.BaseHTTPRequestHandler
 
 
 def serve(data: bytes, rate: float) -> http.server.ThreadingHTTPServer:
-    """A server on a free port of the loopback interface."""
+    """Start a server on a free port of the loopback interface."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(data, rate))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
 
 def drawn(picture: Image.Image, columns: int = 64) -> Iterator[str]:
-    """The picture as lines of a terminal with colours, two pixels a character."""
+    """Draw a picture as lines of a terminal with colours, two pixels a character."""
     rows = max(1, round(columns * picture.height / picture.width / 2))
     small = picture.convert("RGB").resize((columns, 2 * rows), Image.Resampling.BOX)
     for row in range(rows):

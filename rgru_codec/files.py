@@ -90,7 +90,7 @@ def write_file(
 
 
 def _writable(target: str | os.PathLike[str], there: os.stat_result) -> bool:
-    """Whether a file may be written; root is held to the bits of the mode as well."""
+    """Tell whether a file may be written; root is held to the bits of the mode as well."""
     return bool(there.st_mode & 0o222) and os.access(target, os.W_OK)
 
 
@@ -145,7 +145,7 @@ def _name_if_free(temporary: Path, path: Path) -> None:
 
 
 def _mode(there: os.stat_result | None, like: os.stat_result | None) -> int:
-    """Permissions of the file that is replaced, of the one that it comes from, or the usual."""
+    """Return the permissions of the file that is replaced, of its source, or the usual."""
     if there is not None:
         return stat.S_IMODE(there.st_mode)
     if like is not None:

@@ -57,7 +57,7 @@ def put(page: Path, name: str, text: str) -> None:
 
 
 def indented(text: str) -> str:
-    """As a block of code; the marks around it stand in lines of their own."""
+    """Write a block of code; the marks around it stand in lines of their own."""
     return "\n" + "\n".join(f"    {line}".rstrip() for line in text.splitlines()) + "\n"
 
 
@@ -79,7 +79,7 @@ def rates(kodak: Path) -> None:
 
 
 def samples(kodak: Path) -> None:
-    """What the command line prints, in cli.md."""
+    """Put what the command line prints into cli.md."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         photo = folder / "photo.png"
@@ -97,7 +97,7 @@ def samples(kodak: Path) -> None:
 
 
 def animation(kodak: Path) -> None:
-    """The picture that builds up, for README."""
+    """Make the picture that builds up, for README."""
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder) / "photo.rgru"
         run("rgru", "compress", kodak / f"{PHOTO}.png", "-o", packed)
@@ -105,24 +105,24 @@ def animation(kodak: Path) -> None:
 
 
 def demo(kodak: Path) -> None:
-    """The picture of ``make demo``, for README."""
+    """Make the picture of ``make demo``, for README."""
     print(run("examples/demo.py"))
     with Image.open(ROOT / "demo" / "out" / "steps.png") as picture:
         picture.save(DOCS / "steps.webp", quality=95, method=6)
 
 
 def grey(kodak: Path) -> None:
-    """What grey saves, in cli.md."""
+    """Put what grey saves into cli.md."""
     put(DOCS / "cli.md", "grey", f"\n{run('rgru-eval', 'grey', '--images', kodak)}\n")
 
 
 def entropy(kodak: Path) -> None:
-    """What the entropy stage saves, in measured.md."""
+    """Put what the entropy stage saves into measured.md."""
     put(DOCS / "measured.md", "entropy", f"\n{run('rgru-eval', 'entropy', '--images', kodak)}\n")
 
 
 def cuts(kodak: Path) -> None:
-    """Files cut short, in measured.md: one picture in full, and the losses of all."""
+    """Put files cut short into measured.md: one picture in full, and the losses of all."""
     files = ("--csv", DOCS / "cuts.csv", "--png", DOCS / "cuts.png")
     run("rgru-eval", "cuts", "--images", kodak / f"{PHOTO}.png", *files)
     put(DOCS / "measured.md", "cuts", f"\n{run('rgru-eval', 'cuts', '--images', kodak)}\n")

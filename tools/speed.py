@@ -134,7 +134,7 @@ class Bench:
         }
 
     def picture(self, height: int, width: int) -> Path:
-        """The photo, mirrored and repeated to a size, as a file."""
+        """Write the photo, mirrored and repeated to a size, as a file."""
         import numpy as np
         from PIL import Image
 
@@ -225,7 +225,7 @@ class Bench:
         } | {name: self.row(name, size, layers, value) for name, value in seconds.items()}
 
     def row(self, name: str, pixels: int, layers: int, seconds: float) -> dict[str, float]:
-        """A time, by pixels too and as a share of the matrix rate."""
+        """Put a time, by pixels too and as a share of the matrix rate."""
         share = self.efficiency(name.split("_")[0], pixels, layers, seconds)
         return {
             "s": round(seconds, 3),
@@ -234,7 +234,7 @@ class Bench:
         }
 
     def start(self) -> dict[str, float]:
-        """A Kodak-sized picture from process start."""
+        """Time a Kodak-sized picture from process start."""
         source = self.picture(*KODAK)
         packed = source.with_suffix(".rgru")
         encode = ("compress", source, "-o", packed, "-f")
@@ -270,7 +270,7 @@ class Bench:
 
 
 def decode_codes(model: Any, data: bytes, limits: Any) -> None:
-    """The entropy stage alone: context model and range decoder, without networks."""
+    """Run the entropy stage alone: context model and range decoder, without networks."""
     from rgru_format import CodesDecoder, inspect
 
     file = inspect(data, limits)
@@ -339,7 +339,7 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The results as Markdown."""
+    """Write the results as Markdown."""
     lines = [
         f"{results['cores']} cores, {results['matrix_gmac_per_s']} GMAC/s in float32 matrix "
         f"products, model {results['model']}.",

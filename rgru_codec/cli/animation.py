@@ -30,7 +30,7 @@ class Label:
 
 
 def animation_format(name: str) -> str:
-    """Pillow's name of the format of an animation.
+    """Return Pillow's name of the format of an animation.
 
     Raises:
         Failure: the suffix is of no such format.
@@ -79,7 +79,7 @@ class Animation:
 
 
 def _labelled(image: Image.Image, text: str) -> Image.Image:
-    """The picture with a strip of text below."""
+    """Draw a strip of text below a picture."""
     frame = image.convert("RGB")
     size = max(min(frame.height // 20, frame.width // (len(text) // 2 + 1)), 8)
     font = ImageFont.load_default(size)

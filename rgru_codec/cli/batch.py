@@ -136,7 +136,7 @@ def _all(
 
 
 def _is_there(job: Job) -> bool:
-    """Whether a result is there that must not be overwritten."""
+    """Tell whether a result is there that must not be overwritten."""
     return job.derived and not job.force and job.target != STREAM and Path(job.target).exists()
 
 
@@ -160,7 +160,7 @@ def attempt(work: Work, job: Job, share: Share) -> Outcome:
 
 
 def _existing(job: Job) -> Outcome:
-    """A result that is there counts as done; a .rgru file only if it is whole and sound.
+    """Count a result that is there as done; a .rgru file only if it is whole and sound.
 
     Files take their names when they are complete, so that a faulty one is not ours to replace.
     """
@@ -241,7 +241,7 @@ class Failures:
 
 
 def _is_list(path: Path, inputs: set[str]) -> bool:
-    """Whether each line names an input, or a picture that has been removed since.
+    """Tell whether each line names an input, or a picture that has been removed since.
 
     A list that an earlier run of the same command has left does; notes do not.
     """

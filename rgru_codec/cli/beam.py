@@ -19,7 +19,7 @@ pipeline's own (--runner, --direct_num_workers, --project, ...).
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line of ``rgru-batch``."""
+    """Build the command line of ``rgru-batch``."""
     from rgru_codec.cli import compress
 
     parser = argparse.ArgumentParser(prog="rgru-batch", description=_DESCRIPTION, epilog=EPILOG)

@@ -203,7 +203,7 @@ def _summary(name: str, before: int, planes: Planes, encoded: Encoded, seconds: 
 
 
 def _details(encoded: Encoded) -> tuple[str, ...]:
-    """For ``--verbose``: the layers."""
+    """List the layers, for ``--verbose``."""
     from rgru_codec.cli.info import layer_table
     from rgru_codec.inspection import info
     from rgru_format import Limits

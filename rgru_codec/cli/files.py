@@ -139,7 +139,7 @@ class Plan:
 
 
 def _in_and_out(inputs: Sequence[str], kind: Kind) -> tuple[Sequence[str], str | None]:
-    """``IN OUT``: a file and the name of its result, which does not exist.
+    """Take ``IN OUT`` apart: a file and the name of its result, which does not exist.
 
     Raises:
         Failure: Something like it is meant, but what is not certain.
@@ -194,7 +194,7 @@ def _matches(pattern: str) -> list[str]:
 
 
 def _as_folder(output: str | None, many: bool, kind: Kind) -> Path | None:
-    """The output folder, or None if the output is a file, a stream or not given."""
+    """Return the output folder, or None if the output is a file, a stream or not given."""
     if output is None or output == STREAM:
         if many and output is not None:
             raise Failure(USAGE, "many inputs cannot go to standard output; give a folder with -o")
@@ -290,7 +290,7 @@ def _check_existing(path: Path, target: str, kind: Kind, force: bool) -> None:
 
 
 def _identity(name: str) -> tuple[int, int] | None:
-    """What two names of one file have in common; None if there is no such file."""
+    """Return what two names of one file have in common; None if there is no such file."""
     try:
         found = Path(name).stat()
     except (OSError, ValueError):

@@ -70,7 +70,7 @@ def _show(name: str, max_pixels: int, *, as_json: bool, verbose: bool) -> int:
 
 
 def describe(found: Info, *, verbose: bool) -> list[str]:
-    """Lines for people."""
+    """Write lines for people."""
     table = found.as_dict()
     lines = [
         f"RGRU {table['version']}, {table['width']}x{table['height']} {table['mode']} 8-bit, "
@@ -119,7 +119,7 @@ def _colour(found: Info) -> str:
 
 
 def layer_table(layers: list[dict[str, Any]], offsets: Info | None = None) -> list[str]:
-    """A line for each layer, and a head; with ``offsets`` also where its groups begin."""
+    """Write a line for each layer, and a head; with ``offsets`` also where its groups begin."""
     head = f"{'layer':>5} {'bytes':>10} {'total':>10} {'bpp':>7}  complete"
     lines = [head + ("  groups" if offsets else "")]
     for row in layers:
@@ -144,7 +144,7 @@ def _metadata(found: Info) -> str:
 
 
 def _overhead(found: Info) -> str:
-    """Bytes that are not codes; the boxes are listed above."""
+    """Tell the bytes that are not codes; the boxes are listed above."""
     from rgru_format import HEADER_SIZE
 
     framing = sum(layer.framing for layer in found.layers)

@@ -10,7 +10,7 @@ METADATA = ("exif", "gps", "xmp", "icc")
 
 
 def size(text: str) -> int:
-    """Bytes or pixels: ``20000``, ``20k``, ``1.5M``, ``64Ki``."""
+    """Take bytes or pixels: ``20000``, ``20k``, ``1.5M``, ``64Ki``."""
     digits = text.rstrip("KMGIkmgiBb")
     unit = text[len(digits) :].lower().removesuffix("b")
     try:
@@ -25,7 +25,7 @@ def size(text: str) -> int:
 
 
 def count(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A whole number of at least ``least``, and at most ``most``."""
+    """Take a whole number of at least ``least``, and at most ``most``."""
 
     def parse(text: str) -> int:
         try:
@@ -41,7 +41,7 @@ def count(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def between(low: float, high: float, *, open_ends: bool = False) -> Callable[[str], float]:
-    """A number in a range."""
+    """Take a number in a range."""
 
     def parse(text: str) -> float:
         try:
@@ -58,7 +58,7 @@ def between(low: float, high: float, *, open_ends: bool = False) -> Callable[[st
 
 
 def metadata_names(*more: str) -> Callable[[str], frozenset[str]]:
-    """``all``, or some of ``exif,gps,xmp,icc`` and ``more``."""
+    """Take ``all``, or some of ``exif,gps,xmp,icc`` and ``more``."""
     known = (*METADATA, *more)
 
     def parse(text: str) -> frozenset[str]:
@@ -76,7 +76,7 @@ def metadata_names(*more: str) -> Callable[[str], frozenset[str]]:
 
 
 def region(text: str) -> tuple[int, int, int, int]:
-    """``X,Y,W,H``: left, top, width, height in pixels."""
+    """Take ``X,Y,W,H``: left, top, width, height in pixels."""
     try:
         x, y, width, height = (int(part) for part in text.split(","))
     except ValueError:
@@ -89,14 +89,14 @@ def region(text: str) -> tuple[int, int, int, int]:
 
 
 def add_reporting(parser: argparse.ArgumentParser) -> None:
-    """``-Q`` and ``-v``."""
+    """Add ``-Q`` and ``-v``."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument("-Q", "--quiet", action="store_true", help="say nothing but errors")
     group.add_argument("-v", "--verbose", action="store_true", help="say more")
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
-    """``--max-pixels``."""
+    """Add ``--max-pixels``."""
     parser.add_argument(
         "--max-pixels",
         type=size,
@@ -107,7 +107,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def add_memory_limit(parser: argparse.ArgumentParser) -> None:
-    """``--max-memory``."""
+    """Add ``--max-memory``."""
     parser.add_argument(
         "--max-memory",
         type=size,
@@ -117,7 +117,7 @@ def add_memory_limit(parser: argparse.ArgumentParser) -> None:
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
-    """``--threads``."""
+    """Add ``--threads``."""
     parser.add_argument(
         "--threads",
         type=count(1),
@@ -136,7 +136,7 @@ def add_model(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def add_batch(parser: argparse.ArgumentParser, what: str) -> None:
-    """Inputs, ``-o``, ``-f``, ``-j`` and ``--failures``."""
+    """Add inputs, ``-o``, ``-f``, ``-j`` and ``--failures``."""
     parser.add_argument(
         "inputs",
         nargs="+",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def known_suffixes() -> frozenset[str]:
-    """Suffixes of pictures that can be read, .rgru apart."""
+    """Return the suffixes of pictures that can be read, .rgru apart."""
     from PIL import Image
 
     from rgru_codec.source import readable_formats
@@ -151,7 +151,7 @@ def _words(missing: list[str], kind: str) -> tuple[str, ...]:
 def _with_piece(
     options: dict[str, Any], kind: str, name: str, content: bytes
 ) -> dict[str, Any] | None:
-    """Pillow's options with one more piece of metadata; None if it cannot be put into words."""
+    """Return Pillow's options with one more piece of metadata; None if it cannot be read."""
     if name == "xmp" and kind == "PNG":
         from PIL.PngImagePlugin import PngInfo
 
@@ -174,7 +174,7 @@ def _with_piece(
 
 
 def _holds(sample: Image.Image, kind: str, options: dict[str, Any], name: str) -> bool:
-    """Whether a piece of metadata is found again in a picture of one pixel that was given it."""
+    """Tell whether metadata is found again in a picture of one pixel that was given it."""
     from PIL import Image
 
     try:
@@ -190,7 +190,7 @@ def _holds(sample: Image.Image, kind: str, options: dict[str, Any], name: str) -
 
 
 def _resolution(exif: bytes | None) -> dict[str, Any]:
-    """Dots per inch, which formats keep in a place of their own as well."""
+    """Find dots per inch, which formats keep in a place of their own as well."""
     from PIL import Image
 
     tags = Image.Exif()

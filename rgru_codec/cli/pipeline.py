@@ -105,7 +105,7 @@ def _put(source: str, target: str) -> None:
 
 
 def _temporary(output: str) -> str:
-    """A folder for files that are being written."""
+    """Return a folder for files that are being written."""
     return f"{output}/{REPORTS}/temporary"
 
 
@@ -148,12 +148,12 @@ def _remove(folder: str) -> None:
 
 
 def _literal(text: str) -> str:
-    """A pattern that matches a text which may hold characters of patterns."""
+    """Make a pattern that matches a text which may hold characters of patterns."""
     return "".join(f"[{c}]" if c in _WILDCARDS else c for c in text)
 
 
 def _match(pattern: str, limit: int | None = None) -> list[str]:
-    """Files that a pattern matches. Beam finds none for a relative one, but for ``./`` and it."""
+    """List files that a pattern matches (Beam finds none for a relative one without ``./``)."""
     start = "" if "://" in pattern or pattern.startswith(("/", "./")) else "./"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Possible nested set", FutureWarning)
@@ -162,7 +162,7 @@ def _match(pattern: str, limit: int | None = None) -> list[str]:
 
 
 def _pattern(text: str) -> tuple[str, str]:
-    """(pattern, folder that names are kept below) of a file, a folder or a pattern.
+    """Return (pattern, folder that names are kept below) of a file, a folder or a pattern.
 
     Raises:
         Failure: nothing matches.
@@ -185,7 +185,7 @@ def _pattern(text: str) -> tuple[str, str]:
 def _matches(
     pattern: tuple[str, str], suffixes: frozenset[str], output: str
 ) -> Iterator[tuple[str, str]]:
-    """(target, source) of each picture that a pattern matches."""
+    """Yield (target, source) of each picture that a pattern matches."""
     glob, base = pattern
     for path in _match(glob):
         stem, suffix = posixpath.splitext(path[len(base) :].lstrip("/") if base else path)

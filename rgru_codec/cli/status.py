@@ -70,7 +70,7 @@ def say(message: str) -> None:
 
 
 def explain(error: BaseException, name: str = "") -> Failure:
-    """An error as exit code and words: what, where, what to do.
+    """Put an error as exit code and words: what, where, what to do.
 
     Args:
         error: anything that work on one file raised.
@@ -102,7 +102,7 @@ def explain(error: BaseException, name: str = "") -> Failure:
 
 
 def _is_no_memory(error: BaseException) -> bool:
-    """Whether memory ran out: Python, the system, a library that is loaded or threads say it."""
+    """Tell whether memory ran out: Python, the system, libraries or threads say it."""
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return True
     words = str(error) if isinstance(error, ImportError | RuntimeError) else ""
@@ -139,7 +139,7 @@ def _os_words(error: OSError, name: str) -> str:
 
 
 def layer_count(layers: int, groups: int = 0) -> str:
-    """``3 layers and 1 group of the next``."""
+    """Write ``3 layers and 1 group of the next``."""
     words = f"{layers} layer{'s' * (layers != 1)}"
     if groups:
         words += f" and {groups} group{'s' * (groups != 1)} of the next"
@@ -147,5 +147,5 @@ def layer_count(layers: int, groups: int = 0) -> str:
 
 
 def number(value: int) -> str:
-    """12345 as ``12 345``."""
+    """Write 12345 as ``12 345``."""
     return f"{value:,}".replace(",", " ")

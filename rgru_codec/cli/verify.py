@@ -101,7 +101,7 @@ def check(data: bytes, max_pixels: int) -> tuple[int, str]:
 
 
 def fault_of(path: str) -> str:
-    """What is wrong with a file, in words; empty if its checksums match and nothing is missing."""
+    """Say what is wrong with a file; nothing if its checksums match and nothing is missing."""
     try:
         return fault_in(read_rgru(path, _UNBOUNDED))
     except OSError as error:
@@ -111,7 +111,7 @@ def fault_of(path: str) -> str:
 
 
 def fault_in(data: bytes) -> str:
-    """:func:`fault_of` for the bytes of a file."""
+    """Do as `fault_of` for the bytes of a file."""
     from rgru_codec.models import known_context
     from rgru_format import Limits, RgruError, inspect
 
