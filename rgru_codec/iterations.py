@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rgru_codec.metrics import LEVELS
 from rgru_codec.models import Model
-from rgru_codec.runtime.engine import Source, borrow
+from rgru_codec.runtime.engine import Engines, Source
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.weights import Array
 from rgru_codec.runtime.windows import Field, Sink, border_of, crop, is_large, sweep
@@ -34,6 +34,8 @@ MOST = 32
 _STEPS = 64
 """Parts of a level in which large pictures are kept: 16 bits then reach to ±512 levels."""
 _ROWS = 256
+_TURNS = 2**25
+"""Pixels above which encoder, decoder and painter take turns in memory."""
 
 
 class Canvas:
@@ -109,12 +111,12 @@ class Painter:
         wanted = region or Rect(0, height, 0, width)
         self.model = model
         self.layers = 0
-        self._threads = threads
         self._most = model.iterations if layers is None else layers
         around = frame_for(model, height, width, wanted, self._most)
         self._crop = around.slices(POSITION)
         down, right = around.top, around.left
         self._frame = around.moved(-down, -right)
+        self.engines = Engines(threads, together=not takes_turns(self._frame))
         self._region = wanted.moved(-down, -right)
         self._painted = self._region.aligned(POSITION)
         ports = model.half.painter.inputs
@@ -178,7 +180,7 @@ class Painter:
 
         decoder = self.model.half.decoder(codes.shape[2])
         inputs = {"codes": CodesInput(codes[self._crop])}
-        with borrow(decoder, self._threads, self.model.digest) as engine:
+        with self.engines.borrow(decoder, self.model.digest) as engine:
             sweep(engine, inputs, self._states, take, area, self._frame, keep=keep)
 
     def _paint(
@@ -190,7 +192,7 @@ class Painter:
             take(inside, crop(outputs["picture"], inside, outside)[0])
 
         inputs = {"features": features.load, "coefficients": coefficients.load}
-        with borrow(self.model.half.painter, self._threads, self.model.digest) as engine:
+        with self.engines.borrow(self.model.half.painter, self.model.digest) as engine:
             sweep(engine, inputs, {}, store, self._painted, self._frame)
 
     def _pixels(self, features: Field, coefficients: Field) -> Pixels:
@@ -210,6 +212,11 @@ def frame_for(model: Model, height: int, width: int, area: Rect, layers: int | N
     whole = Rect(0, rows * POSITION, 0, columns * POSITION)
     steps = model.iterations if layers is None else layers
     return area.aligned(POSITION).grown(_reach(model, steps), whole)
+
+
+def takes_turns(frame: Rect) -> bool:
+    """Whether networks share memory: one of them holds some at a time."""
+    return frame.height * frame.width > _TURNS
 
 
 def _reach(model: Model, steps: int) -> int:
@@ -287,7 +294,7 @@ def encode(
         codes = np.empty((rows, columns, count), np.int8)
         residual = ResidualInput(pixels, painter.picture(), gain)
         inputs: dict[str, Source] = {"residual": residual, **known}
-        with borrow(network, threads, key) as engine:
+        with painter.engines.borrow(network, key) as engine:
             sweep(engine, inputs, states, _signs(codes), frame, frame)
         return codes
 

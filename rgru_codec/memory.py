@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rgru_codec.iterations import frame_for
+from rgru_codec.iterations import frame_for, takes_turns
 from rgru_codec.models import Model
 from rgru_codec.runtime.footprint import footprint
 from rgru_codec.runtime.networks import Network, Painter, Port
@@ -37,7 +37,7 @@ def decoding_bytes(model: Model, height: int, width: int, area: Rect | None = No
     return int(
         _kept(networks, frame)
         + _kept([model.half.painter], frame)  # once more for a preview
-        + max(_working(network, frame) for network in networks)
+        + _at_work(networks, frame)
         + kept_bytes(context, rows, columns)
         + sum(model.codes) / 8 * rows * columns
         + pixels * 3  # 8-bit planes
@@ -71,7 +71,7 @@ def encoding_bytes(model: Model, height: int, width: int) -> int:
         + pixels * 3 * _value_bytes(frame)  # the picture that is subtracted
         + kept_bytes(context, rows, columns)
         + pixels * 6  # its levels, and the file that they come from if that is not compressed
-        + max(between, layer + max(_working(network, frame) for network in networks))
+        + _most(between, layer, networks, frame)
     )
 
 
@@ -86,6 +86,18 @@ def _kept(networks: Iterable[Network], frame: Rect) -> float:
         if isinstance(network, Painter):
             ports += network.inputs.values()
     return _value_bytes(frame) * sum(map(_values, ports)) * frame.height * frame.width
+
+
+def _most(between: float, layer: float, networks: Iterable[Network], frame: Rect) -> float:
+    """Where networks take turns, they hold no memory between layers."""
+    engines = _at_work(networks, frame)
+    return max(between, layer + engines) if takes_turns(frame) else max(between, layer) + engines
+
+
+def _at_work(networks: Iterable[Network], frame: Rect) -> float:
+    """All networks, or, where they take turns, the largest."""
+    sizes = [_working(network, frame) for network in networks]
+    return max(sizes) if takes_turns(frame) else sum(sizes)
 
 
 def _working(network: Network, frame: Rect) -> float:

@@ -22,8 +22,8 @@ from rgru_codec.runtime.weights import Array
 Source = Callable[[Rect, Array], None]
 """Fills an input of a network, (1, h, w, C), for a window."""
 
-_KEPT_PIXELS = 2**19
-"""Engines whose window is larger are not kept: their working memory is better given back."""
+_SMALL = 2**19
+"""Pixels of a window up to which an engine is kept when its work is done."""
 
 
 class Engine(Protocol):
@@ -85,21 +85,40 @@ if hasattr(os, "register_at_fork"):  # an engine's threads do not follow into a 
     os.register_at_fork(after_in_child=_idle.clear)
 
 
-@contextlib.contextmanager
-def borrow(network: Network, threads: int | None = None, key: Hashable = None) -> Iterator[Engine]:
-    """An engine for a while; one that is idle rather than a new one.
+class Engines:
+    """The engines that work on one picture.
 
-    Starting an engine costs as much as decoding a thumbnail: a process that works on many small
-    pictures starts each once.
+    Starting an engine costs as much as decoding a thumbnail, and its memory has to be found anew.
+    Those of small pictures are kept for the next one, whoever needs it; those of larger ones from
+    layer to layer.
 
     Args:
-        network: what it carries out.
-        threads: by default one for each core.
-        key: of the model that the network belongs to; None: the engine is not kept.
+        threads: of each; by default one for each core.
+        together: whether several of a larger picture are kept; otherwise they take turns in memory.
     """
-    maker, threads = _chosen.get() or best_engine(), threads or cores()
-    name = (maker, key, network.name, threads)
-    engine = _idle.pop(name, None) or maker(network, threads)
-    yield engine
-    if key is not None and engine.pixels <= _KEPT_PIXELS:
-        _idle[name] = engine
+
+    def __init__(self, threads: int | None, *, together: bool) -> None:
+        self._threads, self._together = threads or cores(), together
+        self._kept: dict[type[Network], Engine] = {}
+
+    @contextlib.contextmanager
+    def borrow(self, network: Network, model: Hashable) -> Iterator[Engine]:
+        """An engine for a while.
+
+        Args:
+            network: what it carries out.
+            model: tells the networks of one model from those of others.
+        """
+        maker, role = _chosen.get() or best_engine(), type(network)
+        engine = self._kept.pop(role, None)
+        if engine is not None and engine.network is not network:
+            engine = None
+        if not self._together:
+            self._kept.clear()
+        name = (maker, model, network.name, self._threads)
+        engine = engine or _idle.pop(name, None) or maker(network, self._threads)
+        yield engine
+        if engine.pixels <= _SMALL:
+            _idle[name] = engine
+        else:
+            self._kept[role] = engine

@@ -1,7 +1,7 @@
 """The networks in numpy: the engine that needs nothing else, and the arbiter of the others.
 
-Products of channels are matrix products, a kernel for each channel a few shifted products. It is
-several times slower than LiteRT (docs/speed.md), and serves where LiteRT cannot be had.
+Products of channels are matrix products, a kernel for each channel a few shifted products. It takes
+about twice LiteRT's time (docs/platforms.md), and serves where LiteRT cannot be had.
 """
 
 from __future__ import annotations

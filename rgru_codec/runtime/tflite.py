@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rgru_codec.models import Model
 from rgru_codec.old_form import StepShape
 from rgru_codec.processes import cores
+from rgru_format import InvalidInput
 from rgru_format.errors import OutOfMemory
 
 Array = NDArray[np.float32]
@@ -79,7 +80,10 @@ class Network:
         self._start()
 
     def _start(self) -> None:
-        from ai_edge_litert.interpreter import Interpreter
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError:
+            raise InvalidInput("a model of the old form needs LiteRT") from None
 
         self._interpreter: Any = Interpreter(str(self._file), num_threads=self._threads)
         inputs = self._interpreter.get_input_details()

@@ -160,6 +160,7 @@ def test_memory_that_runs_out_inside_an_engine_is_a_limit(
         def __init__(self, **options: object) -> None:
             self.resize_tensor_input, self.allocate_tensors = refuse, refuse
 
+    monkeypatch.setattr(engine, "_idle", {})
     monkeypatch.setattr(litert, "Interpreter", Interpreter)
     monkeypatch.setattr(NumpyOps, "product", lambda *args: np.empty(2**50))
     for maker in (litert.LiteRT, Reference):
@@ -175,7 +176,7 @@ def test_an_engine_that_failed_is_not_used_again(model: Model) -> None:
     for _ in range(2):
         with (
             pytest.raises(ValueError, match="no"),
-            engine.borrow(model.half.painter, 1, key) as one,
+            engine.Engines(1, together=True).borrow(model.half.painter, key) as one,
             one.step(dict.fromkeys(one.network.inputs, broken), Rect(0, 16, 0, 16)),
         ):
             pass
