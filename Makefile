@@ -3,19 +3,22 @@ PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
 
-.PHONY: help demo test bench lint clean
+.PHONY: help demo test bench web-test site lint clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 demo: $(DEMO)/ready  ## compress a photo and draw demo/out/steps.png (no TensorFlow)
 	$(DEMO)/bin/python examples/demo.py
 
-test: $(TEST)/ready  ## run all tests
+test: $(TEST)/ready web/build/ready  ## run all tests
 	$(TEST)/bin/python -m pytest
 
 bench: $(TEST)/ready  ## hold times against their limits, on a machine that does nothing else
 	$(TEST)/bin/python -m pytest -m bench
+
+web-test: $(TEST)/ready web/build/ready  ## run the tests of the browser decoder
+	$(TEST)/bin/python -m pytest tests/web -s
 
 lint: $(TEST)/ready  ## ruff, mypy and the doors between rooms
 	$(TEST)/bin/ruff check .
@@ -24,7 +27,7 @@ lint: $(TEST)/ready  ## ruff, mypy and the doors between rooms
 	$(TEST)/bin/lint-imports
 
 clean:  ## remove environments and outputs
-	rm -rf $(DEMO) $(TEST) demo
+	rm -rf $(DEMO) $(TEST) demo web/build web/dist web/node_modules
 
 $(DEMO)/ready: pyproject.toml
 	$(PYTHON) -m venv $(DEMO)
@@ -35,3 +38,7 @@ $(TEST)/ready: pyproject.toml
 	$(PYTHON) -m venv $(TEST)
 	$(TEST)/bin/pip install --quiet --disable-pip-version-check --editable '.[train,eval,test]'
 	touch $@
+
+web/build/ready: web/package-lock.json web/setup.sh
+	sh web/setup.sh
+	mkdir -p web/build && touch $@

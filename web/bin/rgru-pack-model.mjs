@@ -1,0 +1,21 @@
+#!/usr/bin/env node
+// rgru-pack-model PACKAGE TO: a model package of Python as pages fetch it, in the folder TO/ID.
+import fs from 'node:fs';
+import path from 'node:path';
+
+import { packModel } from '../dist/node.js';
+
+const [from, to] = process.argv.slice(2);
+if (!from || !to) {
+  console.error('usage: rgru-pack-model PACKAGE TO\n\nPACKAGE: a folder with model.json; TO: the folder of models of a page');
+  process.exit(2);
+}
+try {
+  const id = await packModel(from, to);
+  const chosen = path.join(to, 'default');
+  if (!fs.existsSync(chosen)) fs.writeFileSync(chosen, `${id}\n`);
+  console.log(path.join(to, id));
+} catch (error) {
+  console.error(`rgru-pack-model: ${error.message}`);
+  process.exit(1);
+}

@@ -1,0 +1,70 @@
+/** Parts of model packages over HTTP: deflated files beside a list of what they hold. */
+
+import { hex } from './container.js';
+import { InvalidInput, ModelMissing } from './errors.js';
+import { inflate } from './inflate.js';
+import { checkId, Model, type Parts } from './model.js';
+
+/** No part is larger, inflated. */
+const MOST_BYTES = 2 ** 27;
+/** Name of the list of parts: SHA-256 of each, inflated. */
+export const LIST = 'parts.json';
+export const SUFFIX = '.zlib';
+const CACHE = 'rgru-models';
+
+/** A model below `base`, a URL that ends in a slash: `base`/`id`/NAME.zlib. */
+export function fetchedModel(base: string, id: string): Model {
+  return new Model(checkId(id), fetchedParts(new URL(`${id}/`, base).href, id));
+}
+
+function fetchedParts(folder: string, id: string): Parts {
+  let list: Promise<Record<string, string>> | undefined;
+  return async (name) => {
+    list ??= fetchBytes(`${folder}${LIST}`, id, false).then(parseList);
+    list.catch(() => (list = undefined));
+    // Encoders of a model may get better; what decodes it never changes.
+    const [data, sums] = await Promise.all([fetchBytes(`${folder}${name}${SUFFIX}`, id, !name.startsWith('encoder')), list]);
+    const part = await inflate(data, MOST_BYTES, name);
+    const sum = sums[name];
+    if (sum === undefined || !(await matches(part, sum))) throw new InvalidInput(`${folder}${name}: not what ${LIST} says`);
+    return part;
+  };
+}
+
+function parseList(data: Uint8Array): Record<string, string> {
+  try {
+    const { sha256 } = JSON.parse(new TextDecoder().decode(data)) as { sha256: Record<string, string> };
+    if (sha256 && typeof sha256 === 'object') return sha256;
+  } catch {
+    // told below
+  }
+  throw new InvalidInput(`${LIST} of a model is not a list of its parts`);
+}
+
+/** Pages that are not served securely have no SHA-256; a zlib stream has a checksum of its own. */
+async function matches(data: Uint8Array, sum: string): Promise<boolean> {
+  const { subtle } = globalThis.crypto ?? {};
+  if (!subtle) return true;
+  return hex(new Uint8Array(await subtle.digest('SHA-256', data as Uint8Array<ArrayBuffer>))) === sum;
+}
+
+async function fetchBytes(url: string, id: string, keep: boolean): Promise<Uint8Array> {
+  const cache = keep ? await openCache() : undefined;
+  const kept = await cache?.match(url).catch(() => undefined);
+  if (kept) return new Uint8Array(await kept.arrayBuffer());
+  let response: Response;
+  try {
+    response = await fetch(url);
+  } catch (error) {
+    throw new ModelMissing(id, `${url}: ${(error as Error).message}`);
+  }
+  if (!response.ok) throw new ModelMissing(id, `${url}: ${response.status} ${response.statusText}`.trim());
+  const copy = cache ? response.clone() : undefined;
+  const data = new Uint8Array(await response.arrayBuffer());
+  if (copy) cache?.put(url, copy).catch(() => undefined); // a full disk is no reason to fail
+  return data;
+}
+
+async function openCache(): Promise<Cache | undefined> {
+  return globalThis.caches?.open(CACHE).catch(() => undefined);
+}

@@ -1,0 +1,50 @@
+/** What a decoder is willing to spend, and what SPEC section 9 allows. */
+
+import { LimitExceeded } from './errors.js';
+
+/** Side of the square of pixels that one position of the grid stands for. */
+export const POSITION = 16;
+export const MOST_PAYLOAD = 2 ** 30 - 1;
+export const MOST_CODES = 1024;
+export const MOST_GROUPS = 64;
+export const MOST_LAYERS = 64;
+export const MOST_BOXES = 256;
+
+/** Positions that nobody needs to be kept from, whatever part of them the picture fills. */
+const FEW = 256;
+
+/** Bounds that a caller puts on a decoder; the defaults are safe for unknown files. */
+export interface Limits {
+  /** Width times height; squares of 16 x 16 pixels count half. */
+  maxPixels: number;
+  /** Types and contents of all boxes, inflated, the alpha plane apart. */
+  maxMetadataBytes: number;
+  /** Bytes of working memory. */
+  maxMemory: number;
+}
+
+export const DEFAULT_LIMITS: Limits = { maxPixels: 2 ** 26, maxMetadataBytes: 2 ** 24, maxMemory: 2 ** 32 - 2 ** 16 };
+
+/** Rows and columns of the grid of a picture. */
+export function gridSize(height: number, width: number): [number, number] {
+  return [Math.ceil(height / POSITION), Math.ceil(width / POSITION)];
+}
+
+/** @throws LimitExceeded a picture has more pixels than allowed */
+export function checkPixels(height: number, width: number, limits: Limits): void {
+  const [rows, columns] = gridSize(height, width);
+  let pixels = height * width;
+  if (rows * columns > FEW) pixels = Math.max(pixels, (rows * columns * POSITION ** 2) / 2);
+  if (pixels > limits.maxPixels) throw new LimitExceeded('maxPixels', pixels, limits.maxPixels);
+}
+
+/** Bytes that the payload of a group of `codes` codes a position can need. */
+export function largestPayload(positions: number, codes: number): number {
+  return 2 * positions * codes + 8;
+}
+
+/** Bytes that the content of an alpha box can need. */
+export function largestAlpha(height: number, width: number): number {
+  const expanded = height * (width + 1);
+  return expanded + Math.floor(expanded / 1024) + 64;
+}

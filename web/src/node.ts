@@ -1,0 +1,77 @@
+/** rgru in node: files to codes and pixels, pixels to files. */
+
+import { fileURLToPath } from 'node:url';
+
+import { decodeFile, type DecodeOptions, type Picture } from './decode.js';
+import { encodeFile, type EncodeOptions, type Pixels } from './encode.js';
+import { Lease, leased } from './engines.js';
+import { fetchedModel } from './fetchmodel.js';
+import { modelInFolder } from './folder.js';
+import { joined } from './container.js';
+import { DEFAULT_LIMITS, type Limits } from './limits.js';
+import type { Model } from './model.js';
+import { type Data, piecesOf } from './source.js';
+
+export * from './errors.js';
+export type { DecodeOptions, Picture } from './decode.js';
+export type { EncodeOptions, Pixels } from './encode.js';
+export { DEFAULT_LIMITS, type Limits } from './limits.js';
+export { packModel } from './packmodel.js';
+export type { Data } from './source.js';
+
+export interface Models {
+  /** Where model packages are: a folder, or a URL. */
+  models: string | URL;
+}
+
+const known = new Map<string, Model>();
+
+function finder({ models }: Models): (id: string) => Model {
+  const place = String(models);
+  return (id) => {
+    const key = `${place} ${id}`;
+    let model = known.get(key);
+    if (!model) {
+      const folder = place.startsWith('file:') ? fileURLToPath(place) : place;
+      model = /^https?:/.test(place) ? fetchedModel(place.replace(/\/?$/, '/'), id) : modelInFolder(folder, id);
+      known.set(key, model);
+    }
+    return model;
+  };
+}
+
+function lease(options: Models & { limits?: Partial<Limits> | undefined }): Lease {
+  return new Lease(finder(options), options.limits?.maxMemory ?? DEFAULT_LIMITS.maxMemory);
+}
+
+/** Pictures of a file as it arrives, one for each layer. */
+export function decodeStream(data: Data, options: DecodeOptions & Models): AsyncGenerator<Picture, void> {
+  const engine = lease(options);
+  return leased(engine, decodeFile(piecesOf(data), engine.find, options));
+}
+
+/** The last picture of a file. */
+export async function decode(data: Data, options: DecodeOptions & Models): Promise<Picture> {
+  let last: Picture | undefined;
+  for await (const picture of decodeStream(data, { pictures: 'last', ...options })) last = picture;
+  return last as Picture;
+}
+
+/** Codes of each whole layer: int8 (rows, columns, C), -1 and +1. */
+export async function decodeCodes(data: Data, options: DecodeOptions & Models): Promise<Int8Array[]> {
+  const layers: Int8Array[] = [];
+  const engine = lease(options);
+  const watch = { codes: (_: number, codes: Int8Array) => layers.push(codes) };
+  const pictures = decodeFile(piecesOf(data), engine.find, { pictures: 'none', ...options }, watch);
+  for await (const _ of leased(engine, pictures));
+  return layers;
+}
+
+/** A file of pixels. `model`: id of the model to write with. */
+export async function encode(pixels: Pixels, options: EncodeOptions & Models & { model: string }): Promise<Uint8Array> {
+  const engine = lease(options);
+  const pieces: Uint8Array[] = [];
+  const written = encodeFile(pixels, () => engine.find(options.model), options);
+  for await (const { piece } of leased(engine, written)) pieces.push(piece);
+  return joined(pieces);
+}

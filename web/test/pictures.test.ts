@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+
+import { Engine, type Model } from '../src/model.js';
+import { modelInFolder } from '../src/folder.js';
+import { decodeFile } from '../src/decode.js';
+import { encodeFile } from '../src/encode.js';
+import { joined } from '../src/container.js';
+import * as rgru from '../src/node.js';
+import { piecesOf } from '../src/source.js';
+import { madePicture, makeModel } from './made.js';
+import { start } from './tools.js';
+
+let models: string;
+let model: string;
+const picture = madePicture(203, 141);
+let file: Uint8Array;
+
+before(async () => {
+  models = fs.mkdtempSync(path.join(os.tmpdir(), 'rgru-'));
+  model = makeModel(models);
+  file = await rgru.encode(picture, { models, model });
+});
+after(() => fs.rmSync(models, { recursive: true }));
+
+function psnr(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += ((a[i] as number) - (b[i] as number)) ** 2;
+  return 10 * Math.log10((255 ** 2 * a.length) / sum);
+}
+
+async function* inPieces(data: Uint8Array, sizes: () => number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < data.length; ) yield data.subarray(at, (at += sizes()));
+}
+
+async function all<T>(values: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = [];
+  for await (const value of values) list.push(value);
+  return list;
+}
+
+/** Pseudo-random numbers below n. */
+function random(seed: number): (n: number) => number {
+  let state = seed;
+  return (n) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * n);
+  };
+}
+
+test('each layer makes a better picture', async () => {
+  let last = 10;
+  for await (const { layers, pixels, bytes, groups } of rgru.decodeStream(file, { models })) {
+    const now = psnr(pixels, picture.data);
+    assert.ok(now > last, `${layers} layers: ${now} after ${last}`);
+    assert.equal(groups, 0);
+    assert.ok(bytes <= file.length);
+    last = now;
+  }
+  assert.ok(last > 25, String(last));
+});
+
+test('a file is a prefix of the file with more layers', async () => {
+  const short = await rgru.encode(picture, { models, model, layers: 3 });
+  assert.deepEqual(short, file.subarray(0, short.length));
+  const small = await rgru.encode(picture, { models, model, maxBytes: short.length + 1 });
+  assert.deepEqual(small, short);
+  const one = await rgru.decode(file, { models, layers: 3 });
+  const other = await rgru.decode(short, { models });
+  assert.deepEqual(one, other);
+});
+
+test('pieces in which a file arrives change nothing', async () => {
+  const whole = await all(rgru.decodeStream(file, { models }));
+  const next = random(7);
+  for (const sizes of [() => 1, () => 1 + next(300), () => 1 + next(9)])
+    assert.deepEqual(await all(rgru.decodeStream(inPieces(file, sizes), { models })), whole);
+});
+
+test('a file that ends anywhere shows what is there', async () => {
+  let last = 0;
+  for (let end = 21; end < file.length; end += 61) {
+    const { layers, pixels } = await rgru.decode(file.subarray(0, end), { models });
+    assert.ok(layers >= last);
+    last = layers;
+    if (!layers) continue;
+    assert.ok(psnr(pixels, picture.data) > 15);
+  }
+});
+
+test('groups of a layer that is not whole are used', async () => {
+  const ends: [number, number][] = [];
+  for await (const { bytes, layers } of rgru.decodeStream(file, { models })) ends.push([bytes, layers]);
+  const [[first], [second]] = ends as [[number, number], [number, number]];
+  for (let end = first + 1; end < second; end++) {
+    const found = await rgru.decode(file.subarray(0, end), { models });
+    if (!found.groups) continue;
+    const before = await rgru.decode(file.subarray(0, first), { models });
+    assert.equal(found.layers, 1);
+    assert.ok(psnr(found.pixels, picture.data) > psnr(before.pixels, picture.data));
+    return;
+  }
+  assert.fail('no group was used');
+});
+
+test('damaged files end in an error of rgru, and what came before is shown', async () => {
+  const next = random(3);
+  for (let i = 0; i < 150; i++) {
+    const bad = file.slice();
+    for (let n = 0; n < 1 + next(3); n++) {
+      const at = next(bad.length);
+      bad[at] = (bad[at] as number) ^ (1 << next(8));
+    }
+    let shown = 0;
+    try {
+      for await (const { layers } of rgru.decodeStream(bad, { models })) shown = layers;
+    } catch (error) {
+      assert.ok(error instanceof rgru.RgruError, String(error));
+      if (error instanceof rgru.Damaged && error.layer) assert.ok(shown <= error.layer);
+    }
+  }
+});
+
+test('limits are kept before memory is taken', async () => {
+  await assert.rejects(rgru.decode(file, { models, limits: { maxPixels: 100 } }), rgru.LimitExceeded);
+  await assert.rejects(rgru.decode(file, { models, limits: { maxMemory: 2 ** 20 } }), rgru.LimitExceeded);
+  await assert.rejects(rgru.encode(picture, { models, model, limits: { maxPixels: 100 } }), rgru.LimitExceeded);
+});
+
+test('a model that is not there is told by its id', async () => {
+  await assert.rejects(rgru.decode(file, { models: path.join(models, 'none') }), (error: Error) => {
+    assert.ok(error instanceof rgru.ModelMissing);
+    assert.equal(error.modelId, model);
+    return true;
+  });
+});
+
+test('work can be cancelled', async () => {
+  const cancel = new AbortController();
+  const large = rgru.encode(madePicture(3000, 2000), { models, model, signal: cancel.signal });
+  setTimeout(() => cancel.abort(), 50);
+  const began = performance.now();
+  await assert.rejects(large, { name: 'AbortError' });
+  assert.ok(performance.now() - began < 1500);
+  assert.deepEqual(await rgru.encode(picture, { models, model }), file);
+});
+
+test('alpha is kept as it is', async () => {
+  const data = picture.data.slice();
+  for (let i = 0; i < data.length; i += 4) data[i + 3] = (i >> 4) & 255;
+  const { pixels } = await rgru.decode(await rgru.encode({ ...picture, data }, { models, model, layers: 2 }), { models });
+  for (let i = 3; i < data.length; i += 4) assert.equal(pixels[i], data[i]);
+});
+
+test('windows give what one pass gives', async () => {
+  const all = await encodedAndShown(() => new Windowed(Infinity));
+  const some = await encodedAndShown(() => new Windowed(40));
+  assert.deepEqual(some.file, all.file);
+  all.shown.forEach((pixels, t) =>
+    pixels.forEach((level, i) => assert.ok(Math.abs(level - (some.shown[t]?.[i] as number)) <= 1)),
+  );
+});
+
+/** An engine whose windows read so many positions at most. */
+class Windowed {
+  constructor(readonly most: number) {}
+
+  async make(found: Model): Promise<Engine> {
+    const engine = new Engine(await start(), found);
+    engine.windows = { decoder: this.most, painter: this.most };
+    return engine;
+  }
+}
+
+async function encodedAndShown(maker: () => Windowed): Promise<{ file: Uint8Array; shown: Uint8ClampedArray[] }> {
+  const engine = await maker().make(modelInFolder(models, model));
+  const pieces: Uint8Array[] = [];
+  for await (const { piece } of encodeFile(picture, async () => engine, { layers: 4 })) pieces.push(piece);
+  const shown: Uint8ClampedArray[] = [];
+  for await (const { pixels } of decodeFile(piecesOf(joined(pieces)), async () => engine)) shown.push(pixels);
+  return { file: joined(pieces), shown };
+}
+
+test('three layers fetch three layers of the context model', async () => {
+  const folder = path.join(models, 'page');
+  assert.equal(await rgru.packModel(path.join(models, model), folder), model);
+  const asked: string[] = [];
+  const server = http.createServer(({ url }, response) => {
+    asked.push(path.basename(url as string));
+    fs.readFile(path.join(folder, url as string), (error, data) => {
+      response.statusCode = error ? 404 : 200;
+      response.end(data);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const short = await rgru.encode(picture, { models, model, layers: 3 });
+  assert.deepEqual(await rgru.decode(short, { models: base }), await rgru.decode(short, { models }));
+  const parts = ['context-0.bin', 'context-1.bin', 'context-2.bin', 'context-3.bin', 'decoder.safetensors', 'model.json'];
+  assert.deepEqual(asked.sort(), [...parts.map((name) => `${name}.zlib`), 'parts.json'].sort());
+  fs.rmSync(path.join(folder, model, 'context-4.bin.zlib'));
+  let shown = 0;
+  await assert.rejects(async () => {
+    for await (const { layers } of rgru.decodeStream(file, { models: base })) shown = layers;
+  }, rgru.ModelMissing);
+  assert.equal(shown, 3);
+  server.close();
+});
