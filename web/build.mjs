@@ -1,6 +1,7 @@
-// Bundles: `node build.mjs` makes dist/, `node build.mjs tests` makes build/test/.
+// Bundles: `node build.mjs` makes dist/, `node build.mjs tests` build/test/, `node build.mjs site [FOLDER]` the page.
 import { build } from 'esbuild';
 import fs from 'node:fs';
+import path from 'node:path';
 import { deflateSync } from 'node:zlib';
 
 const common = { bundle: true, format: 'esm', target: 'es2022', logLevel: 'warning', legalComments: 'none' };
@@ -41,4 +42,32 @@ async function tests() {
   await build({ ...common, ...options, entryPoints, outdir: 'build/test', plugins: [wasm] });
 }
 
-await (process.argv[2] === 'tests' ? tests() : library());
+/** The page, in a folder that any static host serves; `dist/` must be there. Models and samples come in beside it. */
+async function site(to = 'build/site') {
+  const browser = { ...common, platform: 'browser', minify: true };
+  await build({ ...browser, entryPoints: ['site/main.ts', 'site/measure.ts'], outdir: to, plugins: [worker] });
+  for (const name of ['index.html', 'style.css']) fs.copyFileSync(`site/${name}`, path.join(to, name));
+  const marked = await import('marked');
+  const docs = fs.readdirSync('../docs').filter((name) => name.endsWith('.md'));
+  const pages = [...docs.map((name) => [`../docs/${name}`, name]), ['../format/SPEC.md', 'SPEC.md'], ['../README.md', 'README.md']];
+  fs.mkdirSync(path.join(to, 'docs'), { recursive: true });
+  for (const [from, name] of pages) writeDocument(marked, fs.readFileSync(from, 'utf8'), path.join(to, 'docs', name.replace(/md$/, 'html')));
+  const list = pages.map(([, name]) => `* [${name.replace('.md', '')}](${name})`).sort().join('\n');
+  writeDocument(marked, `# Documents\n\n${list}\n\n[Back to the page](../index.html)`, path.join(to, 'docs/index.html'));
+}
+
+function writeDocument(marked, text, file) {
+  const title = /^# (.*)$/m.exec(text)?.[1] ?? 'rgru';
+  const renderer = new marked.Renderer();
+  renderer.heading = function ({ tokens, depth, text }) {
+    const id = text.toLowerCase().replace(/[^\w\- ]/g, '').replace(/ /g, '-');
+    return `<h${depth} id="${id}">${this.parser.parseInline(tokens)}</h${depth}>\n`;
+  };
+  // Documents point at each other as files of the repository.
+  const body = marked.parse(text, { renderer }).replace(/href="(?:[^":]*\/)?([\w-]+)\.md(#[^"]*)?"/g, 'href="$1.html$2"');
+  const head = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${title}</title><link rel="stylesheet" href="../style.css">`;
+  fs.writeFileSync(file, `${head}<body class="document"><main>${body}</main></body></html>\n`);
+}
+
+const [what, ...rest] = process.argv.slice(2);
+await ({ tests, site }[what] ?? library)(...rest);

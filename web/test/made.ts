@@ -40,7 +40,7 @@ function functions(): { values: Float32Array; size: number }[] {
       const values = new Float32Array(768);
       for (let y = 0; y < 16; y++)
         for (let x = 0; x < 16; x++) values.set([r, g, b].map((c) => c * wave(v, y) * wave(u, x)), 3 * (16 * y + x));
-      return { values, size: (plane ? 5 : 14) / (1 + (u + v) ** 1.1) };
+      return { values, size: ((plane ? 5 : 14) * (u + v ? 0.35 : 1)) / (u + v || 1) };
     }),
   );
   // The three means come first: each has digits of its own.

@@ -1,0 +1,231 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+
+import puppeteer, { type Browser, type Page } from 'puppeteer-core';
+
+import * as rgru from '../src/node.js';
+import { madePicture, makeModel } from './made.js';
+import { packPng } from './png.js';
+import { serve } from './server.js';
+import { WEB } from './tools.js';
+
+const WIDTHS = [360, 820, 1400];
+const BROWSERS = [
+  ['chrome', ['chromium', 'chromium-browser', 'google-chrome']],
+  ['firefox', ['firefox-esr', 'firefox']],
+] as const;
+
+function found(names: readonly string[]): string | undefined {
+  const folders = (process.env.PATH ?? '').split(':');
+  return names.flatMap((name) => folders.map((folder) => path.join(folder, name))).find((file) => fs.existsSync(file));
+}
+
+let folder: string;
+let model: string;
+let host: { url: string; close: () => void };
+const picture = madePicture(512, 352);
+let file: Uint8Array;
+let levels: rgru.Picture[];
+
+before(async () => {
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rgru-'));
+  const models = path.join(folder, 'packages');
+  model = makeModel(models);
+  await rgru.packModel(path.join(models, model), path.join(folder, 'models'));
+  fs.writeFileSync(path.join(folder, 'models/default'), `${model}\n`);
+  file = await rgru.encode(picture, { models, model });
+  levels = [];
+  for await (const one of rgru.decodeStream(file, { models })) levels.push(one);
+  levels.forEach(({ pixels }, i) => fs.writeFileSync(path.join(folder, `levels${i + 1}`), pixels));
+  fs.writeFileSync(path.join(folder, 'picture.rgru'), file);
+  fs.writeFileSync(path.join(folder, 'picture.png'), packPng(picture));
+  fs.writeFileSync(path.join(folder, 'cut.rgru'), file.subarray(0, file.length / 2));
+  const damaged = file.slice();
+  damaged[damaged.length - 9] = (damaged[damaged.length - 9] as number) ^ 1;
+  fs.writeFileSync(path.join(folder, 'damaged.rgru'), damaged);
+  fs.writeFileSync(path.join(folder, 'empty.html'), '<!doctype html><html lang="en"><title>t</title><body></body></html>');
+  execFileSync('node', ['build.mjs', 'site', path.join(folder, 'site')], { cwd: WEB });
+  fs.cpSync(path.join(folder, 'models'), path.join(folder, 'site/models'), { recursive: true });
+  host = await serve(path.join(WEB), folder);
+});
+after(() => {
+  host?.close();
+  fs.rmSync(folder, { recursive: true });
+});
+
+for (const [name, programs] of BROWSERS) {
+  const executablePath = found(programs);
+  const skip = executablePath ? false : `no ${programs[0]} here: the page is not tried in it`;
+  describe(`in ${name}`, { skip }, () => {
+    let browser: Browser;
+    let page: Page;
+    before(async () => {
+      const args = name === 'chrome' ? ['--no-sandbox', '--disable-gpu'] : [];
+      browser = await puppeteer.launch({ browser: name, executablePath: executablePath as string, headless: true, args });
+    });
+    after(() => browser.close());
+
+    async function open(url: string): Promise<Page> {
+      page = await browser.newPage();
+      await page.goto(host.url + url);
+      return page;
+    }
+
+    test('levels are those of node, on a slow line', async () => {
+      await open('empty.html');
+      const all = await page.evaluate(async () => {
+        const library = '/dist/index.js';
+        const { decodeStream } = (await import(library)) as typeof import('../src/index.js');
+        const { body } = await fetch('/picture.rgru?rate=20000');
+        const found: { layers: number; most: number; count: number; at: number }[] = [];
+        const began = performance.now();
+        for await (const { layers, bitmap } of decodeStream(body as ReadableStream<Uint8Array>, { models: '/models/' })) {
+          const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d') as OffscreenCanvasRenderingContext2D;
+          context.drawImage(bitmap, 0, 0);
+          const { data } = context.getImageData(0, 0, bitmap.width, bitmap.height);
+          const expected = new Uint8Array(await (await fetch(`/levels${layers}`)).arrayBuffer());
+          let [most, count] = [0, 0];
+          data.forEach((level, i) => {
+            const difference = Math.abs(level - (expected[i] as number));
+            most = Math.max(most, difference);
+            count += Number(difference > 0);
+          });
+          found.push({ layers, most, count, at: performance.now() - began });
+        }
+        return found;
+      });
+      assert.deepEqual(all.map(({ layers }) => layers), levels.map(({ layers }) => layers));
+      for (const { most } of all) assert.ok(most <= 1, JSON.stringify(all));
+      assert.ok((all[0] as { at: number }).at < (all.at(-1) as { at: number }).at - 100, 'layers come one after the other');
+    });
+
+    test('what is encoded here decodes in node', async () => {
+      await open('empty.html');
+      const bytes = await page.evaluate(async () => {
+        const library = '/dist/index.js';
+        const { encode } = (await import(library)) as typeof import('../src/index.js');
+        const photo = await (await fetch('/picture.png')).blob();
+        return [...(await encode(photo, { models: '/models/', layers: 3 }))];
+      });
+      const shown = await rgru.decode(Uint8Array.from(bytes), { models: path.join(folder, 'packages') });
+      assert.equal(shown.layers, 3);
+      assert.deepEqual([shown.width, shown.height], [picture.width, picture.height]);
+      const sum = shown.pixels.reduce((total, level, i) => total + (level - (picture.data[i] as number)) ** 2, 0);
+      assert.ok(sum / shown.pixels.length < 600, String(sum / shown.pixels.length));
+    });
+
+    test('the element paints, tells, and keeps what it painted when an error comes', async () => {
+      await open('empty.html');
+      const told = await page.evaluate(async () => {
+        const library = '/dist/element.js';
+        await import(library);
+        const load = (src: string, models = '/models/'): Promise<unknown> =>
+          new Promise((resolve) => {
+            const element = document.createElement('rgru-image');
+            const layers: number[] = [];
+            const end = (error?: Error): void => {
+              const canvas = element.shadowRoot?.querySelector('canvas') as HTMLCanvasElement;
+              const words = element.shadowRoot?.querySelector('span')?.textContent;
+              resolve({ last: layers.at(-1) ?? 0, error: error?.name, message: error?.message, width: canvas.width, words, ratio: element.style.aspectRatio, role: element.getAttribute('role') });
+            };
+            element.addEventListener('layer', (event) => layers.push((event as CustomEvent<{ layers: number }>).detail.layers));
+            element.addEventListener('load', () => end());
+            element.addEventListener('error', (event) => end((event as ErrorEvent).error));
+            element.alt = 'soft shapes';
+            element.setAttribute('models', models);
+            element.src = src;
+            document.body.append(element);
+          });
+        return [
+          await load('/picture.rgru?rate=60000'), await load('/damaged.rgru'), await load('/picture.rgru', '/nothing/'), await load('/none.rgru'),
+        ]; // prettier-ignore
+      }) as Record<string, unknown>[];
+      const [sound, damaged, missing, none] = told as [Record<string, unknown>, Record<string, unknown>, Record<string, unknown>, Record<string, unknown>];
+      assert.deepEqual([sound.last, sound.error, sound.width, sound.role], [8, undefined, 512, 'img']);
+      assert.equal(sound.ratio, '512 / 352');
+      assert.deepEqual([damaged.error, damaged.width, damaged.last], ['Damaged', 512, 7]);
+      assert.deepEqual([missing.error, missing.width, missing.words], ['ModelMissing', 0, 'soft shapes']);
+      assert.match(String(missing.message), new RegExp(model));
+      assert.equal(none.error, 'RgruError');
+    });
+
+    test('work can be cancelled, and errors keep their kind', async () => {
+      await open('empty.html');
+      const [aborted, after, damaged] = await page.evaluate(async () => {
+        const library = '/dist/index.js';
+        const { decode, encode, Damaged } = (await import(library)) as typeof import('../src/index.js');
+        const models = '/models/';
+        const large = new OffscreenCanvas(3000, 2000);
+        large.getContext('2d')?.fillRect(0, 0, 99, 99);
+        const stop = new AbortController();
+        const running = encode(large.transferToImageBitmap(), { models, signal: stop.signal }).catch((error: Error) => error.name);
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        stop.abort();
+        const began = performance.now();
+        const name = await running;
+        const file = await (await fetch('/picture.rgru')).blob();
+        await decode(file, { models });
+        const bad = await decode(await (await fetch('/damaged.rgru')).blob(), { models }).catch((error: unknown) => error);
+        return [name, performance.now() - began, bad instanceof Damaged && bad.layer] as const;
+      });
+      assert.equal(aborted, 'AbortError');
+      assert.ok(after < 5000, String(after));
+      assert.equal(damaged, 8);
+    });
+
+    test('the page shows a file and a photo, at three widths', async () => {
+      await open('site/index.html');
+      const errors: string[] = [];
+      page.on('pageerror', (error) => errors.push(String(error)));
+      const upload = async (what: string): Promise<void> => {
+        const input = await page.$<HTMLInputElement>('input#file' as '#file');
+        await input?.uploadFile(path.join(folder, what));
+      };
+      const ended = (): Promise<unknown> =>
+        page.waitForFunction(() => (document.getElementById('stop') as HTMLButtonElement).disabled && !(document.getElementById('again') as HTMLButtonElement).disabled, { timeout: 60000 });
+      await page.select('#line', '50000');
+      await upload('picture.rgru');
+      await ended();
+      assert.match(await text('#status'), /8 layers/);
+      await page.select('#line', '0');
+      await upload('picture.png');
+      await ended();
+      assert.match(await text('#status'), /8 layers/);
+      assert.equal(await page.$$eval('#rows tr', (rows) => rows.length), 8);
+      const table = await page.$$eval('#rows td', (cells) => cells.map((cell) => cell.textContent ?? ''));
+      const quality = table.filter((_, i) => i % 4 === 2).map(Number);
+      assert.ok(quality.every((value, i) => value > (quality[i - 1] ?? 0.3) && value <= 1), String(quality));
+      assert.ok(table.filter((_, i) => i % 4 === 3).every((words) => /^0\.\d+/.test(words)), String(table));
+      await page.$eval('#bytes', (slider) => {
+        (slider as HTMLInputElement).value = String(Number((slider as HTMLInputElement).max) / 3);
+        slider.dispatchEvent(new Event('input'));
+      });
+      await page.waitForFunction(() => document.getElementById('right')?.textContent?.includes('JPEG'));
+      const shots = path.join(WEB, 'build/screenshots');
+      fs.mkdirSync(shots, { recursive: true });
+      for (const width of WIDTHS) {
+        await page.setViewport({ width, height: 900 });
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        const wider = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(wider <= 0, `the page is ${wider} pixels wider than a window of ${width}`);
+        await page.screenshot({ path: path.join(shots, `${name}-${width}.png`), fullPage: true });
+      }
+      assert.equal(await page.$eval('#error', (words) => (words as HTMLElement).hidden), true);
+      await upload('levels1');
+      await page.waitForFunction(() => !(document.getElementById('error') as HTMLElement).hidden);
+      assert.match(await text('#error'), /neither a .rgru nor a picture/);
+      await upload('damaged.rgru');
+      await page.waitForFunction(() => document.getElementById('error')?.textContent?.includes('layer 8'));
+      assert.match(await text('#left'), /7 layers/);
+      assert.deepEqual(errors, []);
+    });
+
+    async function text(selector: string): Promise<string> {
+      return page.$eval(selector, (one) => one.textContent ?? '');
+    }
+  });
+}
