@@ -41,6 +41,6 @@ test('encoding finds the codes of the reference engine', { skip }, async () => {
     const expected = read(`codes${t + 1}.bin`);
     const differ = new Uint8Array(layer.buffer).reduce((n, code, i) => n + Number(code !== expected[i]), 0);
     console.log(`layer ${t + 1}: ${differ} of ${expected.length} codes differ`);
+    assert.ok(differ < expected.length / 200); // a sum near 0 may fall to either side, and what follows with it
   });
-  console.log(file.length, read('photo.rgru').length);
 });
