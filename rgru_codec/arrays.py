@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,8 @@ def imwrite(path: str | Path, pixels: NDArray[np.uint8], **options: Any) -> int:
     """
     from rgru_codec.files import PICTURE_SUFFIXES, write_file
 
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidInput(f"path must be a name, got {type(path).__name__}")
     suffix = Path(path).suffix.lower()
     if suffix in PICTURE_SUFFIXES:
         raise InvalidInput(f"{path}: imwrite writes .rgru files, not {suffix}; use Pillow for that")

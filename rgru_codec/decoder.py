@@ -32,7 +32,7 @@ from rgru_codec.metadata import metadata_of
 from rgru_codec.models import Model, as_model, find_model
 from rgru_codec.picture import to_image
 from rgru_codec.runtime.rect import Rect
-from rgru_codec.source import Source, check_count, read_rgru
+from rgru_codec.source import Source, check_count, check_limits, read_rgru
 from rgru_format import (
     BOX_ALPHA,
     BOX_COLOUR,
@@ -102,6 +102,7 @@ class Decoder:
         if layers is not None:
             check_count("layers", layers, 0)
         check_threads(threads)
+        check_limits(limits)
         _check_region(region)
         self.limits = limits or Limits()
         self.header: Header | None = None
@@ -164,11 +165,14 @@ class Decoder:
             many bytes it takes at least before there is more to say. Nothing once `done`.
 
         Raises:
+            InvalidInput: No bytes.
             NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing: See
                 `rgru_format.errors`. Raised once the events before the fault have been handed
                 out: at once if there are none, otherwise by the next call (``close`` included).
                 What was decoded before stays available.
         """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise InvalidInput(f"bytes are needed, got {type(data).__name__}")
         if self.error is not None:
             raise self.error
         events: list[DecoderEvent] = []
@@ -183,9 +187,8 @@ class Decoder:
             fault = self._reader.error
         except RgruError as error:
             fault = error
-        if fault is not None and self._enough():
-            self._done = True
-        elif fault is not None:
+        self._done = self._reader.complete if fault is None else self._enough()
+        if fault is not None and not self._done:
             self.error = fault
             if not events:
                 raise fault
@@ -425,6 +428,7 @@ def thumbnail(
         InvalidInput: ``size`` is no whole number above 0.
     """
     check_count("size", size, 1)
+    check_limits(limits)
     data = read_rgru(source)
     reader = Reader(limits)
     reader.feed(data[:HEADER_SIZE])

@@ -25,7 +25,7 @@ from rgru_codec.metadata import STRIPPED, Wanted
 from rgru_codec.metrics import ms_ssim
 from rgru_codec.models import Model, as_model, default_model
 from rgru_codec.picture import Planes, to_image, to_planes
-from rgru_codec.source import Picture, as_image, check_count
+from rgru_codec.source import Picture, as_image, check_count, check_limits
 from rgru_format import (
     BOX_ALPHA,
     BOX_COLOUR,
@@ -92,6 +92,7 @@ class Settings:
             if value is not None and not 0 < value < math.inf:
                 raise InvalidInput(f"{name} must be above 0, got {value}")
         check_threads(self.threads)
+        check_limits(self.limits)
         if self.frame is not None:
             check_count("frame", self.frame, 0)
         self.metadata()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rgru_codec.models import find_model, known_context
-from rgru_codec.source import Source, check_count, read_rgru
+from rgru_codec.source import Source, check_count, check_limits, read_rgru
 from rgru_format import (
     POSITION,
     Box,
@@ -174,6 +174,7 @@ def inspect(data: bytes, *, limits: Limits | None = None) -> Info:
     Raises:
         NotRgru, UnsupportedVersion, Damaged, LimitExceeded: The header itself cannot be used.
     """
+    check_limits(limits)
     report = inspect_file(data, limits, known_context)
     layers = tuple(map(_layer_info, report.layers))
     boxes = tuple(one.box for one in report.boxes)

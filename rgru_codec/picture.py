@@ -87,7 +87,7 @@ def from_array(array: NDArray[Any], *, convert_depth: bool = False) -> Image.Ima
             raise InvalidInput(f"pixels must be uint8 (0..255), got {array.dtype}; {hint}")
         array = _scaled(array)
     modes = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-    channels = 1 if array.ndim == 2 else array.shape[-1]
+    channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in modes or 0 in array.shape:
         raise InvalidInput(f"pixels must be (H, W) or (H, W, 1..4), got {array.shape}")
     squeezed = array[..., 0] if array.ndim == 3 and channels == 1 else array
@@ -120,7 +120,10 @@ def to_planes(
             _check_depth(image, facts)
         with _reading():
             image.load()
-        return _taken_apart(image, facts, wanted or Wanted())
+        try:
+            return _taken_apart(image, facts, wanted or Wanted())
+        except (ValueError, OSError) as error:  # Pillow's converters
+            raise InvalidInput(f"mode {image.mode} cannot be converted: {error}") from None
 
 
 def _taken_apart(image: Image.Image, facts: Facts, wanted: Wanted) -> Planes:

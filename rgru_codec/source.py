@@ -37,6 +37,16 @@ def check_count(name: str, value: object, least: int) -> None:
         raise InvalidInput(f"{name} must be a whole number, {least} or more, got {value!r}")
 
 
+def check_limits(limits: object) -> None:
+    """Refuse limits that are none.
+
+    Raises:
+        InvalidInput: As said.
+    """
+    if not isinstance(limits, Limits | None):
+        raise InvalidInput(f"limits must be Limits(...), got {limits!r}")
+
+
 def read_source(source: Source) -> bytes:
     """Read all bytes of a source.
 
@@ -164,6 +174,7 @@ def read_planes(
         LimitExceeded: More pixels than allowed; found before they are read.
         OSError: The source cannot be read.
     """
+    check_limits(limits)
     image = as_image(picture, convert_depth=convert_depth)
     (limits or Limits()).check_pixels(image.height, image.width)
     return to_planes(image, convert_depth=convert_depth, frame=frame)

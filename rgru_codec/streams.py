@@ -233,7 +233,7 @@ def _newest(packets: Iterator[bytes]) -> Iterator[bytes]:
         ended = False
         while not ended:
             items = [arrived.get()]
-            while not arrived.empty():
+            for _ in range(arrived.qsize()):  # and no more: a fast source would go on for ever
                 items.append(arrived.get())
             ended = items[-1] is None
             if joined := b"".join(item for item in items if item is not None):
@@ -266,7 +266,7 @@ async def _async_newest(packets: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         ended = False
         while not ended:
             items = [await arrived.get()]
-            while not arrived.empty():
+            for _ in range(arrived.qsize()):
                 items.append(arrived.get_nowait())
             ended = items[-1] is None
             if joined := b"".join(item for item in items if item is not None):

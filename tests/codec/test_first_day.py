@@ -140,7 +140,7 @@ def test_latest_skips_to_the_newest_picture(data: bytes) -> None:
 
 def test_latest_tells_what_went_wrong_and_ends_its_thread(data: bytes) -> None:
     def broken() -> Iterator[bytes]:
-        yield data[:800]
+        yield data[: len(data) // 2]
         raise OSError("the line is dead")
 
     with pytest.raises(OSError, match="the line is dead"):
@@ -244,6 +244,19 @@ def test_a_model_can_be_given_by_its_folder(pixels: np.ndarray) -> None:
         lambda d: rgru_codec.compress(np.zeros((4, 4, 3), np.uint8), strip=3),
         lambda d: rgru_codec.compress(np.zeros((4, 4, 3), np.uint8), frame="1"),
         lambda d: rgru_codec.compress(np.zeros((4, 4, 3), np.complex64), convert_depth=True),
+        lambda d: rgru_codec.compress(np.zeros((4, 4, 3), np.uint8), limits=3),
+        lambda d: rgru_codec.compress(np.zeros((4, 4, 3), np.uint8), model="none"),
+        lambda d: rgru_codec.compress(np.zeros((), np.uint8)),
+        lambda d: rgru_codec.compress(np.zeros((), np.float32), convert_depth=True),
+        lambda d: rgru_codec.compress(np.array(["text"])),
+        lambda d: rgru_codec.compress([[1, 2], [3, 4]]),
+        lambda d: rgru_codec.compress(Image.new("RGB", (0, 5))),
+        lambda d: rgru_codec.compress(Image.new("F", (0, 5)), convert_depth=True),
+        lambda d: rgru_codec.decompress(d, limits=3),
+        lambda d: rgru_codec.thumbnail(d, 8, limits=3),
+        lambda d: rgru_codec.info(d, limits=3),
+        lambda d: rgru_codec.Decoder().feed("text"),
+        lambda d: rgru_codec.imwrite(3, np.zeros((4, 4, 3), np.uint8)),
         lambda d: rgru_codec.compress(np.zeros((0, 4, 3), np.uint16), convert_depth=True),
         lambda d: rgru_codec.compress(np.zeros((2, 2, 2, 2), np.float32), convert_depth=True),
     ],
