@@ -2,8 +2,9 @@
 PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
+FUZZ_SECONDS ?= 600
 
-.PHONY: help demo test bench web-test site lint clean
+.PHONY: help demo test bench fuzz web-test site lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -20,6 +21,10 @@ bench: $(TEST)/ready  ## hold times against their limits, on a machine that does
 web-test: $(TEST)/ready web/build/ready  ## run the tests of the browser decoder
 	$(TEST)/bin/python -m pytest tests/web -s
 
+fuzz: $(TEST)/ready  ## fuzz the format for FUZZ_SECONDS; inputs worth keeping go to .fuzz/inputs
+	mkdir -p .fuzz/inputs
+	cd .fuzz && PYTHONPATH=..:../format ../$(TEST)/bin/python -m tools.fuzz inputs -max_total_time=$(FUZZ_SECONDS)
+
 lint: $(TEST)/ready  ## ruff, mypy and the doors between rooms
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
@@ -27,7 +32,7 @@ lint: $(TEST)/ready  ## ruff, mypy and the doors between rooms
 	$(TEST)/bin/lint-imports
 
 clean:  ## remove environments and outputs
-	rm -rf $(DEMO) $(TEST) demo web/build web/dist web/node_modules
+	rm -rf $(DEMO) $(TEST) .fuzz demo web/build web/dist web/node_modules
 
 $(DEMO)/ready: pyproject.toml
 	$(PYTHON) -m venv $(DEMO)

@@ -1,7 +1,7 @@
 """Write the conformance vectors with pixels, for the default model and for a tiny one.
 
-    python format/make_pixels.py            # adds what is missing
-    python format/make_pixels.py --anew     # for a model in place of one that was never released
+    python -m tools.make_pixels            # adds what is missing
+    python -m tools.make_pixels --anew     # for a model in place of one that was never released
 
 The photo is a piece of scikit-image's astronaut (NASA, public domain). SPEC section 12 describes
 the files.
@@ -21,13 +21,13 @@ from PIL import Image
 from skimage import data as photos
 
 import rgru_codec
-from make_vectors import add_files, list_of  # the script beside this one
 from rgru_codec.models import DECODING_HALF, Model
 from rgru_codec.runtime.engine import using
 from rgru_codec.runtime.reference import Reference
 from rgru_codec.vectors import describe
 from rgru_format.conformance import VECTORS
 from tools import tiny_model
+from tools.make_vectors import add_files, list_of
 
 
 def files() -> Iterator[tuple[str, bytes]]:

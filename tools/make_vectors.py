@@ -1,7 +1,7 @@
 """Write conformance vectors, or random valid files for testing other programs.
 
-    python format/make_vectors.py                             # adds vectors that are missing
-    python format/make_vectors.py --random 100 --seed 7 --out /tmp/files
+    python -m tools.make_vectors                             # adds vectors that are missing
+    python -m tools.make_vectors --random 100 --seed 7 --out /tmp/files
 
 The script leaves existing files alone and appends new ones to the list of hashes. From the first
 release on files are never edited or replaced, only added. SPEC section 12 describes the folder.

@@ -432,7 +432,7 @@ class Picture:
                 square = PHASES[weights["F"]]
                 side = len(square)
                 places = [(y, x) for y, x in places if square[y % side][x % side] == phase]
-                logits = [self.logits(self.g, phase, y, x) for y, x in places]
+                logits = self.logits(self.g, phase, places)
                 while places:
                     size = learned.chunk()
                     self.add_chunk(decoder, places[:size], logits[:size], learned)
@@ -484,7 +484,7 @@ class Picture:
             edges = ((y - 1, x), (y, x - 1), (y, x + 1), (y + 1, x))
             far = ((y - 2, x), (y, x - 2), (y, x + 2), (y + 2, x))
             corners = ((y - 1, x - 1), (y - 1, x + 1), (y + 1, x - 1), (y + 1, x + 1))
-            kinds: dict[tuple[int, int], list[Any]] = {
+            kinds: dict[tuple[int, int], list[tuple[int, tuple[tuple[int, int], ...]]]] = {
                 (2, 1): [(2, edges)],
                 (4, 1): [(2, corners)],
                 (4, 2): [(4, edges)],
@@ -495,15 +495,19 @@ class Picture:
                 (5, 4): [(8, edges), (10, corners)],
             }
             for first, around in kinds.get((weights["F"], phase), []):
-                total += Q[first + row][j] * sum(at(known, *place, channel) for place in around)
+                total += Q[first + row][j] * sum(at(known, v, u, channel) for v, u in around)
         return total
 
-    def logits(self, g: int, phase: int, y: int, x: int) -> list[int]:
-        """Section 7.4, steps 2.1 to 2.5: i of each channel of a group at a position."""
+    def logits(self, g: int, phase: int, places: list[tuple[int, int]]) -> list[list[int]]:
+        """Section 7.4, steps 2.1 to 2.5: i of each channel of a group at some positions."""
+        n = self.context.layers[self.t]["bounds"][g][1 if phase else 0]
+        known = [[[64 * code for code in cell[:n]] for cell in row] for row in self.codes]
+        return [self.logits_at(g, phase, known, y, x) for y, x in places]
+
+    def logits_at(self, g: int, phase: int, known: Grid, y: int, x: int) -> list[int]:
         M = self.context.M
         weights = self.context.layers[self.t]
         one = weights["passes"][weights["F"] * g + phase]
-        known = [[[64 * code for code in cell[: one["n"]]] for cell in row] for row in self.codes]
         u = conv(self.state, weights["U"], y, x, M)
         step = 2 if (weights["F"], phase) == (5, 1) else 1
         h = requant(add(u, conv(known, one["V"], y, x, M, step), one["v"]))
@@ -538,15 +542,14 @@ class Picture:
         if not self.g:
             return None
         bounds = self.context.layers[self.t]["bounds"]
+        places = [(y, x) for y in range(self.h) for x in range(self.w)]
+        missing = range(self.g, len(bounds))
+        logits = [self.logits(g, 0, places) for g in missing]
         values = []
-        for y in range(self.h):
-            for x in range(self.w):
-                values += [32768 * code for code in self.codes[y][x][: bounds[self.g][0]]]
-                for g in range(self.g, len(bounds)):
-                    row = enumerate(self.logits(g, 0, y, x), bounds[g][0])
-                    values += [
-                        self.context.table[self.partner(i, y, x, j) + 176] - 32768 for j, i in row
-                    ]
+        for (y, x), *rows in zip(places, *logits, strict=True):
+            values += [32768 * code for code in self.codes[y][x][: bounds[self.g][0]]]
+            every = enumerate([i for row in rows for i in row], bounds[self.g][0])
+            values += [self.context.table[self.partner(i, y, x, j) + 176] - 32768 for j, i in every]
         packed = struct.pack(f"<{len(values)}i", *values)
         return {
             "groups": self.g,
@@ -567,7 +570,8 @@ def read(data: bytes, contexts: dict[bytes, Context]) -> dict[str, Any]:
     height, width = header["height"], header["width"]
     context = contexts[header.pop("model")]
     picture = Picture(context, height, width)
-    boxes, plane = [], None
+    boxes: list[dict[str, str]] = []
+    plane = None
     elements = Elements(data, header, context)
     for kind, payload, offset, layer in elements:
         if kind != 2:
@@ -579,7 +583,7 @@ def read(data: bytes, contexts: dict[bytes, Context]) -> dict[str, Any]:
         if payload[:4] == b"ALPH":
             alpha = read_alpha(content, height, width, Fault("Damaged", layer, offset))
             plane = hashlib.sha256(alpha).hexdigest()
-    found = {"boxes": boxes, "alpha_plane": plane, "layers": picture.digests}
+    found: dict[str, Any] = {"boxes": boxes, "alpha_plane": plane, "layers": picture.digests}
     found |= {"unfinished": picture.unfinished(), "ignored": elements.ignored}
     return header | found
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_info
 
 from rgru_format import (
@@ -362,8 +363,9 @@ def test_flags_that_a_processor_sets_in_exact_products_mean_nothing(
     causes = {"divide": (1.0, 0.0), "over": (1e38, 1e-38), "invalid": (0.0, 0.0)}
     honest = fast._requantise
 
-    def noisy(total: fast.Float) -> fast.Float:
-        np.divide(*map(np.float32, causes[name]))  # sets the flag
+    def noisy(total: NDArray[np.float32]) -> NDArray[np.float32]:
+        above, below = causes[name]
+        np.divide(np.float32(above), np.float32(below))  # sets the flag
         return honest(total)
 
     codes = random_codes(1, model, 4, 5)

@@ -17,6 +17,7 @@ from rgru_format import LimitExceeded, sigmoid_table
 from rgru_format.conformance import VECTORS
 from rgru_format.container import MAX_PAYLOAD
 from rgru_format.limits import MAX_BOXES, MAX_CODES, MAX_GROUPS, MAX_LAYERS, Limits
+from tools.make_vectors import write_random
 
 READER = Path(__file__).with_name("independent_reader.py")
 SPEC = (VECTORS.parent / "SPEC.md").read_text()
@@ -48,9 +49,7 @@ def test_the_independent_reader_finds_the_same(kind: str) -> None:
 
 
 def test_the_independent_reader_reads_random_files(tmp_path: Path) -> None:
-    script = VECTORS.parent / "make_vectors.py"
-    random = ["--random", "15", "--seed", "1000", "--out", str(tmp_path)]
-    subprocess.run([sys.executable, str(script), *random], check=True)
+    write_random(tmp_path, count=15, seed=1000)
     expected = {}
     for path in tmp_path.glob("*.json"):
         expected[path.stem] = json.loads(path.read_text())
