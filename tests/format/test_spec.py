@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from rgru_format.conformance import VECTORS
 from rgru_format.container import MAX_PAYLOAD
 from rgru_format.limits import MAX_BOXES, MAX_CODES, MAX_GROUPS, MAX_LAYERS, Limits
 from tools.make_vectors import write_random
+
+from . import independent_reader as reader
 
 READER = Path(__file__).with_name("independent_reader.py")
 SPEC = (VECTORS.parent / "SPEC.md").read_text()
@@ -77,6 +80,60 @@ def test_the_example_is_the_file() -> None:
     digest = "b270c4ea4b8d137dacb760d61496460fdca76142074cf48dec3023aae909fdc1"
     assert hashlib.sha256(bytes.fromhex("01ff01ff01ff")).hexdigest() == digest
     assert digest in SPEC
+
+
+def test_the_numbers_of_the_example_are_those_of_the_independent_reader() -> None:
+    """Every table of section 13, from the reader that was written from the text."""
+    text = SPEC.split("## 13. ")[1].split("## 14. ")[0]
+    data = (VECTORS / "valid" / "example.rgru").read_bytes()
+    context = reader.Context((VECTORS / "context" / "tiny.bin").read_bytes())
+    steps = [list(map(str, row)) for row in traced_layer(context, data)]
+    lines = [line.split() for line in text.splitlines()]
+    for row in steps:
+        assert row in lines, row
+
+
+def traced_layer(context: reader.Context, data: bytes) -> Iterator[list[object]]:
+    """Yield the rows that section 13 shows of layer 1 of the example."""
+    picture = reader.Picture(context, height=12, width=20)
+    one = context.layers[0]["passes"][0]
+    h = reader.requant(one["v"])
+    first = reader.conv([[h]], one["W"], 0, 0, context.M)
+    second = reader.add(first, one["w"])
+    again = reader.requant(second)
+    z = reader.add(reader.conv([[again]], one["R"], 0, 0, 3), one["r"])
+    i = [reader.clamp((value + 512) // 1024, -176, 176) for value in z]
+    for name, row in [("v", one["v"]), ("h", h), ("conv1(h; W)", first), ("... + w", second)]:
+        yield [*name.split(), *row]
+    for name, row in [("h'", again), ("z", z), ("i (step 2.5)", i)]:
+        yield [*name.split(), *row]
+
+    rows: list[list[object]] = []
+
+    class Decoder(reader.RangeDecoder):
+        def bit(self, k: int) -> int:
+            split = (65536 - k) * (2**24 - 2) // 65536 + 1
+            state = [f"{self.lower:016x}", f"{self.range:016x}"]
+            part = (self.point - self.lower) % 2**64 // (self.range // 2**24)
+            bit = super().bit(k)
+            rows.append([k, split, *state, part, bit])
+            return bit
+
+    class Learned(reader.Learned):
+        def learn(self, met: list[list[tuple[int, int, int]]]) -> None:
+            super().learn(met)
+            if self.n == 1:
+                for j, ((i, k, code),) in enumerate(met):
+                    learned = [self.known[j], self.sure[j], self.shift[j], self.slope[j]]
+                    rows.append([j, i, k, f"{code:+}", *learned])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "RangeDecoder", Decoder)
+        patch.setattr(reader, "Learned", Learned)
+        picture.add_group(data[0x21:0x22], 1, 0x1E)
+    channels = iter((0, 2, 1, 0, 2, 1))  # in the order of the stream
+    for row in rows:
+        yield row if len(row) == 8 else [next(channels), *row]
 
 
 def test_the_checksum_has_the_check_value_of_spec() -> None:
