@@ -1,8 +1,8 @@
 """The .rgru file format: bytes, codes and integers (normative text: format/SPEC.md).
 
-To read a file: `Reader` (bytes to events) and `CodesDecoder` (groups to codes). To write one:
-`CodesEncoder` (codes to groups) and `write_file` or `Writer`. A `ContextModel` is handed to both.
-Importing this package costs numpy only.
+To read a file: ``Reader`` (bytes to events) and ``CodesDecoder`` (groups to codes), or a report of
+it, ``inspect`` and ``check``. To write one: ``CodesEncoder`` (codes to groups) and ``write_file`` or
+``Writer``. A ``ContextModel`` is handed to both. Importing this package costs numpy only.
 """
 
 from rgru_format.alpha import alpha_of as alpha_of

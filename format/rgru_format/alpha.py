@@ -71,7 +71,7 @@ def decode_alpha(content: bytes, height: int, width: int, limits: Limits | None 
         content: the box without its type.
         height: rows of the picture, in pixels.
         width: columns of the picture, in pixels.
-        limits: bounds; `max_pixels` applies.
+        limits: bounds; ``max_pixels`` applies.
 
     Returns:
         uint8 (height, width).

@@ -57,7 +57,7 @@ class Box:
 class Colour:
     """What red, green and blue mean, in code points of ITU-T H.273 (SPEC section 6.3).
 
-    A file without a colour box has the colour `SRGB`.
+    A file without a colour box has the colour ``SRGB``.
     """
 
     primaries: int
@@ -92,7 +92,7 @@ SRGB = Colour(1, 13)
 
 
 def valid_type(name: bytes) -> bool:
-    """Tell whether `name` is four bytes of printable ASCII, the first a letter."""
+    """Tell whether ``name`` is four bytes of printable ASCII, the first a letter."""
     letter = name[:1].isalpha()
     return len(name) == 4 and letter and all(0x20 <= byte <= 0x7E for byte in name)
 
@@ -128,11 +128,11 @@ def unpack_content(name: bytes, stored: bytes, room: int, most: int) -> bytes:
         name: The type.
         stored: The content.
         room: Bytes that the content may have at most.
-        most: The limit of which `room` is left, for the error.
+        most: The limit of which ``room`` is left, for the error.
 
     Raises:
         Damaged: A content that SPEC does not allow.
-        LimitExceeded: More than `room`; found before more than that is inflated.
+        LimitExceeded: More than ``room``; found before more than that is inflated.
     """
     if name == BOX_COLOUR:
         Colour.unpack(stored)

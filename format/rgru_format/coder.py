@@ -22,7 +22,7 @@ PROBABILITY_BITS = 16
 Bits = NDArray[np.int32]
 Probabilities = NDArray[np.uint16]
 Chances = NDArray[np.float64]
-"""(n, 2): P(bit = 0) and P(bit = 1), made by `chances`, or rows taken from what it made."""
+"""(n, 2): P(bit = 0) and P(bit = 1), made by ``chances``, or rows taken from what it made."""
 
 _WORD_BYTES = 4
 
@@ -77,7 +77,7 @@ class BitEncoder:
         """Return the stream, ended as early as the last interval allows (SPEC section 8.4)."""
         first, width, size = self._coder.interval()
         for shift in range(64, -1, -8):
-            end = -(-first >> shift) << shift  # the next point that ends in `shift` zero bits
+            end = -(-first >> shift) << shift  # the next point that ends in ``shift`` zero bits
             if end < first + width:
                 break
         stream: bytes = end.to_bytes(size, "big")
@@ -85,7 +85,7 @@ class BitEncoder:
 
 
 class _Encoder:
-    """constriction's encoder, as `PlainEncoder` is used."""
+    """constriction's encoder, as ``PlainEncoder`` is used."""
 
     def __init__(self, queue: Any, family: Any) -> None:
         self._coder, self._family = queue.RangeEncoder(), family
@@ -128,7 +128,7 @@ class BitDecoder:
 
 
 class _Decoder:
-    """constriction's decoder, as `PlainDecoder` is used."""
+    """constriction's decoder, as ``PlainDecoder`` is used."""
 
     def __init__(self, queue: Any, family: Any, words: NDArray[np.uint32]) -> None:
         self._coder, self._family = queue.RangeDecoder(words), family

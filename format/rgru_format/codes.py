@@ -1,6 +1,6 @@
 """Layers of codes to groups of bytes and back (SPEC sections 7.3 and 8).
 
-`CodesEncoder` and `CodesDecoder` follow one picture through its layers, in order. Both use the
+``CodesEncoder`` and ``CodesDecoder`` follow one picture through its layers, in order. Both use the
 same integers for the probabilities; no float between file and codes depends on the machine.
 """
 
@@ -29,7 +29,7 @@ class CodesEncoder:
 
     Args:
         model: the context model.
-        height, width: the grid, in positions (see `rgru_format.limits.grid_size`).
+        height, width: the grid, in positions (see ``rgru_format.limits.grid_size``).
         evaluator: the way the model is run; all ways give the same bytes.
         adapt: without, the model does not learn of the picture: for measuring what that is
             worth; no decoder reads the streams.
@@ -114,7 +114,7 @@ class CodesEncoder:
 class CodesDecoder:
     """Decodes the layers of one picture, group by group.
 
-    After a `Damaged` nothing further can be decoded; `current` and `last` stay as they were
+    After a ``Damaged`` nothing further can be decoded; ``current`` and ``last`` stay as they were
     before the damaged group.
 
     Args:
@@ -152,7 +152,7 @@ class CodesDecoder:
         """Decode a group as the reader delivers it.
 
         Raises:
-            Damaged: the group is not the next one, or as `decode_group`; names layer and offset.
+            Damaged: the group is not the next one, or as ``decode_group``; names layer and offset.
         """
         if (event.layer, event.group) != (self.layer + 1, self.group):
             message = f"group {event.group} of layer {event.layer} does not follow"

@@ -1,7 +1,7 @@
 """Header and elements as bytes (SPEC sections 3 to 5).
 
-These functions write and check single structures; `rgru_format.reader` finds them in a stream of
-bytes and `rgru_format.writer` puts a file together.
+These functions write and check single structures; ``rgru_format.reader`` finds them in a stream of
+bytes and ``rgru_format.writer`` puts a file together.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Header:
 
     @classmethod
     def unpack(cls, data: bytes) -> Header:
-        """Read the header from the first 21 bytes of `data`.
+        """Read the header from the first 21 bytes of ``data``.
 
         Raises:
             NotRgru: the signature is missing.
@@ -118,7 +118,7 @@ class Header:
 
 
 def check_signature(data: bytes) -> None:
-    """Raise NotRgru unless `data` is a beginning of a .rgru file, however short."""
+    """Raise NotRgru unless ``data`` is a beginning of a .rgru file, however short."""
     start = bytes(data[: len(SIGNATURE)])
     if SIGNATURE.startswith(start):
         return

@@ -1,6 +1,6 @@
 """The closed set of errors of this project; nothing else leaves the library for bad input.
 
-"More bytes are needed" is not an error: see `rgru_format.reader.NeedMoreData`. The
+"More bytes are needed" is not an error: see ``rgru_format.reader.NeedMoreData``. The
 names say what is wrong; a suffix "Error" would say nothing more.
 """
 
@@ -48,7 +48,7 @@ class LimitExceeded(RgruError):  # noqa: N818
     """The data asks for more than a limit allows.
 
     Args:
-        name: the limit, a field of `rgru_format.limits.Limits`.
+        name: the limit, a field of ``rgru_format.limits.Limits``.
         value: what the data asks for.
         limit: what is allowed.
         how: how to raise the limit, in words; a default is made from the name.

@@ -42,7 +42,7 @@ class Limits:
     """Types and contents of all boxes together, inflated; the alpha plane is not counted (its size
     follows from the picture's)."""
     max_memory: int | None = None
-    """Bytes of working memory; None: no bound beyond what `max_pixels` implies."""
+    """Bytes of working memory; None: no bound beyond what ``max_pixels`` implies."""
 
     def check_pixels(self, height: int, width: int) -> None:
         """Raise LimitExceeded where a picture has more pixels than allowed."""
@@ -54,18 +54,18 @@ class Limits:
             raise LimitExceeded("max_pixels", pixels, self.max_pixels)
 
     def check_memory(self, value: int) -> None:
-        """Raise LimitExceeded where `value` bytes are more than may be allocated."""
+        """Raise LimitExceeded where ``value`` bytes are more than may be allocated."""
         if self.max_memory is not None and value > self.max_memory:
             raise LimitExceeded("max_memory", value, self.max_memory)
 
 
 def grid_size(height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of the grid of positions of a picture of `height` x `width` pixels."""
+    """Return rows and columns of positions of a picture of ``height`` x ``width`` pixels."""
     return -(-height // POSITION), -(-width // POSITION)
 
 
 def largest_payload(positions: int, codes: int) -> int:
-    """Bytes that the payload of a group of `codes` codes a position can need (SPEC section 9).
+    """Return the most bytes of a group of ``codes`` codes a position (SPEC section 9).
 
     A code costs less than 16 bits, because no probability is under 1/65536.
     """
@@ -73,6 +73,6 @@ def largest_payload(positions: int, codes: int) -> int:
 
 
 def largest_alpha(height: int, width: int) -> int:
-    """Bytes that the content of an alpha box can need (SPEC section 6.2)."""
+    """Return the bytes that the content of an alpha box can need (SPEC section 6.2)."""
     expanded = height * (width + 1)
     return expanded + expanded // 1024 + 64

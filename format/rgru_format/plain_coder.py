@@ -6,7 +6,7 @@ Bit for bit the same streams, some ten times slower: a million bits take a fifth
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from rgru_format.errors import Damaged
 
@@ -17,7 +17,7 @@ _SMALL = 2**32
 """Below this width of the interval, a word of 32 bits is done with."""
 
 
-def splits(probabilities: npt.NDArray[np.float64]) -> list[int]:
+def splits(probabilities: NDArray[np.float64]) -> list[int]:
     """Return the parts that bit 0 owns (SPEC section 8.2), from P(bit = 1) as floats (n,)."""
     k = np.rint(probabilities * 65536.0).astype(np.int64)
     parts: list[int] = (((65536 - k) * (_PARTS - 2) >> 16) + 1).tolist()
@@ -33,7 +33,7 @@ class PlainEncoder:
         self._lower, self._width = 0, _TOP - 1
         """The interval, behind these words."""
 
-    def encode(self, bits: npt.NDArray[np.int32], chances: npt.NDArray[np.float64]) -> None:
+    def encode(self, bits: NDArray[np.int32], chances: NDArray[np.float64]) -> None:
         """Append bits (n,), each 0 or 1, with chances (n, 2)."""
         lower, width = self._lower, self._width
         for bit, split in zip(bits.tolist(), splits(chances[:, 1]), strict=True):
@@ -74,13 +74,13 @@ class PlainDecoder:
         words: of the payload, 32 bits each; behind them are zeros.
     """
 
-    def __init__(self, words: npt.NDArray[np.uint32]) -> None:
+    def __init__(self, words: NDArray[np.uint32]) -> None:
         self._words = iter(words.tolist())
         # Of SPEC's lower and point only the difference matters: how far into the interval.
         self._distance = next(self._words, 0) << 32 | next(self._words, 0)
         self._width = _TOP - 1
 
-    def decode(self, chances: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+    def decode(self, chances: NDArray[np.float64]) -> NDArray[np.int32]:
         """Return the next bits, int32 (n,), each 0 or 1.
 
         Args:

@@ -70,7 +70,7 @@ def random_model(
 def random_codes(
     seed: int, model: ContextModel, rows: int, columns: int, layers: int | None = None
 ) -> list[Codes]:
-    """Return int8 (rows, columns, C_t) codes for the first `layers` layers of a model."""
+    """Return int8 (rows, columns, C_t) codes for the first ``layers`` layers of a model."""
     generator = np.random.default_rng(seed)
     count = len(model.layers) if layers is None else layers
     shapes = [(rows, columns, codes) for codes in model.codes[:count]]
@@ -122,7 +122,7 @@ def _normal(generator: np.random.Generator, shape: tuple[int, ...], spread: floa
 def _passes(
     make: Callable[[int, int], PassWeights], codes: int, groups: int, phases: int
 ) -> tuple[tuple[PassWeights, ...], ...]:
-    """Return `make(known channels, channels of the group)` for each group and phase."""
+    """Return ``make(known channels, channels of the group)`` for each group and phase."""
     return tuple(
         tuple(make(stop if phase else start, stop - start) for phase in range(phases))
         for start, stop in group_bounds(codes, groups)
@@ -176,7 +176,7 @@ def _extreme_layer(
     """Return weights whose sums can each reach exactly 2**24 - 1."""
 
     def share(shape: tuple[int, ...], part: float, largest: int) -> _Int16:
-        """Weights of random sign that use `part` of the bound."""
+        """Weights of random sign that use ``part`` of the bound."""
         inputs = int(np.prod(shape[:-1]))
         size = min(int(ACCUMULATOR_MAX * part / largest / max(inputs, 1)), 32767)
         return (size * (2 * generator.integers(0, 2, shape) - 1)).astype(np.int16)

@@ -120,11 +120,11 @@ def write_file(
 
 
 def cut_to_size(data: bytes, size: int, limits: Limits | None = None) -> bytes:
-    """Return the longest beginning of a file that ends with a whole element within `size` bytes.
+    """Return the longest beginning of a file that ends with a whole element within ``size`` bytes.
 
     Raises:
-        InvalidInput: `size` is smaller than the header.
-        RgruError: as `Reader`, for what stands within `size`.
+        InvalidInput: ``size`` is smaller than the header.
+        RgruError: as ``Reader``, for what stands within ``size``.
     """
     if size < HEADER_SIZE:
         raise InvalidInput(f"a .rgru file has at least {HEADER_SIZE} bytes, {size} were asked for")
@@ -133,10 +133,10 @@ def cut_to_size(data: bytes, size: int, limits: Limits | None = None) -> bytes:
 
 
 def cut_to_layers(data: bytes, layers: int, limits: Limits | None = None) -> bytes:
-    """Return a file with its first `layers` layers and the boxes before the next one.
+    """Return a file with its first ``layers`` layers and the boxes before the next one.
 
     Raises:
-        RgruError: as `Reader`.
+        RgruError: as ``Reader``.
     """
     report = inspect(data, limits).sound()
     for group in report.groups:

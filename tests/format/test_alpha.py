@@ -6,10 +6,10 @@ import tracemalloc
 import zlib
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from rgru_format import Damaged, InvalidInput, LimitExceeded, Limits, decode_alpha, encode_alpha
 
@@ -92,6 +92,6 @@ def test_a_bomb_is_not_inflated() -> None:
 @pytest.mark.parametrize(
     "plane", [np.zeros((2, 2, 1), np.uint8), np.zeros((2, 2), np.int16), np.zeros((0, 2), np.uint8)]
 )
-def test_other_arrays_are_refused(plane: npt.NDArray[np.uint8]) -> None:
+def test_other_arrays_are_refused(plane: NDArray[np.uint8]) -> None:
     with pytest.raises(InvalidInput, match="alpha must be"):
         encode_alpha(plane)

@@ -8,15 +8,15 @@ import sys
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from rgru_format import Damaged, coder
 from rgru_format.coder import BitDecoder, BitEncoder, chances
 
-Probabilities = npt.NDArray[np.uint16]
+Probabilities = NDArray[np.uint16]
 BACKENDS = ("constriction", "plain Python")
 
 

@@ -1,7 +1,7 @@
 """The context model, which predicts each code from codes that are known (SPEC section 7).
 
-One module for each part of the section: `weights` the integers (7.2), `model` all of them and
-their bounds (7.5), `file` how they are stored (7.6), `order` which code comes when (7.3),
-`reference` the definition of the evaluation and `fast` the same in matrix products (7.4),
-`adaptation` what is learned of a picture (7.7).
+One module for each part of the section: ``weights`` the integers (7.2), ``model`` all of them and
+their bounds (7.5), ``file`` how they are stored (7.6), ``order`` which code comes when (7.3),
+``reference`` the definition of the evaluation and ``fast`` the same in matrix products (7.4),
+``adaptation`` what is learned of a picture (7.7).
 """

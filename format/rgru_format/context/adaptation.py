@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rgru_format.context.exact import exact_products
 from rgru_format.context.order import chunk_size, turns
 from rgru_format.context.reference import Codes, Evaluator, Indices, with_partners
 from rgru_format.context.weights import LOGIT_RANGE, LayerWeights
@@ -149,25 +150,38 @@ def code_group(
         adaptation: of this group.
         code: called with the codes of some channels at the positions of a chunk, in order.
     """
+    with exact_products():
+        for phase, positions in enumerate(phases):
+            index = evaluator.indices(codes, group, phase)
+            _code_phase(layer, group, positions, index, codes, adaptation, code)
+
+
+def _code_phase(
+    layer: LayerWeights,
+    group: int,
+    positions: NDArray[np.int64],
+    index: Indices,
+    codes: Codes,
+    adaptation: Adaptation,
+    code: Code,
+) -> None:
     start, stop = layer.bounds[group]
     first = start - start % 2  # a partner may be of the group before
     flat = codes.reshape(-1, codes.shape[2])
-    for phase, positions in enumerate(phases):
-        index = evaluator.indices(codes, group, phase)
-        at = 0
-        while at < len(positions):
-            end = at + adaptation.chunk
-            chunk, part = positions[at:end], index[at:end]
-            known = flat[chunk, first:stop]
-            used = np.empty(part.shape, np.int32)
-            for channels in turns(start, stop):
-                inside = slice(channels.start - start, None, 2)
-                if channels.start % 2:  # kept in `part` too: the adaptation learns from it
-                    partners = known[:, channels.start - 1 - first : stop - 1 - first : 2]
-                    q = layer.q[channels.start // 2 : stop // 2]
-                    part[:, inside] = with_partners(part[:, inside], partners, q)
-                used[:, inside] = adaptation.corrected(part[:, inside], inside)
-                code(known[:, channels.start - first :: 2], used[:, inside])
-            flat[chunk, first:stop] = known
-            adaptation.learn(part, used, known[:, start - first :])
-            at = end
+    at = 0
+    while at < len(positions):
+        end = at + adaptation.chunk
+        chunk, part = positions[at:end], index[at:end]
+        known = flat[chunk, first:stop]
+        used = np.empty(part.shape, np.int32)
+        for channels in turns(start, stop):
+            inside = slice(channels.start - start, None, 2)
+            if channels.start % 2:  # kept in ``part`` too: the adaptation learns from it
+                partners = known[:, channels.start - 1 - first : stop - 1 - first : 2]
+                q = layer.q[channels.start // 2 : stop // 2]
+                part[:, inside] = with_partners(part[:, inside], partners, q)
+            used[:, inside] = adaptation.corrected(part[:, inside], inside)
+            code(known[:, channels.start - first :: 2], used[:, inside])
+        flat[chunk, first:stop] = known
+        adaptation.learn(part, used, known[:, start - first :])
+        at = end

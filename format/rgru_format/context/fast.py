@@ -3,7 +3,7 @@
 Every weight is an integer (or an integer times 64), and no sum of any part of the terms leaves the
 range in which float32 holds every integer (SPEC section 7.5): the order of summation, fused
 multiply-add, blocking and the number of threads do not matter. The integers are those of
-`rgru_format.context.reference`.
+``rgru_format.context.reference``.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class _Pairs:
             self._places.append((slice(channel - start, None, 2), slice(pair, pair + count)))
 
     def add_to(self, logits: Float, codes: NDArray[np.int8] | Float) -> None:
-        """Add the products of (positions, channels from `first` on, as many as there are)."""
+        """Add the products of (positions, channels from ``first`` on, as many as there are)."""
         width = (self.last - self.first) // 2
         even, odd = (np.zeros((len(codes), width), np.float32) for _ in range(2))
         even[:, : (codes.shape[1] + 1) // 2] = codes[:, 0::2]
@@ -172,7 +172,7 @@ def _prepare(layer: LayerWeights) -> _FloatLayer:
 
 
 class FastEvaluator:
-    """The same integers as `ReferenceEvaluator`, by float32 matrix products.
+    """The same integers as ``ReferenceEvaluator``, by float32 matrix products.
 
     The grid is worked off in tiles, so that memory beyond state, hidden sums and result does not
     grow with the picture.
@@ -187,7 +187,7 @@ class FastEvaluator:
         self._previous: Codes | None = None
 
     def start_layer(self, previous: Codes | None) -> None:
-        """See `Evaluator`."""
+        """See ``Evaluator``."""
         self._previous = previous
         with exact_products():
             if previous is not None:
@@ -198,7 +198,7 @@ class FastEvaluator:
                 self._hidden = self._hidden_sums(self._state)
 
     def indices(self, codes: Codes, group: int, phase: int, everywhere: bool = False) -> Indices:
-        """See `Evaluator`."""
+        """See ``Evaluator``."""
         layer = self._model.layers[self._layer]
         weights = _prepare(layer).passes[group][phase]
         rows, columns = self._grid
@@ -221,7 +221,7 @@ class FastEvaluator:
     def _tile_indices(
         self, codes: Codes, weights: _FloatPass, tile: Tile, where: Places
     ) -> Indices:
-        """Return table entries at the positions `where` of a tile."""
+        """Return table entries at the positions ``where`` of a tile."""
         hidden = _requantise(self._first_sum(codes, weights, tile, where))
         hidden = _requantise(hidden @ weights.W + weights.w)
         logits = hidden @ weights.R
@@ -230,7 +230,7 @@ class FastEvaluator:
         return _table_index(logits)
 
     def _first_sum(self, codes: Codes, weights: _FloatPass, tile: Tile, where: Places) -> Float:
-        """Return U * state + V * known codes + v at the positions `where` of a tile."""
+        """Return U * state + V * known codes + v at the positions ``where`` of a tile."""
         y, x = where
         total = np.empty((y.size, weights.v.size), np.float32)
         total[:] = weights.v
@@ -248,7 +248,7 @@ class FastEvaluator:
     def _add_own(
         self, logits: Float, codes: Codes, weights: _FloatPass, tile: Tile, where: Places
     ) -> None:
-        """Add what Q says of the positions `where` of a tile."""
+        """Add what Q says of the positions ``where`` of a tile."""
         y, x = where
         before = weights.before
         if self._previous is not None:
@@ -263,7 +263,7 @@ class FastEvaluator:
             around.add_to(logits, first + second + third + fourth)
 
     def _rows(self, grid: NDArray[_Number], tile: Tile, where: Places) -> NDArray[_Number]:
-        """Return the channels at the positions `where` of a tile: (positions, channels)."""
+        """Return the channels at the positions ``where`` of a tile: (positions, channels)."""
         y, x = where
         rows, columns = self._grid
         index = (tile.y0 + y) * columns + (tile.x0 + x)
@@ -311,7 +311,7 @@ def _requantise(total: Float) -> Float:
 
 
 def _table_index(logits: Float) -> Indices:
-    """Return clamp(floor((logits + 512) / 1024), -176, 176) + 176, overwriting `logits`."""
+    """Return clamp(floor((logits + 512) / 1024), -176, 176) + 176, overwriting ``logits``."""
     logits += 512
     logits *= 1 / 1024
     np.floor(logits, out=logits)

@@ -26,7 +26,7 @@ class ContextModel:
 
     layers: tuple[LayerWeights, ...]
     table: NDArray[np.uint16]
-    """(353,): P(code = +1) in 65536ths for each logit; see `sigmoid_table`."""
+    """(353,): P(code = +1) in 65536ths for each logit; see ``sigmoid_table``."""
 
     def __post_init__(self) -> None:
         """Check everything, so that every model in memory is a valid one."""
@@ -78,7 +78,7 @@ class ContextModel:
             raise Damaged(f"context model: {error}") from None
 
     def digest(self) -> bytes:
-        """Return the SHA-256 of `to_bytes()`, 32 bytes."""
+        """Return the SHA-256 of ``to_bytes()``, 32 bytes."""
         return hashlib.sha256(self.to_bytes()).digest()
 
 

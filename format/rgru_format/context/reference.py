@@ -1,6 +1,6 @@
 """The evaluation of a context model as SPEC section 7.4 defines it, in plain integers.
 
-`ReferenceEvaluator` is the arbiter; `rgru_format.context.fast` gives the same integers sooner.
+``ReferenceEvaluator`` is the arbiter; ``rgru_format.context.fast`` gives the same integers sooner.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Evaluator(Protocol):
         """Return table entries for the codes of a pass.
 
         Args:
-            codes: (rows, columns, C). Read are the groups before `group` and the group itself at
+            codes: (rows, columns, C). Read are the groups before ``group`` and the group itself at
                 positions of earlier phases; what stands elsewhere does not matter.
             group: from 0.
             phase: from 0.
@@ -45,7 +45,7 @@ class Evaluator(Protocol):
 
         Returns:
             (positions in raster order, channels of the group), before what the partner at the same
-            place adds (`with_partners`).
+            place adds (``with_partners``).
         """
 
 
@@ -74,7 +74,7 @@ class ReferenceEvaluator:
         self._previous: Codes | None = None
 
     def start_layer(self, previous: Codes | None) -> None:
-        """See `Evaluator`."""
+        """See ``Evaluator``."""
         self._previous = previous
         if previous is not None:
             weights = self._model.layers[self._layer]
@@ -84,7 +84,7 @@ class ReferenceEvaluator:
         self._layer += 1
 
     def indices(self, codes: Codes, group: int, phase: int, everywhere: bool = False) -> Indices:
-        """See `Evaluator`."""
+        """See ``Evaluator``."""
         layer = self._model.layers[self._layer]
         weights = layer.passes[group][phase]
         known = CODE_SCALE * self._known(codes, layer, group, phase)
@@ -153,7 +153,7 @@ def _convolve(
 ) -> NDArray[np.int64]:
     """Correlate (rows, columns, inputs) with (3, 3, inputs, outputs), zero outside the grid.
 
-    The taps are `apart` positions apart: 1 is conv3 of SPEC section 7.4, 2 is wide3.
+    The taps are ``apart`` positions apart: 1 is conv3 of SPEC section 7.4, 2 is wide3.
     """
     rows, columns = values.shape[:2]
     padded = np.pad(values, ((apart, apart), (apart, apart), (0, 0)))

@@ -73,7 +73,7 @@ def gather(
 ) -> Float:
     """Return, for each position, the values under the taps: (positions, taps * channels).
 
-    The slab has a border of as many positions as the taps are `apart`.
+    The slab has a border of as many positions as the taps are ``apart``.
     """
     height, width, channels = slab.shape
     corner = y * width + x
@@ -87,7 +87,7 @@ def convolve_tile(slab: Float, kernel: Float) -> Float:
 
     Args:
         slab: (height + 2, width + 2, inputs).
-        kernel: (inputs, 9 * outputs), the taps of `ALL_TAPS` side by side.
+        kernel: (inputs, 9 * outputs), the taps of ``ALL_TAPS`` side by side.
 
     Returns:
         (height, width, outputs).

@@ -37,7 +37,7 @@ class PassWeights:
     """One pass: group g of a layer in phase f."""
 
     V: Int16
-    """(3, 3, known channels, M): known codes to hidden values; see `order.spacing`."""
+    """(3, 3, known channels, M): known codes to hidden values; see ``order.spacing``."""
     v: Int32
     """(M,)"""
     W: Int16
@@ -67,7 +67,7 @@ class LayerWeights:
     Q: Int16
     """(rows, C): on the own code of the layer before and the partner's there; then for each phase
     and each kind of neighbours that it knows, on the sum of the own channel and of the partner's
-    (`order.neighbour_rows`)."""
+    (``order.neighbour_rows``)."""
     q: Int32
     """(C // 2,): added to the logits of odd channels, in sixteenths, where the partner is +1."""
 
@@ -87,7 +87,7 @@ class LayerWeights:
         return group_bounds(self.codes, len(self.passes))
 
     def arrays(self) -> Iterator[Int16 | Int32]:
-        """Yield the arrays in the order of `shapes`, which is that of the file."""
+        """Yield the arrays in the order of ``shapes``, which is that of the file."""
         yield self.U
         for group in self.passes:
             for one in group:
@@ -96,7 +96,7 @@ class LayerWeights:
 
     @classmethod
     def from_arrays(cls, groups: int, phases: int, arrays: Iterator[Int16 | Int32]) -> LayerWeights:
-        """Put a layer together from its arrays in the order of `shapes`."""
+        """Put a layer together from its arrays in the order of ``shapes``."""
 
         def take(count: int) -> list[Int16 | Int32]:
             return [next(arrays) for _ in range(count)]
