@@ -1,7 +1,7 @@
 """The .rgru file format: bytes, codes and integers (normative text: format/SPEC.md).
 
-To read a file: ``Reader`` (bytes to events) and ``CodesDecoder`` (groups to codes), or a report of
-it, ``inspect`` and ``check``. To write one: ``CodesEncoder`` (codes to groups) and ``write_file`` or
+To read a file: ``Reader`` (bytes to events) and ``CodesDecoder`` (groups to codes), or ``inspect``
+and ``check`` for a report. To write one: ``CodesEncoder`` (codes to groups) and ``write_file`` or
 ``Writer``. A ``ContextModel`` is handed to both. Importing this package costs numpy only.
 """
 

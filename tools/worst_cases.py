@@ -1,0 +1,154 @@
+"""What the most expensive files of 64 KB cost, for the table of SPEC's section on security.
+
+    python -m tools.worst_cases            # all cases: some 20 minutes of processor time
+    python -m tools.worst_cases --only alpha metadata
+
+Each file goes to the limit of one field and is read by a process of its own, first as far as its
+codes and then to its picture. Time is that of the processor, summed over cores; memory is the peak
+of the process (Linux tells it) above that of one that reads a file of 16 x 16 pixels. Codes and
+pixels are those of the installed model. The files are short, since empty streams are legal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from rgru_format import BOX_ALPHA, BOX_EXIF, Box, Header, Writer
+from rgru_format.container import pack_box, pack_head
+
+LARGEST = 2**16
+"""Bytes of a file."""
+SIDE = 2**13
+"""Of the largest square picture within the limit on pixels."""
+
+
+def empty(width: int, height: int, layers: int | None = None, *boxes: bytes) -> bytes:
+    """Return a file whose groups hold no bytes; elements of boxes stand behind layer 1."""
+    from rgru_codec import default_model
+
+    model = default_model()
+    writer = Writer(Header(width, height, model.id, alpha=any(b"ALPH" in box for box in boxes)))
+    parts = [b""]
+    for number, groups in enumerate(model.context().groups[:layers]):
+        before = writer.size
+        writer.add_layer([b""] * groups)
+        parts += [writer.getvalue()[before:], *(boxes if number == 0 else ())]
+    return writer.header.pack() + b"".join(parts)
+
+
+def alpha(width: int, height: int) -> bytes:
+    """Return a file of no layers whose alpha plane is as large as its limit on pixels allows."""
+    stream, rows = zlib.compressobj(9), max(1, 2**16 // width)
+    band = rows * (bytes([1]) + bytes(width))
+    content = b"".join(stream.compress(band) for _ in range(height // rows)) + stream.flush()
+    header = Header(width, height, _model_id(), alpha=True)
+    return header.pack() + pack_box(Box(BOX_ALPHA, content))
+
+
+def _model_id() -> bytes:
+    from rgru_codec import default_model
+
+    return default_model().id
+
+
+def _small(*elements: bytes) -> bytes:
+    return empty(16, 16, 0) + b"".join(elements)
+
+
+CASES: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "nothing": ("one layer of 16 x 16 pixels", lambda: empty(16, 16, 1)),
+    "header": ("width, height: 16 777 215 x 1", lambda: empty(2**24 - 1, 1, 1)),
+    "square_1": (f"pixels: {SIDE} x {SIDE}, one layer", lambda: empty(SIDE, SIDE, 1)),
+    "thin_1": ("positions: 1 x 8 388 608, one layer", lambda: empty(1, 2**23, 1)),
+    "square": (f"pixels: {SIDE} x {SIDE}, all layers", lambda: empty(SIDE, SIDE)),
+    "thin": ("positions: 1 x 8 388 608, all layers", lambda: empty(1, 2**23)),
+    "alpha": (f"`ALPH` of {SIDE} x 6200, no layer", lambda: alpha(SIDE, 6200)),
+    "alpha_thin": ("`ALPH` of 1 x 8 388 608, no layer", lambda: alpha(1, 2**23)),
+    "metadata": (
+        "metadata: 16 MiB in a deflated `exif` box",
+        lambda: _small(pack_box(Box(BOX_EXIF, bytes(2**24 - 4)))),
+    ),
+    "boxes": (
+        "256 boxes",
+        lambda: _small(256 * pack_box(Box(b"note", bytes(240)))),
+    ),
+    "length": (
+        "length of a payload: 2^30 - 1 claimed",
+        lambda: _small(pack_head(2, 2**30 - 1) + b"\0\0note"),
+    ),
+    "behind": (
+        "64 KB behind the last layer",
+        lambda: empty(16, 16).ljust(LARGEST, b"\0"),
+    ),
+}
+
+READ = """
+import json, sys, time
+import rgru_codec
+from rgru_format import Limits, RgruError, check
+from rgru_codec.models import known_context
+how, path = sys.argv[1:]
+said = "read"
+try:
+    if how == "codes":
+        check(open(path, "rb").read(), Limits(), known_context)[0].sound()
+    else:
+        rgru_codec.decompress(path)
+except RgruError as error:
+    said = type(error).__name__
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM:"))
+print(json.dumps([said, time.process_time(), int(peak.split()[1]) / 1024]))
+"""
+
+
+def measure(how: str, path: Path) -> tuple[str, float, float]:
+    """Return how reading a file ended, its seconds, and the peak of memory in MiB."""
+    done = subprocess.run(
+        [sys.executable, "-c", READ, how, str(path)], capture_output=True, check=True, text=True
+    )
+    said, seconds, memory = json.loads(done.stdout)
+    return said, seconds, memory
+
+
+def rows(names: list[str]) -> list[str]:
+    """Return the table's rows."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        idle: dict[str, tuple[float, float]] = {}
+        for name in dict.fromkeys(["nothing", *names]):
+            words, make = CASES[name]
+            path = Path(folder) / f"{name}.rgru"
+            path.write_bytes(make())
+            assert path.stat().st_size <= LARGEST, name
+            cells = [words, f"{path.stat().st_size:,}".replace(",", " ")]
+            for how in ("codes", "picture"):
+                said, seconds, memory = measure(how, path)
+                least = idle.setdefault(how, (seconds, memory))
+                seconds, memory = max(seconds - least[0], 0), max(memory - least[1], 0)
+                cost = f"{seconds:.1f} s, {memory:.0f} MiB"
+                cells.append(cost if said == "read" else f"{cost} ({said})")
+            if name in names:
+                found.append("| " + " | ".join(cells) + " |")
+                print(found[-1], file=sys.stderr, flush=True)
+    return found
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    every = [name for name in CASES if name != "nothing"]
+    parser.add_argument("--only", nargs="+", choices=every, default=every)
+    names = parser.parse_args().only
+    print("| to the limit | bytes | codes | picture |\n|---|---:|---:|---:|")
+    print("\n".join(rows(names)))
+
+
+if __name__ == "__main__":
+    main()
