@@ -2,10 +2,10 @@
 
     python -m tools.header_bytes --images KODAK
 
-For each kind of metadata: bytes from the start of a file to its first layer, and bytes of all that is
-not codes, once as the format began (profile, Exif and XMP as they are, before the first layer) and
-once as files are now. Metadata is made by arithmetic: a profile of 3 144 bytes that says sRGB in curves
-of 1024 points, as most cameras and programs write it; Exif with a thumbnail; XMP as editors write it.
+For each kind of metadata: bytes from the start of a file to its first layer, and bytes of all
+metadata, once as the format began (profile, Exif and XMP as they are, before the first layer) and
+once as files are now. Metadata is made by arithmetic: a profile of 3 144 bytes that says sRGB in
+curves of 1024 points, as most cameras write it; Exif with a thumbnail; XMP of an editor.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def usual_srgb() -> bytes:
 
 def _table(profile: bytes) -> Iterator[tuple[bytes, int, int]]:
     (count,) = struct.unpack_from(">I", profile, 128)
-    return struct.iter_unpack(">4sII", profile[132 : 132 + 12 * count])  # type: ignore[return-value]
+    return struct.iter_unpack(">4sII", profile[132 : 132 + 12 * count])
 
 
 def _profile(like: bytes, tags: dict[bytes, bytes]) -> bytes:
@@ -110,7 +110,9 @@ def _element(payload: int) -> int:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--images", type=Path, required=True, help="folder of photos, such as Kodak")
+    parser.add_argument(
+        "--images", type=Path, required=True, help="folder of photos, such as Kodak"
+    )
     paths = sorted(parser.parse_args().images.glob("*.png"))
     print("| metadata | to the first layer | now | all metadata | now |")
     print("|---|---:|---:|---:|---:|")
@@ -119,8 +121,9 @@ def main() -> None:
         for path in paths:
             with Image.open(path) as photo:
                 rows.append(measured(photo.convert("RGB").crop((0, 0, 64, 64)), metadata))
-        columns = (f"{statistics.median(column):,.0f}" for column in zip(*rows, strict=True))
-        print(f"| {words} | {' | '.join(columns)} |".replace(",", " "))
+        medians = (round(statistics.median(column)) for column in zip(*rows, strict=True))
+        columns = (f"{median:,}".replace(",", " ") for median in medians)
+        print(f"| {words} | {' | '.join(columns)} |")
 
 
 if __name__ == "__main__":

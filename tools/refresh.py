@@ -128,8 +128,15 @@ def cuts(kodak: Path) -> None:
     put(DOCS / "measured.md", "cuts", f"\n{run('rgru-eval', 'cuts', '--images', kodak)}\n")
 
 
+def header_bytes(kodak: Path) -> None:
+    """What stands before the first picture, in measured.md."""
+    table = run("-m", "tools.header_bytes", "--images", kodak)
+    put(DOCS / "measured.md", "header bytes", f"\n{table}\n")
+
+
 STEPS: dict[str, Callable[[Path], None]] = {
-    step.__name__: step for step in (measure, rates, samples, animation, demo, grey, entropy, cuts)
+    step.__name__: step
+    for step in (measure, rates, samples, animation, demo, grey, entropy, cuts, header_bytes)
 }
 
 

@@ -1,6 +1,7 @@
 """What the most expensive files of 64 KB cost, for the table of SPEC's section on security.
 
-    python -m tools.worst_cases            # all cases: some 20 minutes of processor time
+    python -m tools.worst_cases                 # all cases: some 20 minutes of processor time
+    python -m tools.worst_cases --part 16       # a 16th of the largest pictures, for a busy machine
     python -m tools.worst_cases --only alpha metadata
 
 Each file goes to the limit of one field and is read by a process of its own, first as far as its
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -62,32 +64,34 @@ def _small(*elements: bytes) -> bytes:
     return empty(16, 16, 0) + b"".join(elements)
 
 
-CASES: dict[str, tuple[str, Callable[[], bytes]]] = {
-    "nothing": ("one layer of 16 x 16 pixels", lambda: empty(16, 16, 1)),
-    "header": ("width, height: 16 777 215 x 1", lambda: empty(2**24 - 1, 1, 1)),
-    "square_1": (f"pixels: {SIDE} x {SIDE}, one layer", lambda: empty(SIDE, SIDE, 1)),
-    "thin_1": ("positions: 1 x 8 388 608, one layer", lambda: empty(1, 2**23, 1)),
-    "square": (f"pixels: {SIDE} x {SIDE}, all layers", lambda: empty(SIDE, SIDE)),
-    "thin": ("positions: 1 x 8 388 608, all layers", lambda: empty(1, 2**23)),
-    "alpha": (f"`ALPH` of {SIDE} x 6200, no layer", lambda: alpha(SIDE, 6200)),
-    "alpha_thin": ("`ALPH` of 1 x 8 388 608, no layer", lambda: alpha(1, 2**23)),
-    "metadata": (
-        "metadata: 16 MiB in a deflated `exif` box",
-        lambda: _small(pack_box(Box(BOX_EXIF, bytes(2**24 - 4)))),
-    ),
-    "boxes": (
-        "256 boxes",
-        lambda: _small(256 * pack_box(Box(b"note", bytes(240)))),
-    ),
-    "length": (
-        "length of a payload: 2^30 - 1 claimed",
-        lambda: _small(pack_head(2, 2**30 - 1) + b"\0\0note"),
-    ),
-    "behind": (
-        "64 KB behind the last layer",
-        lambda: empty(16, 16).ljust(LARGEST, b"\0"),
-    ),
-}
+Case = tuple[str, Callable[[], bytes]]
+
+
+def cases(part: int) -> dict[str, Case]:
+    """Return words and file of each case; pictures have a part of the pixels that are allowed."""
+    side, length = math.isqrt(SIDE**2 // part), 2**23 // part
+    square, thin = f"{side} x {side}", f"1 x {length}"
+    return {
+        "nothing": ("one layer of 16 x 16 pixels", lambda: empty(16, 16, 1)),
+        "header": ("width, height: 16777215 x 1", lambda: empty(2**24 - 1, 1, 1)),
+        "square_1": (f"pixels: {square}, one layer", lambda: empty(side, side, 1)),
+        "thin_1": (f"positions: {thin}, one layer", lambda: empty(1, length, 1)),
+        "square": (f"pixels: {square}, all layers", lambda: empty(side, side)),
+        "thin": (f"positions: {thin}, all layers", lambda: empty(1, length)),
+        "alpha": ("`ALPH` of 8192 x 6200, no layer", lambda: alpha(SIDE, 6200)),
+        "alpha_thin": ("`ALPH` of 1 x 8388608, no layer", lambda: alpha(1, 2**23)),
+        "metadata": (
+            "metadata: 16 MiB in a deflated `exif` box",
+            lambda: _small(pack_box(Box(BOX_EXIF, bytes(2**24 - 4)))),
+        ),
+        "boxes": ("256 boxes", lambda: _small(256 * pack_box(Box(b"note", bytes(240))))),
+        "length": (
+            "length of a payload: 2^30 - 1 claimed",
+            lambda: _small(pack_head(2, 2**30 - 1) + b"\0\0note"),
+        ),
+        "behind": ("64 KB behind the last layer", lambda: empty(16, 16).ljust(LARGEST, b"\0")),
+    }
+
 
 READ = """
 import json, sys, time
@@ -117,13 +121,13 @@ def measure(how: str, path: Path) -> tuple[str, float, float]:
     return said, seconds, memory
 
 
-def rows(names: list[str]) -> list[str]:
+def rows(every: dict[str, Case], names: list[str]) -> list[str]:
     """Return the table's rows."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         idle: dict[str, tuple[float, float]] = {}
         for name in dict.fromkeys(["nothing", *names]):
-            words, make = CASES[name]
+            words, make = every[name]
             path = Path(folder) / f"{name}.rgru"
             path.write_bytes(make())
             assert path.stat().st_size <= LARGEST, name
@@ -143,11 +147,12 @@ def rows(names: list[str]) -> list[str]:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    every = [name for name in CASES if name != "nothing"]
-    parser.add_argument("--only", nargs="+", choices=every, default=every)
-    names = parser.parse_args().only
+    parser.add_argument("--only", nargs="+", choices=list(cases(1))[1:])
+    parser.add_argument("--part", type=int, default=1, help="of the largest pictures")
+    args = parser.parse_args()
+    every = cases(args.part)
     print("| to the limit | bytes | codes | picture |\n|---|---:|---:|---:|")
-    print("\n".join(rows(names)))
+    print("\n".join(rows(every, args.only or list(every)[1:])))
 
 
 if __name__ == "__main__":
