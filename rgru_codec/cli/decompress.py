@@ -298,7 +298,7 @@ class Stages:
                 if (stage.layers, stage.groups) != seen:
                     seen, count = (stage.layers, stage.groups), count + 1
                     self.work.stripped(stage.picture)
-                    self._write_step(job, number, stage.picture)
+                    self._write_step(job, number, stage.picture, outputs)
                     if self.animate is not None:
                         animation.add(stage, number)
         fault = self.work.fault(decoder, len(data))
@@ -332,10 +332,13 @@ class Stages:
         if isinstance(found.error, Damaged) and not (self.work.partial or enough):
             raise _damage(found.error, whole, sum(layer.groups for layer in found.layers[whole:]))
 
-    def _write_step(self, job: Job, number: int, image: Image.Image) -> None:
+    def _write_step(self, job: Job, number: int, image: Image.Image, outputs: Outputs) -> None:
         if self.steps is not None:
+            step = self._step(job, number)
+            if number > 1:  # the first was claimed before work began
+                outputs.claim(step.target, PICTURE, derived=True, force=job.force)
             content, _ = encode_picture(image, "PNG")
-            write(self._step(job, number), content)
+            write(step, content)
 
     def _step(self, job: Job, number: int) -> Job:
         assert self.steps is not None

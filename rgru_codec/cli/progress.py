@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,13 +36,15 @@ class Progress:
 
         self._sizes = {job.source: _size(job.source) for job in jobs}
         self._count, self._done, self._finished = len(jobs), 0, 0
+        columns, rows = _shape()
         self._bar = tqdm(
             total=sum(self._sizes[job.source] for job in jobs),
             unit="B",
             unit_scale=True,
             file=sys.stderr,
             delay=delay,
-            dynamic_ncols=True,
+            ncols=columns - 1,
+            nrows=rows,
             leave=False,
         )
 
@@ -77,6 +80,15 @@ class Progress:
     def _name(self, job: Job) -> None:
         of = f"{self._done}/{self._count} " if self._count > 1 else ""
         self._bar.set_postfix_str(of + printable(Path(job.source).name, sys.stderr), refresh=False)
+
+
+def _shape() -> tuple[int, int]:
+    """Return columns and rows of the terminal; some say 0, at which nothing would be drawn."""
+    try:
+        columns, rows = os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError):
+        columns, rows = 0, 0
+    return columns or 80, rows or 24
 
 
 def _size(source: str) -> int:

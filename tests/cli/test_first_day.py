@@ -288,6 +288,31 @@ def test_the_bar_shows_bytes_and_time_left(folder: Path, monkeypatch: pytest.Mon
     bar.close()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
+def test_the_bar_is_drawn_on_a_terminal_that_does_not_tell_its_size(folder: Path) -> None:
+    import pty
+    import subprocess
+
+    from .conftest import environment
+
+    script = """
+import time
+from rgru_codec.cli.files import Job
+from rgru_codec.cli.progress import Progress
+job = Job("whole.rgru", "a.png", True)
+bar = Progress([job], delay=0.1)
+time.sleep(0.3)
+bar.within(job)(0.5)
+bar.close()
+"""
+    ours, theirs = pty.openpty()
+    subprocess.run([sys.executable, "-c", script], env=environment(), stderr=theirs, check=True)
+    os.close(theirs)
+    drawn = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert " 50%|" in drawn
+
+
 def test_a_large_file_that_is_no_picture_is_not_read(
     rgru: Rgru, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,6 +156,15 @@ def test_no_step_and_no_animation_is_an_input(rgru: Rgru, folder: Path, data: by
     assert before.items() <= contents(folder).items()
 
 
+@posix
+def test_no_later_step_is_an_input(rgru: Rgru, folder: Path, data: bytes) -> None:
+    (folder / "steps").mkdir()
+    os.link("whole.rgru", "steps/whole-03.png")
+    result = rgru("decompress", "whole.rgru", "--steps", "steps", "--force")
+    assert (result.code, "whole-03.png: is the input" in result.err) == (2, True)
+    assert Path("whole.rgru").read_bytes() == data
+
+
 def test_two_outputs_do_not_share_a_file(rgru: Rgru, folder: Path) -> None:
     result = rgru("decompress", "whole.rgru", "-o", "b.png", "--animate", "b.png")
     assert (result.code, "two outputs cannot go to one file" in result.err) == (2, True)
