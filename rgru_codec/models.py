@@ -254,8 +254,11 @@ def homes() -> Iterator[Path]:
     yield from (path for path in _named() if not (path / TABLE).is_file())
     yield user_home()
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        module = point.load()
-        yield Path(module.__file__).parent
+        try:
+            home = Path(point.load().__file__).parent
+        except Exception:  # the faults of other distributions hinder nothing
+            continue
+        yield home
     yield WEIGHTS
 
 

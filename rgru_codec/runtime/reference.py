@@ -15,6 +15,7 @@ from rgru_codec.runtime.engine import Source
 from rgru_codec.runtime.networks import Network
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.weights import Array
+from rgru_format.context.exact import exact_products
 from rgru_format.errors import OutOfMemory
 
 _VALUES = 1 << 16
@@ -127,15 +128,16 @@ def _taps(
 
 
 class Reference:
-    """An engine in numpy; numpy's own threads are all that it uses.
+    """An engine in numpy.
 
     Args:
         network: what it carries out.
-        threads: not used here.
+        threads: 1 keeps numpy's matrix products to one; otherwise they use what numpy uses.
     """
 
     def __init__(self, network: Network, threads: int) -> None:
         self.network = network
+        self._alone = exact_products if threads == 1 else contextlib.nullcontext
         self.pixels = 0
 
     @contextlib.contextmanager
@@ -143,7 +145,8 @@ class Reference:
         """See :class:`rgru_codec.runtime.engine.Engine`."""
         self.pixels = window.height * window.width
         try:
-            outputs = self._run(sources, window)
+            with self._alone():
+                outputs = self._run(sources, window)
         except MemoryError:
             raise OutOfMemory(f"a window of {window.width}x{window.height} pixels") from None
         yield outputs

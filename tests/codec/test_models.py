@@ -104,7 +104,12 @@ def test_distributions_announce_packages(package: Path, monkeypatch: pytest.Monk
         def load(self) -> object:
             return type("module", (), {"__file__": str(package.parent / "__init__.py")})
 
-    monkeypatch.setattr(models.importlib.metadata, "entry_points", lambda group: [Point()])
+    class Broken:
+        def load(self) -> object:
+            raise ImportError("gone")
+
+    points = [Broken(), Point()]
+    monkeypatch.setattr(models.importlib.metadata, "entry_points", lambda group: points)
     assert find_model(bytes.fromhex(package.name)).folder == package
 
 
