@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
-from xml.etree import ElementTree
+from xml.parsers import expat
 
 from PIL import Image
 
@@ -304,9 +304,10 @@ def _joined(main: bytes, pieces: dict[bytes, dict[int, bytes]]) -> bytes | None:
     head = re.sub(rb"""\s*xmpNote:HasExtendedXMP\s*=\s*(?:"[^"]*"|'[^']*')""", b"", main[:end])
     head = re.sub(rb"<xmpNote:HasExtendedXMP>[^<]*</xmpNote:HasExtendedXMP>", b"", head)
     joined = head + inner[1].strip() + main[end:]
+    parser = expat.ParserCreate(namespace_separator=" ")
     try:  # a namespace that only the extension's frame declares would be missing
-        ElementTree.fromstring(joined.strip(b"\0 \r\n\t"))
-    except (ElementTree.ParseError, ValueError, LookupError):
+        parser.Parse(joined.strip(b"\0 \r\n\t"), True)
+    except (expat.ExpatError, ValueError, LookupError):
         return None
     return joined
 

@@ -180,6 +180,32 @@ def test_compare_scales_sixteen_bits(rgru: Rgru, folder: Path) -> None:
     assert (result.code, "low.tif: the picture has values from -1" in result.err) == (2, True)
 
 
+@pytest.mark.parametrize("name", ["cmyk.jpg", "deep.tif", "turned.jpg", "palette.png"])
+def test_compare_sees_a_picture_as_compress_does(rgru: Rgru, folder: Path, name: str) -> None:
+    picture().convert("CMYK").save("cmyk.jpg", quality=95)
+    grey = np.asarray(picture().convert("L")).astype(np.uint16) * 257
+    Image.fromarray(grey).save("deep.tif")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture().save("turned.jpg", exif=exif)
+    picture().convert("P").save("palette.png")
+    said = rgru("compress", name, "-o", "x.rgru", "--depth", 8).err
+    shown = json.loads(rgru("compare", name, "x.rgru", "--json").out)["psnr"]
+    assert f"PSNR {shown:.1f} dB" in said
+
+
+def test_info_tells_the_bytes_that_a_thumbnail_needs(rgru: Rgru, folder: Path) -> None:
+    picture(200, 100).save("large.png")
+    rgru("compress", "large.png")
+    table = json.loads(rgru("info", "large.rgru", "--json").out)
+    enough = table["bytes_for_thumbnail"]["64"]
+    assert 0 < enough < table["size"]
+    (folder / "head.rgru").write_bytes((folder / "large.rgru").read_bytes()[:enough])
+    for name in ("large", "head"):
+        assert rgru("thumbnail", f"{name}.rgru", f"{name}.ppm", "-s", 64).code == 0
+    assert (folder / "head.ppm").read_bytes() == (folder / "large.ppm").read_bytes()
+
+
 def test_compare_refuses(rgru: Rgru, folder: Path) -> None:
     picture(20, 20).save("small.png")
     result = rgru("compare", "a.png", "small.png")

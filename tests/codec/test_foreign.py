@@ -220,9 +220,9 @@ def test_a_depth_that_a_reader_tells_is_believed() -> None:
     assert to_planes(image, convert_depth=True).pixels.shape == (16, 24, 3)
 
 
-def extended_jpeg(spoil: bool = False) -> bytes:
+def extended_jpeg(spoil: bool = False, declared: bytes = b" xmlns:crs='http://crs/'") -> bytes:
     """A JPEG with 70 kB of XMP in a main packet and an extension."""
-    body = b"<rdf:Description xmlns:crs='http://crs/'><crs:Table>%s</crs:Table></rdf:Description>"
+    body = b"<rdf:Description" + declared + b"><crs:Table>%s</crs:Table></rdf:Description>"
     extension = (
         b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
         b'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -261,9 +261,10 @@ def test_extended_xmp_is_joined() -> None:
     ElementTree.fromstring(found)
 
 
-def test_extended_xmp_that_is_broken_is_said() -> None:
+@pytest.mark.parametrize("options", [{"spoil": True}, {"declared": b""}])
+def test_extended_xmp_that_is_broken_is_said(options: dict[str, Any]) -> None:
     with pytest.warns(UserWarning, match="Extended XMP that does not belong together"):
-        data = rgru_codec.compress(extended_jpeg(spoil=True), layers=1)
+        data = rgru_codec.compress(extended_jpeg(**options), layers=1)
     assert b'title="t"' in rgru_codec.decompress(data).info["xmp"]
 
 
