@@ -2,6 +2,7 @@
 PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
+SITE := build/site
 FUZZ_SECONDS ?= 600
 
 .PHONY: help demo test bench fuzz web-test site lint clean
@@ -24,6 +25,12 @@ web-test: $(TEST)/ready web/build/ready  ## run the tests of the browser decoder
 fuzz: $(TEST)/ready  ## fuzz the format for FUZZ_SECONDS; inputs worth keeping go to .fuzz/inputs
 	mkdir -p .fuzz/inputs
 	cd .fuzz && PYTHONPATH=..:../format ../$(TEST)/bin/python -m tools.fuzz inputs -max_total_time=$(FUZZ_SECONDS)
+
+site: $(DEMO)/ready web/build/ready  ## build the page of the browser decoder in build/site: any static host serves it
+	rm -rf $(SITE)
+	cd web && npm run --silent build && node build.mjs site ../$(SITE)
+	$(DEMO)/bin/python tools/site_samples.py $(SITE)
+	node web/bin/rgru-pack-model.mjs $(SITE)/package $(SITE)/models && rm -r $(SITE)/package
 
 lint: $(TEST)/ready  ## ruff, mypy and the doors between rooms
 	$(TEST)/bin/ruff check .

@@ -16,8 +16,8 @@ from rgru_codec.runtime import engine
 from rgru_codec.runtime.reference import Reference
 from rgru_format import CodesEncoder
 from rgru_format.container import Header, pack_group
-from tests.codec import made
 from tests.codec.conftest import photo
+from tools import tiny_model
 
 WEB = Path(__file__).parents[2] / "web"
 
@@ -36,7 +36,7 @@ def node() -> str:
 def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A made model, a file of it, and its codes and levels as the reference engine finds them."""
     monkeypatch.setattr(engine, "best_engine", lambda: Reference)
-    model = made.write(tmp_path / "models")
+    model = tiny_model.write(tmp_path / "models")
     pixels = photo(150, 205)
     height, width = pixels.shape[:2]
     writer = CodesEncoder(model.context(), *model.grid(height, width))

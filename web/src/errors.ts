@@ -47,8 +47,19 @@ export class LimitExceeded extends RgruError {
     readonly limit: string,
     readonly value: number,
     readonly most: number,
+    message = `${limit}: ${value} is over the limit of ${most}; pass limits: {${limit}: ...} to allow more`,
   ) {
-    super(`${limit}: ${value} is over the limit of ${most}; pass limits: {${limit}: ...} to allow more`);
+    super(message);
+  }
+}
+
+/** The machine has not the memory that the work takes. */
+export class OutOfMemory extends LimitExceeded {
+  override name = 'OutOfMemory';
+
+  /** @param what it takes it for, in words */
+  constructor(readonly what: string) {
+    super('memory', 0, 0, `not enough memory for ${what}`);
   }
 }
 
@@ -73,7 +84,12 @@ export class InvalidInput extends RgruError {
   override name = 'InvalidInput';
 }
 
-const KINDS = { RgruError, NotRgru, UnsupportedVersion, InvalidInput };
+/** A picture of another format cannot be read: no known format, damaged, or cut short. */
+export class Unreadable extends InvalidInput {
+  override name = 'Unreadable';
+}
+
+const KINDS = { RgruError, NotRgru, UnsupportedVersion, InvalidInput, Unreadable };
 
 /** An error as plain data, which workers can send. */
 export interface Told {
@@ -87,6 +103,7 @@ export function tell(error: unknown): Told {
   const { name, message } = error instanceof Error ? error : { name: 'Error', message: String(error) };
   let values: unknown[] = [message];
   if (error instanceof Damaged) values = [error.reason, error.layer, error.offset];
+  else if (error instanceof OutOfMemory) values = [error.what];
   else if (error instanceof LimitExceeded) values = [error.limit, error.value, error.most];
   else if (error instanceof ModelMissing) values = [error.modelId, error.where];
   return { name, message, values };
@@ -96,6 +113,7 @@ export function tell(error: unknown): Told {
 export function untell({ name, message, values }: Told): Error {
   if (name === 'Damaged') return new Damaged(...(values as ConstructorParameters<typeof Damaged>));
   if (name === 'LimitExceeded') return new LimitExceeded(...(values as ConstructorParameters<typeof LimitExceeded>));
+  if (name === 'OutOfMemory') return new OutOfMemory(...(values as ConstructorParameters<typeof OutOfMemory>));
   if (name === 'ModelMissing') return new ModelMissing(...(values as ConstructorParameters<typeof ModelMissing>));
   if (name === 'AbortError') return new DOMException(message, name);
   const Kind = KINDS[name as keyof typeof KINDS];

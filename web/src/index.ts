@@ -5,7 +5,7 @@ import { hex, joined } from './container.js';
 import type { Header } from './container.js';
 import type { DecodeOptions } from './decode.js';
 import type { EncodeOptions, Pixels } from './encode.js';
-import { InvalidInput, ModelMissing } from './errors.js';
+import { ModelMissing, Unreadable } from './errors.js';
 import { type Data, piecesOf } from './source.js';
 
 export { useWorker } from './client.js';
@@ -133,7 +133,7 @@ async function bitmapOf(image: Exclude<Image, ImageData>): Promise<ImageBitmap> 
   try {
     return await createImageBitmap(image);
   } catch (error) {
-    throw new InvalidInput(`the picture cannot be read: ${(error as Error).message}`);
+    throw new Unreadable(`the picture cannot be read: ${(error as Error).message}`);
   }
 }
 

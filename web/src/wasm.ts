@@ -1,6 +1,6 @@
 /** The wasm module and its memory, which is handed out from here. */
 
-import { LimitExceeded } from './errors.js';
+import { LimitExceeded, OutOfMemory } from './errors.js';
 
 type Call = (...values: number[]) => number;
 const NAMES = [
@@ -103,7 +103,7 @@ export class Wasm {
       try {
         this.memory.grow(pages);
       } catch {
-        throw new LimitExceeded('maxMemory', end, this.size);
+        throw new OutOfMemory(`${Math.ceil(end / 2 ** 20)} MiB that the picture takes`);
       }
     }
     this.top = end;

@@ -1,0 +1,44 @@
+"""What the page of the browser decoder shows: photos of scikit-image as they are and as .rgru; the model.
+
+python tools/site_samples.py SITE
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import rgru_codec
+from rgru_codec.models import WEIGHTS_FILE
+
+NAMES = ("astronaut", "coffee", "chelsea")
+_THUMBNAIL = 160
+
+
+def main(site: Path) -> None:
+    """Write SITE/samples/NAME.png, NAME.rgru and a thumbnail NAME.jpg, and a copy of SITE/package."""
+    import skimage.data
+
+    model = rgru_codec.default_model()
+    if not (model.folder / WEIGHTS_FILE).is_file():
+        sys.exit(f"model {model.id.hex()} has no {WEIGHTS_FILE}: browsers need the written form")
+    shutil.copytree(model.folder, site / "package")
+    folder = site / "samples"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in NAMES:
+        image = Image.fromarray(np.asarray(getattr(skimage.data, name)()))
+        image.save(folder / f"{name}.png", optimize=True)
+        (folder / f"{name}.rgru").write_bytes(rgru_codec.compress(image))
+        image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+        small = io.BytesIO()
+        image.save(small, "JPEG", quality=80)
+        (folder / f"{name}.jpg").write_bytes(small.getvalue())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
