@@ -1,4 +1,4 @@
-"""What the page of the browser decoder shows: photos of scikit-image as they are and as .rgru; the model.
+"""What the page of the browser decoder shows: photos as they are and as .rgru, and the model.
 
 python tools/site_samples.py SITE
 """
@@ -21,7 +21,7 @@ _THUMBNAIL = 160
 
 
 def main(site: Path) -> None:
-    """Write SITE/samples/NAME.png, NAME.rgru and a thumbnail NAME.jpg, and a copy of SITE/package."""
+    """Write SITE/samples/NAME.png, .rgru and .jpg (a thumbnail), and the model, SITE/package."""
     import skimage.data
 
     model = rgru_codec.default_model()
