@@ -13,6 +13,7 @@ from __future__ import annotations
 import collections
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -77,11 +78,17 @@ def grid(area: Rect, frame: Rect, border: int, unit: int, window: int | None = N
         unit: windows begin and end at multiples of it.
         window: side of the largest square window; ``WINDOW`` by default.
     """
-    most = max(window or WINDOW, 2 * border + unit) ** 2
-    extent = area.grown(border, frame)
+    return _grid(area, area.grown(border, frame), border, unit, window or WINDOW)
+
+
+@functools.lru_cache(maxsize=64)
+def _grid(area: Rect, extent: Rect, border: int, unit: int, window: int) -> Grid:
+    """The same for what is read at all; very long pictures have many choices."""
     least = 2 * border + unit
+    most = max(window, least) ** 2
+    tallest = min(extent.height, most // min(extent.width, least))
     choices = []
-    for longest in range(min(extent.height, least), extent.height + 1, unit):
+    for longest in range(min(extent.height, least), tallest + 1, unit):
         rows, height = _covering(extent.height, longest, border, unit)
         widest = most // height // unit * unit
         if widest >= min(extent.width, least):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,15 @@ def test_windows_cover_once_and_read_enough(
     assert (count[area.slices()] == 1).all()
     assert count.sum() == area.height * area.width
     _check_lag(plan)
+
+
+@pytest.mark.parametrize("size", [(2**24, 16), (16, 2**24)])
+def test_windows_of_the_longest_pictures_are_found_at_once(size: tuple[int, int]) -> None:
+    frame = Rect(0, size[0], 0, size[1])
+    start = time.process_time()
+    plan = grid(frame, frame, 64, 16)
+    assert len(plan.windows) < 100
+    assert time.process_time() - start < 0.5
 
 
 def _check_lag(plan: Grid) -> None:
