@@ -142,12 +142,12 @@ class Rgru(CuttableCodec):
     def decode_prefixes(self, data: bytes, cuts: Sequence[int]) -> Iterator[Image | None]:
         """Feed one decoder from cut to cut; None until the header is there."""
         from rgru_codec import Decoder
+        from rgru_codec.streams import stages_at
+        from rgru_format import HEADER_SIZE
 
-        decoder, position = Decoder(**self._arguments()), 0
-        for cut in cuts:
-            decoder.feed(data[position:cut])
-            position = cut
-            yield decoder.picture() if decoder.header else None
+        yield from [None] * sum(cut < HEADER_SIZE for cut in cuts)
+        for stage in stages_at(Decoder(**self._arguments()), data, cuts):
+            yield stage.picture
 
 
 def _id(text: str) -> bytes:

@@ -19,7 +19,7 @@ from rgru_eval.show.tables import markdown
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from rgru_codec import Decoder
+    from rgru_codec.streams import Stage
 
 LARGEST_DROP = 0.05
 """dB of MS-SSIM."""
@@ -57,33 +57,32 @@ class Curve:
 def measure(name: str, image: Image, count: int) -> Curve:
     """Compress a picture and look at it after each of ``count`` parts of the file."""
     from rgru_codec import Decoder, compress, info
+    from rgru_codec.streams import stages_at
     from rgru_format import HEADER_SIZE
 
     data = compress(image, strip=True)
     layers = info(data).layers
     ends = [HEADER_SIZE, *(n for layer in layers for n in (*layer.offsets[1:], layer.end))]
     places = [round(len(data) * part / count) for part in range(1, count + 1)]
-    judge, decoder = Judge(image, ("msssim",)), Decoder()
-    cuts, arrivals, fed, msssim, state = [], [], 0, 0.0, (-1, -1)
-    for place in sorted({*ends, *places}):
-        decoder.feed(data[fed:place])
-        fed = place
-        if decoder.header and (decoder.layers, decoder.groups) != state:
-            state, msssim = (decoder.layers, decoder.groups), judge.msssim(decoder.picture())
-        seen = _arrival(name, place, image, decoder, msssim)
-        cuts += [seen] * (place in places)
-        arrivals += [seen] * (place in ends)
+    judge = Judge(image, ("msssim",))
+    cuts, arrivals, msssim, state = [], [], 0.0, (-1, -1)
+    for stage in stages_at(Decoder(), data, sorted({*ends, *places})):
+        if (stage.layers, stage.groups) != state:
+            state, msssim = (stage.layers, stage.groups), judge.msssim(stage.picture)
+        seen = _arrival(name, image, stage, msssim)
+        cuts += [seen] * (stage.bytes in places)
+        arrivals += [seen] * (stage.bytes in ends)
     return Curve(name, cuts, arrivals)
 
 
-def _arrival(name: str, place: int, image: Image, decoder: Decoder, msssim: float) -> Arrival:
-    bpp = 8 * place / (image.width * image.height)
+def _arrival(name: str, image: Image, stage: Stage, msssim: float) -> Arrival:
+    bpp = 8 * stage.bytes / (image.width * image.height)
     return Arrival(
         name,
-        place,
+        stage.bytes,
         bpp,
-        decoder.layers,
-        decoder.groups,
+        stage.layers,
+        stage.groups,
         msssim,
         float(METRICS["msssim_rgb"].scaled(msssim)),
     )
