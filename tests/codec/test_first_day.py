@@ -277,3 +277,32 @@ def test_what_is_not_rgru_is_not_read_to_its_end(tmp_path: Path) -> None:
     with (tmp_path / "large").open("rb") as file, pytest.raises(rgru_codec.NotRgru):
         rgru_codec.decompress(file)
     assert time.monotonic() - start < 5
+
+
+def test_settings_are_the_keywords_of_compress() -> None:
+    """And they travel to other processes."""
+    import dataclasses
+    import inspect
+    import pickle
+
+    keywords = list(inspect.signature(rgru_codec.compress).parameters)[1:]
+    assert keywords == [field.name for field in dataclasses.fields(rgru_codec.Settings)]
+    settings = rgru_codec.Settings(bpp=0.5, strip="gps", limits=rgru_codec.Limits(max_pixels=9))
+    assert pickle.loads(pickle.dumps(settings)) == settings
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.bpp = 1.0  # type: ignore[misc]
+
+
+def test_what_is_shown_of_a_compressed_picture_is_what_a_decoder_shows() -> None:
+    """Whole, cut inside a layer, grey: computed only when it is asked for."""
+    from rgru_codec.encoder import encode, prepare
+
+    image = Image.fromarray(photo(40, 56))
+    for picture in (image, image.convert("L")):
+        for options in ({"layers": 2}, {"quality": 60}, {"quality": 95}, {"bpp": 3.0}):
+            settings = rgru_codec.Settings(**options)  # type: ignore[arg-type]
+            encoded = encode(prepare(picture, settings), settings)
+            decoder = rgru_codec.Decoder()
+            decoder.feed(encoded.data)
+            assert (decoder.layers, decoder.groups) == (encoded.layers, encoded.groups)
+            assert np.array_equal(encoded.shown, np.asarray(decoder.picture().convert("RGB")))
