@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import tracemalloc
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,12 +15,9 @@ from rgru_format import (
     BOX_COLOUR,
     BOX_EXIF,
     BOX_ICC,
-    BOX_XMP,
-    SRGB,
     Box,
     BoxRead,
     Colour,
-    ContextModel,
     Damaged,
     Ending,
     Event,
@@ -32,24 +27,19 @@ from rgru_format import (
     InvalidInput,
     LimitExceeded,
     Limits,
-    ModelMissing,
     NeedMoreData,
     NotRgru,
     Reader,
-    Report,
     RgruError,
-    UnsupportedVersion,
     Writer,
     cut_to_layers,
     cut_to_size,
-    encode_alpha,
     inspect,
     pack_box,
     pack_group,
     write_file,
 )
 from rgru_format.container import pack_element, pack_head
-from rgru_format.testing import random_model
 
 HEADER = Header(width=33, height=17, model_id=b"tiny", alpha=True)
 ICC, EXIF, ALPHA = Box(BOX_ICC, b"profile"), Box(BOX_EXIF, b"II*"), Box(BOX_ALPHA, b"plane")
@@ -346,171 +336,3 @@ def test_overhead_is_small() -> None:
     assert len(data) - 4000 <= 26
     # 16x16 pixels: one position of at most 256 codes, uncoded.
     assert len(write_file(Header(16, 16, b"tiny"), [[bytes(32)]])) <= 64
-
-
-def test_alpha_exif_and_xmp_stand_behind_layer_1_and_colour_before_it() -> None:
-    xmp, colour, note = Box(BOX_XMP, b"<x/>"), Box(BOX_COLOUR, Colour(12, 13).pack()), NOTE
-    data = write_file(HEADER, [[b"first"], [b"second"]], [xmp, EXIF, note, ALPHA, colour])
-    elements = inspect(data).sound().elements
-    names = [one.box.type if isinstance(one, BoxRead) else one.layer for one in elements]
-    assert names == [b"note", b"cicp", 1, b"ALPH", b"exif", b"xmp ", 2]
-    one_layer = write_file(HEADER, [[b"first"]], [xmp, EXIF, note, ALPHA, colour])
-    assert data.startswith(one_layer)
-    assert {one.box.type for one in inspect(one_layer).boxes} >= {b"ALPH", b"exif", b"xmp "}
-
-
-@given(st.binary(max_size=300), st.integers(1, 40))
-def test_metadata_comes_back_whether_deflated_or_not(content: bytes, times: int) -> None:
-    for name in (BOX_ICC, BOX_EXIF, BOX_XMP):
-        box = Box(name, content * times)
-        data = HEADER.pack() + pack_box(box)
-        (found,) = inspect(data).sound().boxes
-        assert found.box == box
-        assert found.end - found.offset <= 5 + 2 + 4 + 1 + len(box.content)
-        assert found.end == len(data)
-
-
-def test_metadata_is_deflated_where_that_is_smaller() -> None:
-    assert len(pack_box(Box(BOX_ICC, bytes(3144)))) < 50
-    assert len(pack_box(Box(BOX_ICC, bytes(range(100))))) == 2 + 2 + 4 + 1 + 100
-    assert len(pack_box(Box(b"note", bytes(3144)))) == 2 + 2 + 4 + 3144
-
-
-def test_deflated_metadata_never_expands_beyond_the_limit() -> None:
-    bomb = HEADER.pack() + pack_box(Box(BOX_EXIF, bytes(2**24 - 3)))
-    assert len(bomb) < 2**15
-    tracemalloc.start()
-    try:
-        error = inspect(bomb).error
-        assert isinstance(error, LimitExceeded)
-        assert "max_metadata_bytes: 16777217" in str(error)
-        assert isinstance(inspect(bomb, Limits(max_metadata_bytes=1000)).error, LimitExceeded)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 2.5 * 2**24
-    fits = HEADER.pack() + pack_box(Box(BOX_EXIF, bytes(2**24 - 4)))
-    assert inspect(fits).error is None
-    several = fits + pack_box(Box(b"note", b""))
-    assert isinstance(inspect(several).error, LimitExceeded)
-
-
-def test_colour_is_two_code_points() -> None:
-    assert Colour(12, 13).pack().hex() == "0c0d0001"
-    assert Colour.unpack(bytes.fromhex("0c0d0001")) == Colour(12, 13)
-    assert Colour(1, 13) == SRGB
-    with pytest.raises(InvalidInput, match="code points are"):
-        Colour(256, 1).pack()
-
-
-def test_a_critical_box_that_is_not_known_is_a_later_edition() -> None:
-    unknown = pack_element(2, b"Tile" + b"x", 0xFFFF)
-    report = inspect(HEADER.pack() + unknown + FIRST)
-    assert isinstance(report.error, UnsupportedVersion)
-    assert "the box Tile" in str(report.error)
-    assert report.elements == ()
-    ancillary = pack_element(2, b"tile" + b"x", 0xFFFF)
-    assert len(inspect(HEADER.pack() + ancillary + FIRST).sound().elements) == 2
-
-
-MODEL = random_model(1, codes=(3, 4), groups=(1, 2))
-WHOLE = Header(16, 16, b"tiny").pack() + FIRST + group(b"", 1, True) + group(b"", 2, False)
-
-
-def with_model(data: bytes) -> Report:
-    return inspect(data, find_model=lambda _: MODEL)
-
-
-@pytest.mark.parametrize(
-    "rest",
-    [
-        *(
-            b"\0",
-            bytes(5000),
-            b"\n",
-            b"-- \nsent",
-            FIRST,
-            group(b"", 3, True),
-            b"\x83",
-            b"\xfe" * 9,
-        ),
-        *(pack_box(ICC), pack_element(2, b"Tile", 0xFFFF), pack_box(EXIF)[:-1]),
-    ],
-)
-@pytest.mark.parametrize("step", [1, 7, 10**6])
-def test_what_stands_behind_the_last_layer_of_the_model_is_ignored(rest: bytes, step: int) -> None:
-    note = pack_box(NOTE)
-    for end in (WHOLE, WHOLE + note):
-        data = end + rest
-        reader = Reader(find_model=lambda _: MODEL)
-        events = [
-            event
-            for at in range(0, len(data), step)
-            for event in reader.feed(data[at : at + step])
-            if not isinstance(event, NeedMoreData)
-        ]
-        ending = reader.close()
-        assert (ending.ignored, ending.unfinished, ending.offset) == (len(rest), 0, len(end))
-        assert len(events) == 4 + (end != WHOLE)
-        assert reader.complete
-
-
-def test_a_file_is_complete_with_its_alpha_plane_only() -> None:
-    start = Header(1, 1, b"tiny", alpha=True).pack()
-    layers = WHOLE[21:]
-    alpha = pack_box(Box(BOX_ALPHA, encode_alpha(np.zeros((1, 1), np.uint8))))
-    assert isinstance(with_model(start + layers + bytes(3)).error, Damaged)
-    assert with_model(start + layers + alpha[:-1]).cut
-    assert with_model(start + layers).alpha_missing
-    ending = with_model(start + layers + alpha + bytes(3)).sound().ending
-    assert ending is not None
-    assert ending.ignored == 3
-
-
-def test_files_with_fewer_layers_than_the_model_are_not_padded() -> None:
-    assert isinstance(with_model(WHOLE[: 21 + len(FIRST)] + bytes(100)).error, Damaged)
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (FIRST + group(b"", 1, False), "layer 1 has more groups"),
-        (FIRST + group(b"", 1, True) + group(b"", 2, True), "layer 2 has fewer groups"),
-        (FIRST + group(b"", 1, True) + pack_box(NOTE), "behind a layer that lacks groups"),
-        (pack_head(1, 2 * 3 + 9), "more than its codes can need"),
-    ],
-)
-def test_with_the_model_the_reader_knows_how_many_groups_there_are(data: bytes, words: str) -> None:
-    report = with_model(Header(16, 16, b"tiny").pack() + data)
-    with pytest.raises(Damaged, match=words):
-        report.sound()
-    assert inspect(Header(16, 16, b"tiny").pack() + data).error is None
-
-
-def test_the_header_is_handed_out_before_a_model_that_is_missing() -> None:
-    def none(model_id: bytes) -> ContextModel:
-        raise ModelMissing(model_id)
-
-    reader = Reader(find_model=none)
-    assert reader.feed(WHOLE) == [HeaderRead(Header(16, 16, b"tiny"))]
-    with pytest.raises(ModelMissing):
-        reader.feed(b"")
-    report = inspect(WHOLE + b"\3", find_model=none)
-    assert isinstance(report.error, ModelMissing)
-    assert report.header.width == 16
-
-
-@pytest.mark.parametrize("piece", [1, 20, 1000])
-def test_a_report_is_the_same_for_files_in_pieces(files: list[bytes], piece: int) -> None:
-    for data in [*files, files[0][:-1]]:
-        pieces = (data[at : at + piece] for at in range(0, len(data), piece))
-        assert inspect(pieces) == inspect(data)
-
-
-def test_no_further_piece_is_asked_for_after_a_fault() -> None:
-    def pieces() -> Iterator[bytes]:
-        yield b"GIF89a..."
-        raise AssertionError("asked for more")
-
-    with pytest.raises(NotRgru):
-        inspect(pieces())
