@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 # Copies of the defaults in registry.py and metrics.py: --help loads none of the libraries.
-DEFAULT_CODECS = "rgru,jpeg,webp,avif,jxl,jpeg2000"
+DEFAULT_CODECS = "rgru,jpeg,webp,avif,jxl,jpeg2000,cjxl-progressive,avif-layered"
 TEXT_CODECS = "rgru,jpeg:optimize,webp,avif:speed=6,jxl"
 DEFAULT_METRICS = "msssim,psnr,ssim,colour"
 

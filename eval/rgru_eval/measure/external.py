@@ -5,11 +5,13 @@ splits them and started without a shell; ``{input}``, ``{output}`` and ``{settin
 replaced in each word. The input is PNG and so must be the decoder's output. Times include
 starting the program and reading and writing PNG, as a user of the program has it. The optional
 ``decode_prefix`` is a command that accepts files cut short; ``cut`` lists the settings of the
-files to cut. ``encode_prefix`` may replace ``encode`` for these.
+files to cut. ``encode_prefix`` may replace ``encode`` for these. ``needs`` is an option that the
+encoder's --help must name.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
 import shutil
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 600
 TEXTS = {"encode", "decode", "suffix", "label", "version", "unit"}
-TEXTS |= {"decode_prefix", "encode_prefix"}
+TEXTS |= {"decode_prefix", "encode_prefix", "needs"}
 LISTS = {"settings", "cut"}
 
 DEFINITIONS: dict[str, dict[str, Any]] = {
@@ -35,13 +37,33 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
         "label": "JPEG XL (cjxl)",
         "encode": "cjxl {input} {output} -d {setting} -e 7 --num_threads=0 --quiet",
         "decode": "djxl {input} {output} --num_threads=0",
-        "encode_prefix": "cjxl {input} {output} -d {setting} -e 7 -p --num_threads=0 --quiet",
-        "decode_prefix": "djxl {input} {output} --allow_partial_files --num_threads=0",
-        "cut": [1],
         "settings": [15, 12, 10, 8, 6, 5, 4, 3, 2.5, 2, 1.5, 1, 0.7, 0.5],
         "suffix": ".jxl",
         "unit": "distance",
         "version": "cjxl --version",
+    },
+    "cjxl-progressive": {
+        "label": "JPEG XL progressive (cjxl -p)",
+        "encode": "cjxl {input} {output} -d {setting} -e 7 -p --num_threads=0 --quiet",
+        "decode": "djxl {input} {output} --num_threads=0",
+        "decode_prefix": "djxl {input} {output} --allow_partial_files --num_threads=0",
+        "cut": [2],
+        "settings": [8, 4, 2, 1],
+        "suffix": ".jxl",
+        "unit": "distance",
+        "version": "cjxl --version",
+    },
+    "avif-layered": {
+        "label": "AVIF layered (avifenc --layered)",
+        "encode": "avifenc --layered -c aom -s 6 -y 444 -j 1 -q 15 {input} -q:u 35 {input}"
+        " -q:u 55 {input} -q:u {setting} {input} -o {output}",
+        "decode": "avifdec --progressive --index 3 -j 1 {input} {output}",
+        "decode_prefix": "avifdec --progressive --index {setting} -j 1 {input} {output}",
+        "cut": [75],
+        "settings": [60, 75, 85],
+        "suffix": ".avif",
+        "needs": "--layered",
+        "version": "avifenc --version",
     },
     "cwebp": {
         "label": "WebP (cwebp)",
@@ -77,16 +99,21 @@ class CommandCodec(Codec):
             program = shlex.split(self.definition[key])[0]
             if shutil.which(program) is None:
                 raise UnavailableError(f"{self.name}: program '{program}' not found on the PATH")
+        needed, encoder = (
+            self.definition.get("needs", ""),
+            shlex.split(self.definition["encode"])[0],
+        )
+        if needed and needed not in _output([encoder, "--help"]):
+            raise UnavailableError(
+                f"{self.name}: this {encoder} has no {needed}; install a newer one"
+            )
 
     def versions(self) -> dict[str, str]:
         """Return the first line of the version command, and the command line itself."""
         versions = {"command": str(self.definition["encode"])}
         if "version" in self.definition:
-            words = shlex.split(self.definition["version"])
-            done = subprocess.run(
-                words, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-            )
-            versions[self.name] = ((done.stdout or done.stderr).splitlines() or ["unknown"])[0]
+            shown = _output(shlex.split(self.definition["version"]))
+            versions[self.name] = (shown.splitlines() or ["unknown"])[0]
         return versions
 
     def encode(self, image: Image, setting: float) -> bytes:
@@ -105,14 +132,14 @@ class CommandCodec(Codec):
         """Run the decoder and read the PNG file it writes."""
         return self._decode("decode", data)
 
-    def _decode(self, key: str, data: bytes) -> Image:
+    def _decode(self, key: str, data: bytes, setting: float | None = None) -> Image:
         from PIL import Image as Pil
 
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "in" + self.definition.get("suffix", ".bin"))
             source.write_bytes(data)
             target = Path(folder, "out.png")
-            self._run(key, source, target, None)
+            self._run(key, source, target, setting)
             with Pil.open(target) as picture:
                 picture.load()
                 return picture.copy()
@@ -145,6 +172,37 @@ class CuttableCommandCodec(CommandCodec, CuttableCodec):
             return None
 
 
+class LayeredAvif(CuttableCommandCodec):
+    """Layered AVIF, cut: its layers that are whole can be seen (AV1 in ISOBMFF, box ``a1lx``)."""
+
+    def decode_prefix(self, data: bytes) -> Image | None:
+        """Decode the last whole layer, with zeros in the place of what has not arrived."""
+        place, layers = data.find(b"mdat"), layer_ends(data)
+        whole = sum(end <= len(data) for end in layers)
+        if not whole:
+            return None
+        size = place - 4 + int.from_bytes(data[place - 4 : place], "big")
+        return self._decode("decode_prefix", data.ljust(size, b"\0"), whole - 1)
+
+
+def layer_ends(data: bytes) -> list[int]:
+    """Return where each layer of a layered AVIF file ends; empty while that is not known."""
+    box, place = data.find(b"a1lx"), data.find(b"mdat")
+    if box < 0 or place < 0:
+        return []
+    width = 4 if data[box + 4] & 1 else 2
+    fields = range(box + 5, box + 5 + 3 * width, width)
+    sizes = [int.from_bytes(data[at : at + width], "big") for at in fields]
+    ends = list(itertools.accumulate((s for s in sizes if s), initial=place + 4))[1:]
+    return [*ends, place - 4 + int.from_bytes(data[place - 4 : place], "big")]
+
+
+def _output(words: list[str]) -> str:
+    """Return what a program prints."""
+    done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    return done.stdout or done.stderr
+
+
 def _fill(word: str, values: Mapping[str, str]) -> str:
     for key, value in values.items():
         word = word.replace("{" + key + "}", value)
@@ -174,6 +232,8 @@ def command_factory(
 ) -> Callable[[str, Mapping[str, str]], CommandCodec]:
     """Return what makes codecs of one definition."""
     kind = CuttableCommandCodec if "decode_prefix" in definition else CommandCodec
+    if definition is DEFINITIONS.get("avif-layered"):
+        kind = LayeredAvif
     return lambda name, given: kind(definition, name, given)
 
 
