@@ -134,9 +134,26 @@ def header_bytes(kodak: Path) -> None:
     put(DOCS / "measured.md", "header bytes", f"\n{table}\n")
 
 
+def legibility(kodak: Path) -> None:
+    """How much text survives, in evaluator.md."""
+    table = run("rgru-eval", "legibility", "--png", DOCS / "legibility.png")
+    put(DOCS / "evaluator.md", "legibility", f"\n{table}\n")
+
+
 STEPS: dict[str, Callable[[Path], None]] = {
     step.__name__: step
-    for step in (measure, rates, samples, animation, demo, grey, entropy, cuts, header_bytes)
+    for step in (
+        measure,
+        rates,
+        samples,
+        animation,
+        demo,
+        grey,
+        entropy,
+        cuts,
+        header_bytes,
+        legibility,
+    )
 }
 
 

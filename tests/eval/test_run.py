@@ -131,6 +131,9 @@ def test_files_that_were_measured_are_kept(folder: Path, tmp_path: Path) -> None
                 files_folder(tmp_path / "out.json"), source, "rgru:q=1+2", "file", row["setting"]
             )
             assert place.stat().st_size == row["bytes"]
+            place.write_bytes(bytes(row["bytes"]))  # as if made by another version
+    run.run(order(folder, tmp_path, codecs=("rgru:q=1+2",), restart=True))
+    assert any(place.read_bytes())
     wanted = order(folder, tmp_path, out=tmp_path / "none.json", keep_files=False)
     run.run(wanted)
     assert not files_folder(wanted.out).exists()

@@ -105,13 +105,7 @@ def run_task(task: Task) -> Outcome:
     return outcome
 
 
-def _row(task: Task, kind: str, setting: float, data: bytes, size: int, pixels: int) -> Row:
-    """Return the row of a file, of which ``size`` bytes count, and keep the file."""
-    if task.files:
-        place = file_of(Path(task.files), task.source, task.codec, kind, setting)
-        if not place.exists() or place.stat().st_size != len(data):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(data)
+def _row(task: Task, kind: str, setting: float, size: int, pixels: int) -> Row:
     return {
         "kind": kind,
         "set": task.source.set,
@@ -121,6 +115,14 @@ def _row(task: Task, kind: str, setting: float, data: bytes, size: int, pixels: 
         "bytes": size,
         "bpp": 8 * size / pixels,
     }
+
+
+def _keep(task: Task, kind: str, setting: float, data: bytes) -> None:
+    """Keep a file that is measured, in the place of what an earlier version made."""
+    if task.files:
+        place = file_of(Path(task.files), task.source, task.codec, kind, setting)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
 
 
 def file_of(folder: Path, source: Source, codec: str, kind: str, setting: float) -> Path:
@@ -140,8 +142,8 @@ def _measure_files(codec: Codec, picture: Picture, judge: Judge, outcome: Outcom
         except EvalError as error:
             outcome.problems.append(f"at {codec.UNIT} {step.setting:g}: {error}")
             continue
-        size, pixels = len(step.data), picture.pixels
-        row = _row(outcome.task, "file", step.setting, step.data, size, pixels)
+        row = _row(outcome.task, "file", step.setting, len(step.data), picture.pixels)
+        _keep(outcome.task, "file", step.setting, step.data)
         outcome.rows.append(row | values | {"encode_s": step.encode_s, "decode_s": step.decode_s})
 
 
@@ -157,9 +159,10 @@ def _measure_prefixes(
     """Add a row for each cut of each file worth cutting; no values where nothing shows yet."""
     wanted = [group for group in PREFIX_METRICS if group in judge.wanted]
     for setting, data in codec.cut_files(picture.image):
+        _keep(outcome.task, "prefix", setting, data)
         cuts = cuts_of(len(data), picture.pixels)
         for cut, image in zip(cuts, codec.decode_prefixes(data, cuts), strict=True):
-            row = _row(outcome.task, "prefix", setting, data, cut, picture.pixels)
+            row = _row(outcome.task, "prefix", setting, cut, picture.pixels)
             outcome.rows.append(row | ({} if image is None else judge(image, wanted)))
 
 
