@@ -119,7 +119,7 @@ def enlarged(comparison: list[Panel], box: tuple[int, int, int, int]) -> list[Pa
     for image, text in comparison:
         panel = Image.new("RGB", size, "white")
         panel.paste(image.crop(box).resize(fitted, Image.Resampling.NEAREST))
-        squares.append((panel, f"{text.partition(':')[0]}, a square of {box[2] - box[0]} pixels"))
+        squares.append((panel, f"{text.partition(': ')[0]}, a square of {box[2] - box[0]} pixels"))
     return squares
 
 

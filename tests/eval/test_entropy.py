@@ -5,10 +5,11 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from rgru_eval.studies.entropy import LayerRow, Stages, adaptive_counts, measure, packed, table
+from rgru_eval.studies.entropy import adaptive_counts, measure, packed, table
 
 
 def test_packed_codes_are_one_bit_each_channel_by_channel() -> None:
@@ -25,29 +26,19 @@ def test_adaptive_counts_of_alternating_and_of_constant_codes() -> None:
 
 def test_every_layer_of_a_file_is_measured() -> None:
     ramp = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
-    rows, stages = measure([Image.fromarray(np.repeat(ramp[..., None], 3, axis=2))])
-    assert [row.layer for row in rows] == list(range(1, len(rows) + 1))
-    for row in rows:
-        # No lower bound: the length of a stream says something too, and a run of -1 can be empty.
-        assert row.payload <= row.ideal * 1.001 + 32 * row.streams
-        assert row.payload < row.coded
-        assert row.zlib >= 8 * len(zlib.compress(b""))
-    assert 0 < stages.share < 1
+    rows, share = measure([Image.fromarray(np.repeat(ramp[..., None], 3, axis=2))])
+    assert list(rows.index) == list(range(1, len(rows) + 1))
+    # No lower bound: the length of a stream says something too, and a run of -1 can be empty.
+    assert (rows["payload"] <= rows["ideal"] * 1.001 + 32 * rows["streams"]).all()
+    assert (rows["payload"] < rows["coded"]).all()
+    assert (rows["zlib"] >= 8 * len(zlib.compress(b""))).all()
+    assert 0 < share < 1
 
 
 def test_table_shows_percent_of_nominal_bits() -> None:
-    row = LayerRow(
-        1,
-        nominal=1000,
-        coded=300,
-        ideal=250,
-        streams=2,
-        payload=260,
-        zlib=500,
-        lzma=600,
-        counts=400,
-    )
-    text = table([row], Stages(entropy=1.0, networks=3.0))
+    row = {"nominal": 1000, "coded": 300, "ideal": 250, "streams": 2, "payload": 260}
+    rows = pd.DataFrame([row | {"zlib": 500, "lzma": 600, "counts": 400}], index=[1])
+    text = table(rows, 0.25)
     assert "| 30.0 % | 25.0 % | 40.0 % | 50.0 % | 60.0 % | +5.0 bits a stream, +4.000 % |" in text
     assert text.count("30.0 %") == 2  # the layer and the sum of all
     assert text.endswith("25 % of its time on the entropy stage.")
