@@ -35,7 +35,7 @@ def similarity(image: Image.Image, original: Image.Image) -> float:
 
 
 def smallest_jpeg(original: Image.Image, wanted: float) -> tuple[bytes, Image.Image]:
-    """Return the smallest optimised 4:2:0 JPEG whose MS-SSIM is at least ``wanted``, or the best."""
+    """Return the smallest optimised 4:2:0 JPEG that reaches an MS-SSIM, or the best there is."""
 
     def encoded(quality: int) -> tuple[bytes, Image.Image]:
         file = io.BytesIO()
@@ -49,7 +49,7 @@ def smallest_jpeg(original: Image.Image, wanted: float) -> tuple[bytes, Image.Im
 
 
 def busiest_square(original: Image.Image) -> tuple[int, int, int, int]:
-    """Return the square of a quarter of the shorter side with the largest differences of neighbours."""
+    """Return the square of a quarter of the shorter side with most fine detail."""
     size = max(1, min(original.size) // 4)
     grey = np.asarray(original.convert("L"), float)
     detail = np.abs(np.diff(grey, axis=1))[:-1] + np.abs(np.diff(grey, axis=0))[:, :-1]
