@@ -7,6 +7,7 @@ import random
 import re
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,3 +103,28 @@ def test_two_workers_take_the_steps_of_one_process(
     # Adam moves a weight by its full rate (1e-3) whichever sign a vanishing gradient rounds to.
     assert np.mean(differences < 1e-4) > 0.99
     assert differences.max() < 8 * 2e-3
+
+
+def test_a_run_speaks_at_once_and_of_nothing_else(photos: Path, tmp_path: Path) -> None:
+    arguments = ("--config", TINY, "--data", photos, "--out", tmp_path / "run", "--steps", 1)
+    process = subprocess.Popen(
+        command(*arguments), env=environment(), stdout=-1, stderr=-1, text=True
+    )
+    out, noise = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert out.startswith("loading TensorFlow\nconfig ")
+    assert noise == ""
+
+
+def test_without_tensorflow_the_command_says_what_to_install() -> None:
+    script = (
+        "import sys; sys.modules['tensorflow'] = None; sys.argv = ['rgru-train', 'describe', "
+        "'--config', 'short']; from rgru_train.__main__ import main; sys.exit(main())"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True
+    )
+    assert result.returncode == 2
+    assert result.stderr == (
+        "rgru-train: the module 'tensorflow' is missing: pip install 'rgru-codec[train]'\n"
+    )

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from rgru_codec import models
 from rgru_format import InvalidInput
 from rgru_train import starting, state
 from rgru_train.__main__ import main
 from rgru_train.card import check_size, hours, packed_size
+from rgru_train.config import RunConfig
 from rgru_train.log import read_log
 from rgru_train.photos import summary
 from rgru_train.release import release
@@ -76,14 +78,13 @@ def test_a_run_starts_from_a_package_a_run_and_a_packed_run(
     state.pack(reference, packed)
     exact = {name: average.numpy() for name, average in trainer.averages.items()}
     for source, tolerance in ((reference, 0.0), (packed, 2.0**-10), (released, 2.0**-4)):
-        weights = starting.starting_weights(str(source))
         other = Trainer(tiny(), tmp_path)
-        assert other.start_from(weights) == []
+        assert other.start_from(starting.starting_state(str(source))) == []
         for name in ("D/rnn0/W/pointwise", "B/bias"):
             found = other.model.named[name].numpy()
             np.testing.assert_allclose(found, exact[name], rtol=tolerance, atol=tolerance / 8)
     with pytest.raises(InvalidInput, match="neither a run nor a model"):
-        starting.starting_weights("nothing")
+        starting.starting_state("nothing")
 
 
 def test_a_packed_run_is_small_and_whole(reference: Path, tmp_path: Path) -> None:
@@ -96,13 +97,37 @@ def test_a_packed_run_is_small_and_whole(reference: Path, tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["packed.npz"]
 
 
+def test_a_packed_run_goes_on_where_it_was(
+    reference: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed, run = tmp_path / "packed.npz", tmp_path / "run"
+    assert main(["pack", str(reference), "--out", str(packed)]) == 0
+    assert main(["unpack", str(packed), "--out", str(run)]) == 0
+    assert "--resume" in capsys.readouterr().out
+    other = Trainer(RunConfig.of_run(run), run)
+    other.restore()
+    assert other.step == 8
+    exact = state.load(reference)
+    np.testing.assert_array_equal(other.control.log_prices, exact["log_prices"])
+    name = "D/rnn0/W/pointwise"
+    for variables in (other.model.named, other.averages):
+        found = variables[name].numpy()
+        np.testing.assert_allclose(found, exact[f"averages/{name}"], rtol=1e-3, atol=1e-4)
+    batch = tf.zeros((2, 32, 32, 3), tf.uint8)
+    assert np.isfinite(other.train_step(batch)["loss"])
+    with pytest.raises(InvalidInput, match="exists: name another"):
+        state.unpack(packed, run)
+    with pytest.raises(InvalidInput, match="not a packed run"):
+        state.unpack(reference / "checkpoint.npz", tmp_path / "other")
+
+
 def test_an_installed_model_is_found_by_its_id_and_as_default(
     released: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(models, "WEIGHTS", released.parent)
     (released.parent / "default").write_text(f"{released.name}\n")
     for name in (released.name, "default"):
-        assert "D/rnn0/W/pointwise" in starting.starting_weights(name)
+        assert "averages/D/rnn0/W/pointwise" in starting.starting_state(name)
 
 
 def test_validate_measures_what_the_run_measured(

@@ -183,15 +183,16 @@ def test_a_run_starts_from_what_fits_and_says_what_does_not(
     rows_and_trainer: tuple[list[dict[str, Any]], Trainer], tmp_path: Path
 ) -> None:
     _, trainer = rows_and_trainer
-    weights = {name: v.numpy() + 1.0 for name, v in trainer.model.named.items()}
-    weights["D/rnn0/W/pointwise"] = np.zeros(3)
-    del weights["P/conv4/bias"]
+    arrays = {**trainer.arrays(), "log_prices": np.array([0.1, 0.2])}
+    arrays["averages/D/rnn0/W/pointwise"] = np.zeros(3)
+    del arrays["averages/P/conv4/bias"]
     other = Trainer(tiny(), tmp_path)
-    assert other.start_from(weights) == ["D/rnn0/W/pointwise", "P/conv4/bias"]
+    assert sorted(other.start_from(arrays)) == ["D/rnn0/W/pointwise", "P/conv4/bias"]
+    assert other.control.log_prices.tolist() == [0.1, 0.2]
     for variables in (other.model.named, other.averages):
-        np.testing.assert_array_equal(variables["B/bias"].numpy(), weights["B/bias"])
+        np.testing.assert_array_equal(variables["B/bias"].numpy(), arrays["averages/B/bias"])
     with pytest.raises(InvalidInput, match="none has a name and shape"):
-        other.start_from({"weight0": np.zeros(3)})
+        other.start_from({"averages/weight0": np.zeros(3)})
 
 
 def test_a_kill_while_writing_leaves_the_checkpoint_before(tmp_path: Path) -> None:
@@ -301,10 +302,10 @@ def test_an_empty_folder_is_named(tmp_path: Path) -> None:
 
 def test_rate_control_raises_the_price_of_a_layer_that_takes_too_much() -> None:
     control = RateControl((0.1, 0.3), (1.0, 1.0))
-    before = control.multipliers()
+    before = control.prices()
     for _ in range(50):
         control.observe(np.array([0.2, 0.1], np.float32))
-    after = control.multipliers()
+    after = control.prices()
     assert after[0] > before[0]
     assert after[1] < before[1]
 
@@ -312,10 +313,10 @@ def test_rate_control_raises_the_price_of_a_layer_that_takes_too_much() -> None:
 def test_a_layer_that_starts_far_too_large_is_not_priced_to_death() -> None:
     """A network that follows its price within 100 steps and starts at four times the rate."""
     control = RateControl((0.1,), (1.0,))
-    start, rate, least = control.log_multipliers.copy(), 0.4, 0.4
+    start, rate, least = control.log_prices.copy(), 0.4, 0.4
     for _ in range(1500):
         control.observe(np.array([rate], np.float32))
-        aim = 0.1 * float(np.exp(start - control.log_multipliers)[0])
+        aim = 0.1 * float(np.exp(start - control.log_prices)[0])
         rate *= (aim / rate) ** 0.01
         least = min(least, rate)
     assert least > 0.04
@@ -323,8 +324,8 @@ def test_a_layer_that_starts_far_too_large_is_not_priced_to_death() -> None:
 
 
 def test_an_iteration_of_a_low_weight_lowers_the_prices_of_the_layers_before_it() -> None:
-    even = RateControl((0.1, 0.3), (1.0, 1.0)).multipliers()
-    low = RateControl((0.1, 0.3), (1.0, 0.5)).multipliers()
+    even = RateControl((0.1, 0.3), (1.0, 1.0)).prices()
+    low = RateControl((0.1, 0.3), (1.0, 0.5)).prices()
     assert (low < even).all()
 
 

@@ -6,6 +6,7 @@ rgru-train run --config other.toml --data photos/ --out runs/second --init-from 
 rgru-train validate runs/first --data photos/
 rgru-train average runs/first runs/twin --out runs/mean
 rgru-train pack runs/first --out first.npz
+rgru-train unpack first.npz --out runs/first
 rgru-train export runs/first --out models/ --notes "Small text smears in the first layers."
 rgru-train describe --config compact
 """
@@ -13,6 +14,7 @@ rgru-train describe --config compact
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import json
 import os
@@ -23,16 +25,25 @@ from rgru_format import InvalidInput, RgruError
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line of training."""
+    """Return the command line of training."""
     top = argparse.ArgumentParser(
         prog="rgru-train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_run, _add_validate, _add_average, _add_pack, _add_export, _add_describe):
+    for add in (
+        _add_run,
+        _add_validate,
+        _add_average,
+        _add_pack,
+        _add_unpack,
+        _add_export,
+        _add_describe,
+    ):
         add(commands)
     return top
 
 
+_HELP = ("-h", "--help")
 _CONFIG = "TOML file, or the name of an installed configuration (compact, short, paper)"
 _DATA = "folder with photos (searched recursively)"
 
@@ -70,8 +81,15 @@ def _add_average(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _add_pack(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     one = commands.add_parser("pack", help="write a run as one small file to go on from")
     one.add_argument("run", type=Path, help="folder of the run")
-    one.add_argument("--out", type=Path, required=True, help="the file, for --init-from")
+    one.add_argument("--out", type=Path, required=True, help="the file")
     one.set_defaults(work=_pack)
+
+
+def _add_unpack(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    one = commands.add_parser("unpack", help="make a run to resume of what pack wrote")
+    one.add_argument("file", type=Path, help="the file")
+    one.add_argument("--out", type=Path, required=True, help="folder of the run")
+    one.set_defaults(work=_unpack)
 
 
 def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -93,11 +111,9 @@ def _add_describe(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
-    options = parser().parse_args(arguments)
-    # Before TensorFlow is loaded, which has much to say of graphics cards that are not there.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    """Run the command line; return the exit code."""
+    options = parser().parse_args(_with_command(sys.argv[1:] if arguments is None else arguments))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         _check_installed()
         options.work(options)
@@ -107,12 +123,30 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _with_command(arguments: list[str]) -> list[str]:
+    """Options alone are those of ``run``."""
+    options_alone = arguments and arguments[0].startswith("-")
+    return arguments if not options_alone or arguments[0] in _HELP else ["run", *arguments]
+
+
 def _check_installed() -> None:
-    missing = [n for n in ("tensorflow", "msgspec") if importlib.util.find_spec(n) is None]
-    if missing:
-        raise InvalidInput(
-            f"training needs {' and '.join(missing)}: pip install 'rgru-codec[train]'"
-        )
+    for name in ("tensorflow", "msgspec"):
+        if importlib.util.find_spec(name) is None:
+            raise InvalidInput(f"the module {name!r} is missing: pip install 'rgru-codec[train]'")
+
+
+def _load_tensorflow() -> None:
+    """Import TensorFlow without its words on graphics cards, which no setting of its silences."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        importlib.import_module("tensorflow")
+    finally:
+        os.dup2(stderr, 2)
+        os.close(nowhere)
+        os.close(stderr)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -121,6 +155,7 @@ def _run(options: argparse.Namespace) -> None:
     if not options.config and not (options.resume and (options.out / "config.json").exists()):
         raise InvalidInput("give --config (a run that is there has its own)")
     print("loading TensorFlow", flush=True)
+    _load_tensorflow()
     from rgru_train import run
     from rgru_train.config import RunConfig
 
@@ -135,6 +170,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _validate(options: argparse.Namespace) -> None:
+    _load_tensorflow()
     from rgru_train import run
     from rgru_train.config import RunConfig
 
@@ -143,6 +179,7 @@ def _validate(options: argparse.Namespace) -> None:
 
 
 def _average(options: argparse.Namespace) -> None:
+    _load_tensorflow()
     from rgru_train.run import average
 
     average(options.runs, options.out)
@@ -152,10 +189,18 @@ def _pack(options: argparse.Namespace) -> None:
     from rgru_train.state import pack
 
     size = pack(options.run, options.out)
-    print(f"{options.out}: {size / 1e6:.1f} MB; rgru-train run --init-from {options.out}")
+    print(f"{options.out}: {size / 1e6:.1f} MB; rgru-train unpack {options.out} --out RUN")
+
+
+def _unpack(options: argparse.Namespace) -> None:
+    from rgru_train.state import unpack
+
+    unpack(options.file, options.out)
+    print(f"rgru-train run --data PHOTOS --out {options.out} --resume")
 
 
 def _export(options: argparse.Namespace) -> None:
+    _load_tensorflow()
     from rgru_train.release import release
 
     notes = Path(options.notes)
@@ -173,6 +218,7 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _describe(options: argparse.Namespace) -> None:
+    _load_tensorflow()
     from rgru_train.config import RunConfig
     from rgru_train.run import network_rows
 

@@ -59,7 +59,7 @@ def check_size(folder: Path, limit: float = SIZE_LIMIT) -> int:
 
 
 def hours(rows: Sequence[dict[str, Any]]) -> float:
-    """Hours of training steps in a log, those that a kill undid included."""
+    """Return the hours of training steps in a log, those that a kill undid included."""
     steps = [row["step"] for row in rows if row["kind"] == "train"]
     seconds = [row.get("seconds", 0.0) for row in rows if row["kind"] == "train"]
     # Behind a resumption the log goes back; a row tells of as many steps as rows are apart.
@@ -77,7 +77,7 @@ def model_card(
     lengths: Sequence[tuple[float, float, float]],
     notes: str,
 ) -> str:
-    """The text of the card.
+    """Return the text of the card.
 
     Args:
         name: of the model.
@@ -85,8 +85,8 @@ def model_card(
         config: of the run.
         step: of the checkpoint.
         rows: of the run's log.
-        data: what :func:`rgru_train.photos.summary` gives, if the photos are known.
-        lengths: what :func:`rgru_train.integers.code_lengths` gives; empty if not measured.
+        data: what ``rgru_train.photos.summary`` gives, if the photos are known.
+        lengths: what ``rgru_train.integers.code_lengths`` gives; empty if not measured.
         notes: what the model is bad at.
     """
     parts = [

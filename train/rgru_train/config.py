@@ -135,7 +135,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def of_run(cls, run: Path) -> RunConfig:
-        """What a run's folder says.
+        """Read what a run's folder says.
 
         Raises:
             InvalidInput: it holds no run, or one of another version.
@@ -147,7 +147,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def from_json(cls, text: str) -> RunConfig:
-        """Read what :meth:`as_json` wrote.
+        """Read what ``as_json`` wrote.
 
         Raises:
             InvalidInput: it is not of this version.
@@ -158,11 +158,11 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise InvalidInput(f"a run's configuration: {error}") from None
 
     def as_json(self) -> str:
-        """The whole description, in an order that does not change."""
+        """Return the whole description, in an order that does not change."""
         return msgspec.json.encode(self, order="deterministic").decode()
 
     def differences(self, other: RunConfig) -> list[str]:
-        """What ``other`` says differently, one line a key."""
+        """Return what ``other`` says differently, one line a key."""
         lines = []
         for table in ("network", "training"):
             mine, theirs = getattr(self, table), getattr(other, table)

@@ -33,7 +33,7 @@ class Crops:
         batch: crops a step, of all workers together.
         seed: with the step's number decides what is drawn.
         memory: gigabytes of decoded photos to keep.
-        made: share of crops that are made (:mod:`rgru_train.made`).
+        made: share of crops that are made (``rgru_train.made``).
 
     Raises:
         InvalidInput: no photo is large enough.
@@ -57,7 +57,7 @@ class Crops:
         self._room = memory * 1e9
 
     def draw(self, step: int, part: range | None = None) -> Pixels:
-        """The crops of one step, or a part of them: (crops, side, side, 3), uint8."""
+        """Return the crops of one step, or a part of them: (crops, side, side, 3), uint8."""
         crops = range(self.batch) if part is None else part
         return np.stack([self._crop(np.random.default_rng((self.seed, step, i))) for i in crops])
 
@@ -90,7 +90,7 @@ class Crops:
     def dataset(
         self, first_step: int, last_step: int, part: range | None = None
     ) -> tf.data.Dataset:
-        """Batches for steps ``first_step`` to ``last_step - 1``, prepared ahead of the step.
+        """Return batches for steps ``first_step`` to ``last_step - 1``, prepared ahead of the step.
 
         Args:
             first_step: the first.
@@ -108,7 +108,7 @@ class Crops:
 
 
 def draw_weights(photos: Sequence[Photo]) -> NDArray[np.float64]:
-    """How often each photo is drawn, sum 1 (see :class:`Crops`)."""
+    """Return how often each photo is drawn, sum 1 (see ``Crops``)."""
     in_source = Counter((photo.group, photo.source) for photo in photos)
     weights = np.array([in_source[photo.group, photo.source] ** -0.5 for photo in photos])
     groups = Counter(photo.group for photo in photos)

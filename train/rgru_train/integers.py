@@ -130,7 +130,7 @@ def code_lengths(
 def _lengths(
     model: Model, integer: IntegerContextModel, picture: NDArray[np.uint8]
 ) -> NDArray[np.float64]:
-    """(layers, 3): bits per pixel of one picture; see :func:`code_lengths`."""
+    """(layers, 3): bits per pixel of one picture; see ``code_lengths``."""
     x = (tf.cast(picture[None], tf.float32) - 127.5) * LEVELS
     codes, _ = model.codec.iterate(x)
     ideal, _ = model.context.bits(codes)

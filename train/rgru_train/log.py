@@ -48,7 +48,7 @@ class Log:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """All rows of a run's log; a last line that a kill cut short is left out."""
+    """Return all rows of a run's log; a last line that a kill cut short is left out."""
     path, rows = folder / "log.jsonl", []
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
@@ -59,7 +59,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 
 
 def progress(row: dict[str, Any], steps: int) -> str:
-    """Two lines for the terminal from a row of kind ``train``."""
+    """Return two lines for the terminal from a row of kind ``train``."""
     distortion = " ".join(f"{value:.3f}" for value in row["distortion"])
     bpp = " ".join(f"{value:.3f}" for value in row["bpp"])
     head = f"step {row['step']}/{steps}  loss {row['loss']:.3f}  {row['seconds']:.3f} s/step"
@@ -70,7 +70,7 @@ def progress(row: dict[str, Any], steps: int) -> str:
 
 
 def machine_rate(branches: int) -> float:
-    """Measured multiply-adds a second of 1024 x 1024 float32 matrix products on this machine.
+    """Measure multiply-adds a second of 1024 x 1024 float32 matrix products on this machine.
 
     The best of several, since other processes may want the machine too.
 

@@ -5,7 +5,7 @@ holds fewer than five scales: it gets the scales that fit, their weights renorma
 is two products with a band matrix, whose gradient is a product of matrices too; depthwise
 convolutions have a slow one on CPUs.
 
-Pictures come as planes (T, H, 4, B, W), see :func:`planes`: T pictures of each of B targets, of
+Pictures come as planes (T, H, 4, B, W), see ``planes``: T pictures of each of B targets, of
 which there is one (T = 1). Both products are then of large matrices.
 """
 
@@ -28,14 +28,14 @@ _CHROMA = 4.0
 
 
 def planes(pictures: tf.Tensor) -> tf.Tensor:
-    """Planes (T, H, 4, B, W) of pictures (T, B, H, W, 3): R, G, B and luma."""
+    """Return planes (T, H, 4, B, W) of pictures (T, B, H, W, 3): R, G, B and luma."""
     r, g, b = tf.unstack(pictures, axis=-1)
     luma = _LUMA[0] * r + _LUMA[1] * g + _LUMA[2] * b
     return tf.transpose(tf.stack([r, g, b, luma]), (1, 3, 0, 2, 4))
 
 
 def scales_that_fit(side: int) -> int:
-    """How many of the five scales a picture of this smallest side holds."""
+    """Return how many of the five scales a picture of this smallest side holds."""
     return max(s for s in range(1, 6) if s == 1 or side // 2 ** (s - 1) >= _TAPS)
 
 
@@ -60,7 +60,7 @@ def _blur(x: tf.Tensor, apart: int) -> tf.Tensor:
 
 
 def ms_ssim(pictures: tf.Tensor, target: tf.Tensor, *, sampled: bool = False) -> tf.Tensor:
-    """MS-SSIM of each plane of pictures against one target.
+    """Return MS-SSIM of each plane of pictures against one target.
 
     Args:
         pictures: planes (T, H, C, B, W), in levels.
@@ -99,7 +99,7 @@ def _halve(x: tf.Tensor) -> tf.Tensor:
 
 
 def colour_error(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Mean absolute difference in luma and (fourfold) chroma, in levels: (T, B)."""
+    """Return the mean absolute difference in luma and (fourfold) chroma, in levels: (T, B)."""
     difference = pictures - target
     r, _, b, luma = tf.unstack(difference, axis=2)
     chroma = 0.564 * _CHROMA * tf.abs(b - luma) + 0.713 * _CHROMA * tf.abs(r - luma)
@@ -107,7 +107,7 @@ def colour_error(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
 
 
 def offset_error(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """How far the means of R, G and B are off, their mean, in levels: (T, B).
+    """Return how far the means of R, G and B are off, their mean, in levels: (T, B).
 
     MS-SSIM hardly sees a wrong mean; a network left to itself tints early layers by some levels.
     """
@@ -116,7 +116,7 @@ def offset_error(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
 
 
 def tint(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Mean distance of the mean colours of squares of 8x8 pixels, in levels: (T, B).
+    """Return the mean distance of the mean colours of squares of 8x8 pixels, in levels: (T, B).
 
     What a person sees of a first layer from afar; chroma counts two and a half times.
     """
@@ -131,5 +131,5 @@ def tint(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
 
 
 def squared_error(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Mean squared difference of R, G and B, in squared levels: (T, B)."""
+    """Return the mean squared difference of R, G and B, in squared levels: (T, B)."""
     return tf.reduce_mean(tf.reduce_mean(tf.square(pictures - target), axis=[1, 4])[:, :3], axis=1)

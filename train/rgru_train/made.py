@@ -18,13 +18,13 @@ _LETTERS = string.ascii_letters + string.digits + "    .,;:!?&%()"
 
 
 def made(crop: Pixels, rng: np.random.Generator) -> Pixels:
-    """One of the kinds below, each as often as another."""
+    """Make a crop of one of the kinds below, each as often as another."""
     kinds = (flat, shapes, exchanged, lettered, nearly_grey)
     return kinds[int(rng.integers(len(kinds)))](crop, rng)
 
 
 def colour(rng: np.random.Generator) -> tuple[int, int, int]:
-    """A colour: half of the time a corner or an edge of the cube, else anywhere in it."""
+    """Draw a colour: half of the time a corner or an edge of the cube, else anywhere in it."""
     if rng.random() < 0.5:
         r, g, b = rng.choice([0, 255], 3)
         if rng.random() < 0.3:
@@ -35,7 +35,7 @@ def colour(rng: np.random.Generator) -> tuple[int, int, int]:
 
 
 def flat(crop: Pixels, rng: np.random.Generator) -> Pixels:
-    """One colour, or two that meet at a line, or that flow into each other."""
+    """Make one colour, or two that meet at a line, or that flow into each other."""
     side = len(crop)
     first, second = np.array(colour(rng), np.float32), np.array(colour(rng), np.float32)
     angle = rng.uniform(0.0, 2.0 * np.pi)
@@ -50,7 +50,7 @@ def flat(crop: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def shapes(crop: Pixels, rng: np.random.Generator) -> Pixels:
-    """Flat shapes over the photo, or a part of the photo before a flat ground."""
+    """Draw flat shapes over the photo, or leave a part of it before a flat ground."""
     side = len(crop)
     mask = Image.new("L", (2 * side, 2 * side))
     draw = ImageDraw.Draw(mask)
@@ -71,7 +71,7 @@ def shapes(crop: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def exchanged(crop: Pixels, rng: np.random.Generator) -> Pixels:
-    """The photo's channels exchanged, and its colours up to three times as strong."""
+    """Exchange the photo's channels, and make its colours up to three times as strong."""
     pixels = crop[..., rng.permutation(3)].astype(np.float32)
     luma = (pixels @ _LUMA)[..., None]
     stronger = luma + rng.uniform(1.0, 3.0) * (pixels - luma)
@@ -79,7 +79,7 @@ def exchanged(crop: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def lettered(crop: Pixels, rng: np.random.Generator) -> Pixels:
-    """Text and lines over the photo, or on a flat ground."""
+    """Draw text and lines over the photo, or on a flat ground."""
     side = len(crop)
     ground = (
         crop if rng.random() < 0.6 else np.broadcast_to(np.array(colour(rng), np.uint8), crop.shape)
@@ -105,7 +105,7 @@ def lettered(crop: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def nearly_grey(crop: Pixels, rng: np.random.Generator) -> Pixels:
-    """The photo with next to none of its colours, or none, perhaps with a tint."""
+    """Leave the photo next to none of its colours, or none, perhaps a tint."""
     pixels = crop.astype(np.float32)
     luma = (pixels @ _LUMA)[..., None]
     left = 0.0 if rng.random() < 0.5 else rng.uniform(0.0, 0.2)

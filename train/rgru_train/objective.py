@@ -49,7 +49,7 @@ class Model:
     def forward(
         self, pictures: tf.Tensor, iterations: int, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Pictures after each iteration and the rate of each layer.
+        """Return pictures after each iteration and the rate of each layer.
 
         Args:
             pictures: (B, H, W, 3) uint8.
@@ -70,7 +70,7 @@ class Model:
     def _branch(
         self, pictures: tf.Tensor, iterations: int, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """:meth:`forward` of some pictures, which nothing connects with the others."""
+        """``forward`` of some pictures, which nothing connects with the others."""
         x = (tf.cast(pictures, tf.float32) - 127.5) * LEVELS
         products = self.config.training.products if training else "float32"
         codes, painted = self.codec.iterate(x, iterations, training, products)
@@ -87,7 +87,7 @@ def loss_of(
     means: tf.Tensor,
     iterations: int,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Loss, distortion of each iteration (T,), rate of each layer (T,) of a batch.
+    """Return loss, distortion of each iteration (T,), rate of each layer (T,) of a batch.
 
     Args:
         model: networks and context model.
@@ -131,13 +131,13 @@ def loss_of(
 
 
 def structure(pictures: tf.Tensor, target: tf.Tensor, luma: float) -> tf.Tensor:
-    """MS-SSIM of planes, a share of luma and the rest of R, G and B, as trained for: (T, B)."""
+    """Return MS-SSIM of planes as trained for, a share of luma, the rest of R, G and B: (T, B)."""
     weights = [(1.0 - luma) / 3.0] * 3 + [luma]
     return tf.tensordot(ms_ssim(pictures, target, sampled=True), tf.constant(weights), [[1], [0]])
 
 
 def log_near(x: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
-    """The tangent of the logarithm at the mean.
+    """Return the tangent of the logarithm at the mean.
 
     As with a logarithm each iteration counts for its relative gain, so that none is drowned. But a
     crop that is hard to code counts in full, as it does in a mean over pictures, and is given the
@@ -158,7 +158,7 @@ class RateControl:
         self.mean_rates = self.wanted.copy()
 
     def prices(self) -> NDArray[np.float32]:
-        """Weight of each layer's rate in the loss."""
+        """Return the weight of each layer's rate in the loss."""
         return np.exp(self.log_prices).astype(np.float32)
 
     def observe(self, rates: NDArray[np.float32]) -> None:

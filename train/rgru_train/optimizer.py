@@ -50,7 +50,7 @@ class Optimizer:
                 self.slots[f"{slot}/{name}"] = tf.Variable(zeros, trainable=False)
 
     def apply(self, gradients: Sequence[tf.Tensor]) -> None:
-        """One step on every device; gradients are means of devices, in the variables' order."""
+        """Take a step on every device; gradients are means of devices, in the variables' order."""
         self.steps.assign_add(1)
         by_shape = defaultdict(list)
         for (name, variable), gradient in zip(self.variables.items(), gradients, strict=True):
@@ -105,7 +105,7 @@ class Optimizer:
 
 
 def orthogonal(matrices: tf.Tensor, products: str = "float32") -> tf.Tensor:
-    """The nearest orthogonal matrices, about, of (n, rows, columns): Newton and Schulz's iteration.
+    """Return about the nearest orthogonal matrices of (n, rows, columns), by Newton and Schulz.
 
     Singular values come out between about .7 and 1.2.
     """
@@ -135,7 +135,7 @@ def _subtract(variable: tf.Variable, value: tf.Tensor) -> None:
 
 
 def matrices_of(codec: Codec) -> dict[str, int]:
-    """Names of the weights that Muon takes, and how many matrices stand side by side in each."""
+    """Name the weights that Muon takes, and say how many matrices stand side by side in each."""
     found = {}
     for kernel in codec.kernels:
         *inputs, outputs = kernel.matrix.shape
@@ -148,6 +148,6 @@ def matrices_of(codec: Codec) -> dict[str, int]:
 def make_optimizer(
     training: TrainingConfig, variables: Mapping[str, tf.Variable], codec: Codec
 ) -> Optimizer:
-    """The optimizer that a configuration names: ``adam`` or ``muon``."""
+    """Make the optimizer that a configuration names: ``adam`` or ``muon``."""
     matrices = matrices_of(codec) if training.optimizer == "muon" else {}
     return Optimizer(variables, matrices, training.products)

@@ -60,7 +60,7 @@ class Photo:
 
 
 def find_photos(folder: Path) -> tuple[list[Photo], list[Photo]]:
-    """(training, held out) photos under ``folder``.
+    """Return (training, held out) photos under ``folder``.
 
     A hash of the file's name decides, and of each kind the first few by it are held out too.
 
@@ -113,13 +113,13 @@ def _photo(folder: Path, path: Path, rows: dict[str, dict[str, str]]) -> Photo:
 
 
 def load(path: Path) -> NDArray[np.uint8]:
-    """The photo as (H, W, 3), uint8, upright."""
+    """Read a photo as (H, W, 3), uint8, upright."""
     with Image.open(path) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    """What the model card tells of the photos under a folder.
+    """Return what the model card tells of the photos under a folder.
 
     Returns:
         ``folder``, numbers ``training`` and ``held_out``, ``kinds`` (kind to numbers of training

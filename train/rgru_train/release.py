@@ -33,7 +33,7 @@ def release(
     best: bool = False,
     size_limit: float = SIZE_LIMIT,
 ) -> Path:
-    """Write the package of a run with its model card; returns its folder.
+    """Write the package of a run with its model card; return its folder.
 
     Args:
         run: the folder of the run.

@@ -1,7 +1,7 @@
 """A training run from its first step to its last, or to a stop: input, log, checkpoints.
 
 The folder of a run holds ``config.json``, ``data.json``, checkpoints (see
-:mod:`rgru_train.state`), ``log.jsonl`` and TensorBoard ``events``.
+``rgru_train.state``), ``log.jsonl`` and TensorBoard ``events``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rgru_train.crops import Crops
 from rgru_train.log import Log, machine_rate, progress
 from rgru_train.nets.cost import cost_of
 from rgru_train.photos import find_photos, summary
-from rgru_train.starting import starting_weights
+from rgru_train.starting import starting_state
 from rgru_train.trainer import Trainer
 from rgru_train.validation import Validator, validation_samples
 from rgru_train.workers import Workers, workers_of_environment
@@ -46,7 +46,7 @@ class Options:
 
 
 def train(config: RunConfig, options: Options) -> None:
-    """Run or resume; returns at the last step or after SIGTERM or Ctrl-C, with a checkpoint.
+    """Run or resume; return at the last step or after SIGTERM or Ctrl-C, with a checkpoint.
 
     Raises:
         InvalidInput: what is given does not fit together; says what.
@@ -81,7 +81,7 @@ def _share_cores(branches: int) -> None:
 
 
 def evaluate(config: RunConfig, options: Options) -> dict[str, Any]:
-    """Validate a run's newest checkpoint; returns the row."""
+    """Validate a run's newest checkpoint; return the row."""
     trainer = Trainer(config, options.out)
     trainer.restore()
     trainer.use_averages()
@@ -125,7 +125,7 @@ def _begin(config: RunConfig, options: Options, workers: Workers) -> Trainer:
         for line in before.differences(config) if workers.chief else []:
             print(f"resumed with another configuration: {line}", flush=True)
     elif options.init_from:
-        afresh = trainer.start_from(starting_weights(options.init_from))
+        afresh = trainer.start_from(starting_state(options.init_from))
         if afresh and workers.chief:
             print(f"{len(afresh)} weights start afresh: {', '.join(afresh)}", flush=True)
     if workers.chief:
@@ -224,7 +224,7 @@ def _stop_signals() -> Iterator[list[int]]:
 
 
 def network_rows(config: RunConfig) -> dict[str, Any]:
-    """What ``rgru-train describe`` prints: costs, sizes and the hash of a configuration."""
+    """Return what ``rgru-train describe`` prints: costs, sizes and the hash of a configuration."""
     from rgru_train.objective import Model
 
     model, cost = Model(config), cost_of(config.network)

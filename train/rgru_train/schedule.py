@@ -8,7 +8,7 @@ from rgru_train.config import TrainingConfig
 
 
 def learning_rate_at(training: TrainingConfig, step: int) -> float:
-    """Learning rate of a step: warm-up, constant, cosine to 1/1000."""
+    """Return the learning rate of a step: warm-up, constant, cosine to 1/1000."""
     begin = training.steps * (1.0 - training.decay)
     if step < training.warmup:
         return training.learning_rate * (step + 1) / training.warmup
@@ -19,17 +19,17 @@ def learning_rate_at(training: TrainingConfig, step: int) -> float:
 
 
 def colour_weight_at(training: TrainingConfig, step: int) -> float:
-    """Weight of the colour error at a step, linear between its two ends."""
+    """Return the weight of the colour error at a step, linear between its two ends."""
     first, last = training.colour_weight
     return first + (last - first) * min(step / max(training.colour_steps, 1), 1.0)
 
 
 def price_share_at(training: TrainingConfig, step: int) -> float:
-    """Share of the full price of rate at a step, 0 to 1."""
+    """Return the share of the full price of rate at a step, 0 to 1."""
     return min(step / training.rate_steps, 1.0) if training.rate_steps else 1.0
 
 
 def iterations_at(training: TrainingConfig, step: int, most: int) -> int:
-    """How many of ``most`` iterations a step trains."""
+    """Return how many of ``most`` iterations a step trains."""
     current = [iterations for begin, iterations in training.curriculum if begin <= step]
     return min(current[-1], most) if current else most

@@ -1,4 +1,4 @@
-"""Weights to start from: of another run, of a packed one, or of a model package."""
+"""Where a run can start from: another run, a packed one, or a model package."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rgru_train import state
 from rgru_train.export import weights_of
 
 
-def starting_weights(source: str) -> state.Arrays:
-    """Return the weights that ``--init-from`` names, by name.
+def starting_state(source: str) -> state.Arrays:
+    """Return what ``--init-from`` names: ``averages/NAME`` and, of a run, its rate control.
 
     Args:
         source: The folder of a run, a packed run, the folder of a model package, the id or the
@@ -22,10 +22,11 @@ def starting_weights(source: str) -> state.Arrays:
     """
     path = Path(source)
     if any((path / name).exists() for name in (state.NEWEST, state.PREVIOUS)):
-        return state.part(state.load(path), "averages")
+        return state.load(path)
     if path.is_file():
-        return state.part(state.read(path), "averages")
+        return state.read(path)
     try:
-        return weights_of(default_model() if source == "default" else model_named(source))
+        weights = weights_of(default_model() if source == "default" else model_named(source))
+        return {f"averages/{name}": array for name, array in weights.items()}
     except (InvalidInput, ModelMissing) as error:
         raise InvalidInput(f"{source}: neither a run nor a model to start from ({error})") from None

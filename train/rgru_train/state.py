@@ -42,7 +42,7 @@ def save_best(folder: Path, arrays: Arrays, score: float) -> None:
 
 
 def best_score(folder: Path) -> float:
-    """Validation score (lower is better) of ``best.npz``; infinite if there is none."""
+    """Return the validation score (lower is better) of ``best.npz``; infinite if there is none."""
     try:
         return float(read(folder / BEST)["score"])
     except (InvalidInput, KeyError):
@@ -50,7 +50,7 @@ def best_score(folder: Path) -> float:
 
 
 def load(folder: Path, names: tuple[str, ...] = (NEWEST, PREVIOUS)) -> Arrays:
-    """The first readable checkpoint of a run.
+    """Read the first readable checkpoint of a run.
 
     Raises:
         InvalidInput: there is none.
@@ -64,7 +64,7 @@ def load(folder: Path, names: tuple[str, ...] = (NEWEST, PREVIOUS)) -> Arrays:
 
 
 def read(path: Path) -> Arrays:
-    """The arrays of one file.
+    """Read the arrays of one file.
 
     Raises:
         InvalidInput: it cannot be read.
@@ -78,13 +78,13 @@ def read(path: Path) -> Arrays:
 
 
 def part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Arrays:
-    """The arrays whose names begin with ``prefix/``, under the rest of their names."""
+    """Return the arrays whose names begin with ``prefix/``, under the rest of their names."""
     start = f"{prefix}/"
     return {n.removeprefix(start): array for n, array in arrays.items() if n.startswith(start)}
 
 
 def mean(runs: Sequence[Arrays]) -> Arrays:
-    """Weights, running means of them and all else half-way between runs; the largest step.
+    """Return weights, their running means and all else half-way between runs; the largest step.
 
     Runs that began at the same weights stay near enough for their mean to be better than each
     (Wortsman et al., Model soups, 2022).
@@ -104,33 +104,48 @@ def mean(runs: Sequence[Arrays]) -> Arrays:
     return result
 
 
-PACKED = "packed"
-"""Name of the array that marks a packed state: what a new machine needs, at half precision."""
-
-
 def pack(folder: Path, out: Path) -> int:
-    """Write the newest checkpoint small enough to be carried away; returns its bytes.
+    """Write the newest checkpoint small enough to be carried away; return its bytes.
 
-    Running means of the weights, step and rate control, numbers in float16 and deflated. What the
-    optimizer remembers is left out, and comes back within some hundred steps.
+    Configuration, running means of the weights in float16, step and rate control, deflated. What
+    the optimizer remembers is left out, and comes back within some hundred steps.
 
     Raises:
         InvalidInput: the folder has no checkpoint.
     """
     arrays = load(folder)
-    small: Arrays = {PACKED: np.array(1)}
+    small: Arrays = {"config": np.array((folder / "config.json").read_text())}
     for name, array in arrays.items():
         if name.startswith("averages/"):
             small[name] = array.astype(np.float16)
-        elif not name.startswith(("weights/", "optimizer/")) and name != "score":
+        elif not name.startswith(("weights/", "optimizer/")):
             small[name] = array
-    config = (folder / "config.json").read_text()
-    small["config"] = np.array(config)
     temporary = out.with_name(f"{out.name}.writing")
     with temporary.open("wb") as file:
         np.savez_compressed(file, **small)  # type: ignore[arg-type]
     temporary.replace(out)
     return out.stat().st_size
+
+
+def unpack(file: Path, folder: Path) -> None:
+    """Make the folder of a run to resume from what ``pack`` wrote.
+
+    Raises:
+        InvalidInput: the file is no packed run, or the folder exists.
+    """
+    arrays = read(file)
+    if "config" not in arrays:
+        raise InvalidInput(f"{file}: not a packed run")
+    if folder.exists():
+        raise InvalidInput(f"{folder} exists: name another folder")
+    config = str(arrays.pop("config"))
+    for name, array in part(arrays, "averages").items():
+        exact = array.astype(np.float32)
+        arrays |= {f"averages/{name}": exact, f"weights/{name}": exact}
+    arrays["optimizer/steps"] = np.array(0)  # its memory is empty: it starts as at the beginning
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(config)
+    save(folder, arrays)
 
 
 def _written(folder: Path, arrays: Arrays) -> Path:

@@ -70,11 +70,11 @@ class Trainer:
     # -- the step ------------------------------------------------------------------------------
 
     def train_step(self, crops: tf.Tensor, stop: bool = False) -> dict[str, Any]:
-        """One step on (B, side, side, 3) uint8 crops; returns what the log wants to know.
+        """Take a step on (B, side, side, 3) uint8 crops; return what the log wants to know.
 
         Args:
             crops: this worker's part of the batch.
-            stop: ask all workers to stop after this step (see :attr:`stopping`).
+            stop: ask all workers to stop after this step (see ``stopping``).
 
         Raises:
             DivergenceError: the loss is not finite.
@@ -173,7 +173,7 @@ class Trainer:
     # -- the state -----------------------------------------------------------------------------
 
     def arrays(self) -> state.Arrays:
-        """Everything that a resumed run needs, by name (see :mod:`rgru_train.state`)."""
+        """Return everything that a resumed run needs, by name (see ``rgru_train.state``)."""
         arrays: state.Arrays = {
             "step": np.array(self.step),
             "mean_distortion": self.mean_distortion,
@@ -221,8 +221,10 @@ class Trainer:
         self.step = int(arrays["step"])
         keras.utils.set_random_seed(self.config.training.seed + self.step)
 
-    def start_from(self, weights: Mapping[str, NDArray[Any]]) -> list[str]:
-        """Take the weights that fit by name and shape; all else starts afresh.
+    def start_from(self, arrays: Mapping[str, NDArray[Any]]) -> list[str]:
+        """Take the averages that fit by name and shape, and rate control if it fits.
+
+        All else starts afresh.
 
         Returns:
             Names of the weights that nothing was found for.
@@ -233,13 +235,16 @@ class Trainer:
         named = self.model.named
         fitting = {
             name: array
-            for name, array in weights.items()
+            for name, array in state.part(arrays, "averages").items()
             if name in named and tuple(named[name].shape) == array.shape
         }
         if not fitting:
             raise InvalidInput("weights of another network: none has a name and shape of this one")
         self._assign({name: named[name] for name in fitting}, fitting)
         self._assign({name: self.averages[name] for name in fitting}, fitting)
+        prices = arrays.get("log_prices")
+        if self.control and prices is not None and prices.shape == self.control.log_prices.shape:
+            self.control.log_prices = prices
         return [name for name in named if name not in fitting]
 
     def _assign(self, variables: Mapping[str, Any], values: Mapping[str, NDArray[Any]]) -> None:
@@ -252,12 +257,12 @@ class Trainer:
             variable.assign(value)
 
     def use_averages(self) -> Weights:
-        """Put the running means in place of the weights; returns the weights."""
+        """Put the running means in place of the weights; return the weights."""
         weights = {name: v.numpy() for name, v in self.model.named.items()}
         self.use_weights({name: average.numpy() for name, average in self.averages.items()})
         return weights
 
     def use_weights(self, weights: Weights) -> None:
-        """Undo :meth:`use_averages`."""
+        """Undo ``use_averages``."""
         for name, variable in self.model.named.items():
             variable.assign(weights[name])

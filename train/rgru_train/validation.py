@@ -47,7 +47,7 @@ class Sample:
 
 
 def middle(photo: Pixels, height: int, width: int) -> Pixels | None:
-    """The middle (height, width) of a photo, turned if it is upright; None if it is smaller."""
+    """Cut out the middle (height, width) of a photo, turned if upright; None if it is smaller."""
     if photo.shape[0] > photo.shape[1]:
         photo = photo.transpose(1, 0, 2)
     y, x = (photo.shape[0] - height) // 2, (photo.shape[1] - width) // 2
@@ -55,7 +55,7 @@ def middle(photo: Pixels, height: int, width: int) -> Pixels | None:
 
 
 def whole(photo: Pixels, stride: int) -> Pixels | None:
-    """A photo up to the last multiple of ``stride``; None if MS-SSIM needs a larger one."""
+    """Cut a photo to multiples of ``stride``; None if MS-SSIM needs a larger one."""
     height, width = (side // stride * stride for side in photo.shape[:2])
     return photo[:height, :width] if min(height, width) >= _SMALLEST else None
 
@@ -63,7 +63,7 @@ def whole(photo: Pixels, stride: int) -> Pixels | None:
 def validation_samples(
     photos: Sequence[Photo], training: TrainingConfig, stride: int
 ) -> list[Sample]:
-    """What a run validates on: photos that are large enough, see ``validation_crop``."""
+    """Return what a run validates on: photos that are large enough, see ``validation_crop``."""
     samples = []
     for photo in photos:
         pixels = load(photo.path)
@@ -98,7 +98,7 @@ class Validator:
             (if it is installed), ``ciede2000`` (of the means of 8x8 pixels) and ``flat`` (PSNR of
             the worst of 125 flat colours). Besides ``bpp_at`` and ``bpp_at_luma`` (MS-SSIM to
             bits per pixel), ``kinds`` (for each ``bpp_at`` and ``ciede2000``), and ``score``
-            (:func:`score`).
+            (``score``).
         """
         measured: list[Measures] = []
         pictures: list[Pixels] = []
@@ -173,7 +173,7 @@ def _compile(model: Model, iterations: int) -> Callable[..., Any]:
 
 
 def ciede2000(a: Pixels, b: Pixels) -> float:
-    """Mean CIEDE2000 difference of the mean colours of squares of 8x8 pixels."""
+    """Return the mean CIEDE2000 difference of the mean colours of squares of 8x8 pixels."""
     from skimage.color import deltaE_ciede2000, rgb2lab
 
     def means(pixels: Pixels) -> Any:
@@ -220,7 +220,7 @@ def _rounded(values: ArrayLike) -> list[float]:
 
 
 def score(at: dict[str, float | None]) -> float:
-    """One number to compare states of a run by, lower is better.
+    """Return one number to compare states of a run by, lower is better.
 
     The mean logarithm of the bits per pixel at the qualities reached, and 10 for each one that is
     not: a state whose layers span more qualities comes first.

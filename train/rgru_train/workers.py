@@ -1,7 +1,7 @@
 """Several devices or machines: the ``tf.distribute`` strategy of a run, read from its environment.
 
 Every worker runs the same program on its own part of each batch. What a step needs of the others
-(mean distortions, gradients, rates) passes through :func:`mean_of_replicas`, so that a run on any
+(mean distortions, gradients, rates) passes through ``mean_of_replicas``, so that a run on any
 number of workers takes the steps of one process with the same batch.
 """
 
@@ -36,7 +36,7 @@ class Workers:
         return self.strategy.num_replicas_in_sync // self.count
 
     def part_of(self, batch: int) -> range:
-        """Which crops of a batch this worker draws.
+        """Return which crops of a batch this worker draws.
 
         Raises:
             InvalidInput: the batch cannot be shared out evenly.
@@ -48,7 +48,7 @@ class Workers:
         return range(self.index * own, (self.index + 1) * own)
 
     def part_of_replica(self, crops: tf.Tensor) -> tf.Tensor:
-        """Inside ``strategy.run``: the crops (B/n, H, W, 3) of this device, of its worker's."""
+        """Return, inside ``strategy.run``, the crops (B/n, H, W, 3) of this device."""
         if self.local_replicas == 1:
             return crops
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
@@ -57,12 +57,12 @@ class Workers:
 
 
 def one_process() -> Workers:
-    """This process alone, on the device that TensorFlow prefers."""
+    """Return this process alone, on the device that TensorFlow prefers."""
     return Workers(tf.distribute.get_strategy())
 
 
 def workers_of_environment() -> Workers:
-    """Several machines if ``TF_CONFIG`` is set, else all local GPUs.
+    """Return several machines if ``TF_CONFIG`` is set, else all local GPUs.
 
     Must run before anything else of TensorFlow.
     """
@@ -77,7 +77,7 @@ def workers_of_environment() -> Workers:
 
 
 def mean_of_replicas(values: Any) -> Any:
-    """Mean over all devices of a tensor or a list of tensors; gradients pass through.
+    """Return the mean over all devices of tensors; gradients pass through.
 
     Only inside ``strategy.run``.
     """

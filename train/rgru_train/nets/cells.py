@@ -45,7 +45,7 @@ class GRU(tf.Module):
         return h, [h]
 
     def step(self, x: tf.Tensor, previous: tf.Tensor, products: Products) -> tf.Tensor:
-        """The GRU's new state, and nothing added to it."""
+        """Return the GRU's new state, and nothing added to it."""
         w_z, w_r, w = tf.split(self.W(x, products=products), 3, axis=-1)
         u_z, u_r = tf.split(self.U_gates(previous, products=products), 2, axis=-1)
         z = tf.sigmoid(w_z + u_z)

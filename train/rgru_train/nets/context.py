@@ -113,7 +113,7 @@ class _Sum(tf.Module):
             self.bias = tf.Variable(tf.fill((depth,), start), name="bias") if bias else None
 
     def matrices(self, bounds: Sequence[int], taps: Sequence[tuple[int, int]]) -> list[tf.Tensor]:
-        """The rounded weights of some inputs, those of one tap below those of another.
+        """Return the rounded weights of some inputs, those of one tap below those of another.
 
         Args:
             bounds: where the inputs are divided, from 0 to their number.
@@ -155,7 +155,7 @@ class _Pass(tf.Module):
             self.o = _Sum(hidden, end - start, 1, "o", start=-2.5)
 
     def logits(self, u: tf.Tensor, codes: tf.Tensor, positions: NDArray[np.int64]) -> tf.Tensor:
-        """Logits (B, n, end - start) of some positions.
+        """Return logits (B, n, end - start) of some positions.
 
         Args:
             u: (B, n, hidden), what the state says of them.
@@ -264,7 +264,7 @@ class _Layer(tf.Module):
     def logits(
         self, state: tf.Tensor, codes: tf.Tensor, previous: tf.Tensor | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Logits (B, h, w, C_t) for P(+1), and the next state."""
+        """Return logits (B, h, w, C_t) for P(+1), and the next state."""
         batch, height, width, depth = codes.shape
         everywhere = np.arange(height * width)
         phases = [phase_positions(height, width, f, self.phases) for f in range(self.phases)]
@@ -300,7 +300,7 @@ class ContextModel(tf.Module):
         self.layers_of_codes = [_Layer(network, t) for t in range(network.iterations)]
 
     def bits(self, codes: list[tf.Tensor]) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """Ideal code length of each layer in bits, twice, (B,) each.
+        """Return the ideal code length of each layer in bits, twice, (B,) each.
 
         Returns:
             The length as a function of the context model (codes constant), and the same length

@@ -33,16 +33,16 @@ class Cost:
         return self.encoder + self.decoder + self.painter
 
     def decode(self, layers: int) -> float:
-        """Decompressing so many layers and painting the last, without the context model."""
+        """Return the cost of so many layers and one picture, without the context model."""
         return layers * self.decoder + self.painter
 
     def training_step(self, batch: int, crop: int, iterations: int) -> float:
-        """Multiply-adds of a training step: forward, and twice that backward; losses left out."""
+        """Return the multiply-adds of a step: forward, and twice that backward; losses left out."""
         return 3.0 * (self.encode + self.context) * batch * crop**2 * iterations
 
 
 def cost_of(network: config.NetworkConfig) -> Cost:
-    """The cost of a network."""
+    """Return the cost of a network."""
     scale = math.prod(layer.scale for layer in network.encoder)
     codes = max(network.codes)
     features = depth_after(network.encoder, 3)
@@ -59,7 +59,7 @@ def cost_of(network: config.NetworkConfig) -> Cost:
 
 
 def depth_after(layers: Sequence[config.AnyLayer], depth: int, scale: float = 1.0) -> int:
-    """Channels behind a stack whose input has ``depth`` every ``scale`` pixels."""
+    """Return the channels behind a stack whose input has ``depth`` every ``scale`` pixels."""
     for layer in layers:
         if isinstance(layer, config.DepthToSpace):
             depth //= layer.factor**2

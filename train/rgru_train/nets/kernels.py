@@ -1,6 +1,6 @@
 """Kernels of convolutions: dense, or separable as in MobileNets (arXiv 1704.04861).
 
-Each holds its weights under the names that a written model gives them, and has :class:`Products`
+Each holds its weights under the names that a written model gives them, and has ``Products``
 multiply by them.
 """
 
@@ -30,12 +30,12 @@ class Products:
         self._read: dict[str, tf.Tensor] = {}
 
     def matmul(self, x: tf.Tensor, matrix: tf.Variable) -> tf.Tensor:
-        """(B, H, W, C) times (C, depth)."""
+        """Multiply (B, H, W, C) by (C, depth)."""
         weight = self._value(matrix)
         return tf.cast(matmul(tf.cast(x, weight.dtype), weight), tf.float32)
 
     def convolve(self, x: tf.Tensor, kernel: tf.Variable, stride: int) -> tf.Tensor:
-        """(B, H, W, C) with a kernel (h, w, C, depth)."""
+        """Convolve (B, H, W, C) with a kernel (h, w, C, depth)."""
         weight = self._value(kernel)
         x = tf.cast(x, weight.dtype)
         if kernel.shape[0] == stride:  # a product with each block, whose gradient is one too
@@ -45,7 +45,7 @@ class Products:
         return tf.cast(y, tf.float32)
 
     def depthwise(self, x: tf.Tensor, kernel: tf.Variable, stride: int) -> tf.Tensor:
-        """(B, H, W, C) with kernels (h, w, C), each of its own channel."""
+        """Convolve (B, H, W, C) with kernels (h, w, C), each of its own channel."""
         weight = tf.expand_dims(self._value(kernel, keep=True), -1)
         return tf.nn.depthwise_conv2d(x, weight, (1, stride, stride, 1), "SAME")
 
@@ -58,13 +58,15 @@ class Products:
 
 
 def matmul(x: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
-    """(..., C) times (C, depth), as one product of two matrices: so is its gradient."""
+    """Multiply (..., C) by (C, depth), as one product of two matrices: so is its gradient."""
     y = tf.matmul(tf.reshape(x, (-1, matrix.shape[0])), matrix)
     return tf.reshape(y, (*x.shape[:-1], matrix.shape[1]))
 
 
 def blocks(x: tf.Tensor, side: int) -> tf.Tensor:
-    """``tf.nn.space_to_depth``, several times faster: (B, H, W, C) to (B, H/n, W/n, n·n·C)."""
+    """Do what ``tf.nn.space_to_depth`` does: (B, H, W, C) to (B, H/n, W/n, n·n·C).
+
+    It is several times faster."""
     if side == 1:
         return x
     batch, height, width, depth = x.shape
@@ -74,7 +76,7 @@ def blocks(x: tf.Tensor, side: int) -> tf.Tensor:
 
 
 def unblocked(x: tf.Tensor, side: int) -> tf.Tensor:
-    """The inverse of :func:`blocks`, ``tf.nn.depth_to_space``."""
+    """Undo ``blocks``, as ``tf.nn.depth_to_space`` does."""
     batch, height, width, depth = x.shape
     rows = tf.reshape(x, (batch * height, width, side, depth // side))
     shape = (batch, height * side, width * side, depth // side**2)
@@ -135,7 +137,7 @@ class Separable(Dense):
     """A kernel for each channel by itself, without a bias, then a matrix over the channels.
 
     The kernels start near the identity: what a position says reaches its own output. A kernel of
-    one position and no stride is left out. Args as for :class:`Dense`.
+    one position and no stride is left out. Args as for ``Dense``.
     """
 
     def _matrix(
@@ -164,5 +166,5 @@ def _near_identity(side: int, depth: int) -> tf.Tensor:
 
 
 def scaled(factor: float) -> keras.initializers.Initializer:
-    """Glorot's uniform numbers times a factor."""
+    """Return an initializer: Glorot's uniform numbers times a factor."""
     return keras.initializers.VarianceScaling(factor**2, "fan_avg", "uniform")

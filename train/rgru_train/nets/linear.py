@@ -32,7 +32,7 @@ moves every number about equally fast."""
 
 
 def functions(size: int, count: int) -> list[tuple[int, int, int]]:
-    """(colour, vertical, horizontal frequency) of ``count`` functions: means, then by frequency."""
+    """List (colour, vertical, horizontal frequency): means, then by frequency."""
     means = [(colour, 0, 0) for colour in range(3)]
     rest = [(c, u, v) for c in range(3) for u in range(size) for v in range(size) if u or v]
 
@@ -44,7 +44,7 @@ def functions(size: int, count: int) -> list[tuple[int, int, int]]:
 
 
 def basis(size: int, count: int) -> NDArray[np.float64]:
-    """(size, size, 3, count): orthonormal cosine functions in the order of :func:`functions`."""
+    """Return orthonormal cosine functions (size, size, 3, count) in the order of ``functions``."""
     waves = cosines(size)
     listed = [
         np.einsum("y,x,c->yxc", waves[u], waves[v], COLOUR[colour])
@@ -81,7 +81,7 @@ class LinearPath(tf.Module):
             self.steps = _from_state(state, self.pairs, "steps")
 
     def analyse(self, residual: tf.Tensor, state: tf.Tensor, products: Products) -> tf.Tensor:
-        """Pre-activations of codes, (B, H/16, W/16, pairs·2): plus and minus detectors.
+        """Return pre-activations of codes, (B, H/16, W/16, pairs·2): plus and minus detectors.
 
         Args:
             residual: (B, H, W, 3).
@@ -109,15 +109,15 @@ class LinearPath(tf.Module):
         return told
 
     def coefficients(self, codes: tf.Tensor, state: tf.Tensor, products: Products) -> tf.Tensor:
-        """(B, H/16, W/16, C) codes to (B, H/16, W/16, pairs): minus, no or plus one step each.
+        """Turn codes (B, H/16, W/16, C) into (B, H/16, W/16, pairs): minus, no or plus one step.
 
-        ``state`` and ``products`` as for :meth:`analyse`.
+        ``state`` and ``products`` as for ``analyse``.
         """
         plus, minus = tf.unstack(tf.reshape(codes, (*codes.shape[:-1], self.pairs, 2)), axis=-1)
         return 0.5 * (plus - minus) * _factor(self.steps(state, products=products))
 
     def synthesise(self, coefficients: tf.Tensor) -> tf.Tensor:
-        """(B, H/16, W/16, pairs) coefficients to their picture (B, H, W, 3)."""
+        """Turn coefficients (B, H/16, W/16, pairs) into their picture (B, H, W, 3)."""
         picture = matmul(UNIT * coefficients, tf.convert_to_tensor(self.synthesis))
         return unblocked(picture, POSITION)
 

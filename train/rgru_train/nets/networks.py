@@ -120,7 +120,7 @@ class Stack(tf.Module):
         return x, updated
 
     def state_shapes(self) -> list[tuple[float, int]]:
-        """Pixels a position, and channels, of each state."""
+        """Return pixels a position, and channels, of each state."""
         shapes = []
         for layer, block, scale in zip(self.layers_, self.blocks, self.scales[1:], strict=True):
             if isinstance(layer, config.Rnn):
@@ -183,7 +183,7 @@ class Binarizer(Dense):
         products: Products,
         training: bool = False,
     ) -> tf.Tensor:
-        """Codes of features (B, h, w, C_in), the linear path's pre-activations added."""
+        """Return codes of features (B, h, w, C_in), the linear path's pre-activations added."""
         z = self(features, products=products)
         x = tf.tanh(z if linear is None else z + linear)
         if training and self.noise > 0:
@@ -235,7 +235,7 @@ class Codec(tf.Module):
         return [self.binarizer, *(kernel for stack in stacks for kernel in stack.kernels)]
 
     def initial_states(self, batch: int, height: int, width: int) -> tuple[States, States]:
-        """All-zero states of encoder and decoder for pictures of height x width pixels."""
+        """Return all-zero states of encoder and decoder for pictures of height x width pixels."""
 
         def zeros(shapes: list[tuple[float, int]]) -> States:
             return [
@@ -284,7 +284,7 @@ class Codec(tf.Module):
         products: Products,
         training: bool = False,
     ) -> tuple[tf.Tensor, States]:
-        """b_t = B(E(r_{t-1})), channels from C_t on set to zero, and E's new states.
+        """Return b_t = B(E(r_{t-1})), channels from C_t on set to zero, and E's new states.
 
         ``known``: the decoder's first state, which the linear path looks at.
         """
@@ -303,7 +303,7 @@ class Codec(tf.Module):
         told: tf.Tensor | None,
         products: Products,
     ) -> tuple[tf.Tensor, States, tf.Tensor | None]:
-        """P_t, D's new states, and what the iterations have added up so far.
+        """Return P_t, D's new states, and what the iterations have added up so far.
 
         That is the picture (``additive``), the coefficients of the linear path over their gains
         (``paint``), or None (``one_shot``; paper, section 2).

@@ -32,7 +32,7 @@ def _functions(size: int, count: int) -> list[tuple[int, int, int]]:
 
 
 def cosines(size: int) -> NDArray[np.float64]:
-    """(size, size): orthonormal cosine functions, one a row, lowest frequency first."""
+    """Return orthonormal cosine functions (size, size), one a row, lowest frequency first."""
     k = np.arange(size)
     waves = np.sqrt(2.0 / size) * np.cos(np.pi * (k[None, :] + 0.5) * k[:, None] / size)
     waves[0] /= np.sqrt(2.0)
@@ -40,7 +40,7 @@ def cosines(size: int) -> NDArray[np.float64]:
 
 
 def dct_basis(size: int, count: int) -> NDArray[np.float64]:
-    """The ``count`` lowest orthonormal basis functions of a size x size block of RGB.
+    """Return the ``count`` lowest orthonormal basis functions of a size x size block of RGB.
 
     Returns:
         Array (size, size, 3, count), rows orthonormal: three quarters luma, the rest colour.
@@ -56,7 +56,7 @@ def dct_basis(size: int, count: int) -> NDArray[np.float64]:
 
 
 def whitening(size: int, count: int) -> NDArray[np.float64]:
-    """(count,) factors that bring the transform of photos to about unit variance.
+    """Return (count,) factors that bring the transform of photos to about unit variance.
 
     Amplitudes of photos fall with frequency, roughly as (1 + f)^-1.5, and chroma is weaker than
     luma. Without this the network sees hardly anything but block means.
@@ -68,5 +68,5 @@ def whitening(size: int, count: int) -> NDArray[np.float64]:
 
 
 def analysis_kernel(size: int, count: int) -> NDArray[np.float32]:
-    """Kernel (size, size, 3, count) of a convolution with stride ``size``: transform, whitened."""
+    """Return a kernel (size, size, 3, count) for stride ``size``: the transform, whitened."""
     return (dct_basis(size, count) / size * whitening(size, count)).astype(np.float32)
