@@ -106,8 +106,13 @@ def _table(folder: Path) -> dict[str, dict[str, str]]:
         return {row.get("file") or "": row for row in csv.DictReader(file)}
 
 
+def _row(folder: Path, path: Path, rows: dict[str, dict[str, str]]) -> dict[str, str]:
+    """What the table says of a photo."""
+    return rows.get(path.name) or rows.get(path.relative_to(folder).as_posix()) or {}
+
+
 def _photo(folder: Path, path: Path, rows: dict[str, dict[str, str]]) -> Photo:
-    row = rows.get(path.name) or rows.get(path.relative_to(folder).as_posix()) or {}
+    row = _row(folder, path, rows)
     source = row.get("source") or path.stem.rstrip("0123456789").rstrip("_-")
     return Photo(path, source, row.get("kind") or "", row.get("licence") or UNKNOWN)
 
@@ -126,7 +131,11 @@ def summary(folder: Path) -> dict[str, Any]:
         and held-out photos), and ``sources``: [source, licence, training photos], largest first.
     """
     training, held_out = find_photos(folder)
-    counts = Counter((p.source if _table(folder) else UNKNOWN, p.licence) for p in training)
+    rows = _table(folder)
+    counts = Counter(
+        (_row(folder, photo.path, rows).get("source") or UNKNOWN, photo.licence)
+        for photo in training
+    )
     kinds = Counter(p.kind for p in training), Counter(p.kind for p in held_out)
     return {
         "folder": str(folder.resolve()),

@@ -66,7 +66,8 @@ def matmul(x: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
 def blocks(x: tf.Tensor, side: int) -> tf.Tensor:
     """Do what ``tf.nn.space_to_depth`` does: (B, H, W, C) to (B, H/n, W/n, n·n·C).
 
-    It is several times faster."""
+    It is several times faster.
+    """
     if side == 1:
         return x
     batch, height, width, depth = x.shape
