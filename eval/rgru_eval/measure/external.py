@@ -55,12 +55,14 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
     },
     "avif-layered": {
         "label": "AVIF layered (avifenc --layered)",
-        "encode": "avifenc --layered -c aom -s 6 -y 444 -j 1 -q 15 {input} -q:u 35 {input}"
-        " -q:u 55 {input} -q:u {setting} {input} -o {output}",
+        "encode": "avifenc --layered -c aom -s 6 -y 444 -j 1 --min 63 --max 63 {input}"
+        " --min:u 50 --max:u 50 {input} --min:u 36 --max:u 36 {input}"
+        " --min:u {setting} --max:u {setting} {input} -o {output}",
         "decode": "avifdec --progressive --index 3 -j 1 {input} {output}",
         "decode_prefix": "avifdec --progressive --index {setting} -j 1 {input} {output}",
-        "cut": [75],
-        "settings": [60, 75, 85],
+        "cut": [20],
+        "settings": [28, 20, 12],
+        "unit": "quantizer",
         "suffix": ".avif",
         "needs": "--layered",
         "version": "avifenc --version",
