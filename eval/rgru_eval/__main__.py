@@ -190,7 +190,7 @@ def _add_studies(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " pip install 'rgru-codec[legibility]', or the program tesseract.",
     )
     p.add_argument("--codecs", nargs="+", default=[TEXT_CODECS], metavar="SPEC", help=TEXT_CODECS)
-    p.add_argument("--cards", type=_count, default=16, metavar="N", help="pictures (%(default)s)")
+    p.add_argument("--cards", type=_count, default=12, metavar="N", help="pictures (%(default)s)")
     p.add_argument("--seed", type=_count, default=0, help="of the pictures (%(default)s)")
     p.add_argument("--csv", type=Path, metavar="FILE", help="what was read, a line of text a row")
     p.add_argument("--png", type=Path, metavar="FILE", help="a plot of the error against bpp")

@@ -331,3 +331,18 @@ def test_the_page_is_not_blank_on_the_screen(page: Path, tmp_path: Path) -> None
     for colour in ((0, 114, 178), (17, 17, 17)):  # WebP's blue and the baseline's black
         assert (np.abs(chart.astype(int) - colour).sum(axis=2) < 30).sum() > 500
     assert samples.std() > 10
+
+
+def test_letters_keep_their_size_on_a_narrow_screen(page: Path, tmp_path: Path) -> None:
+    done = visit(page, tmp_path, "--window-size=390,3000", "--dump-dom")
+    drawn = re.search(r'<div id="rd" class="chart"><svg viewBox="0 0 (\d+) ', done.stdout.decode())
+    assert drawn
+    assert int(drawn[1]) < 500  # drawn at the width of the box, not scaled down to it
+
+
+def test_the_page_has_colours_for_a_dark_ground(page: Path) -> None:
+    text = page.read_text("utf-8")
+    light, dark = re.findall(r"--codec0: (#\w{6})", text)
+    assert light == "#111111"
+    assert dark == "#f2f2f2"
+    assert text.count("prefers-color-scheme: dark") == 2
