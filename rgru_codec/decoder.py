@@ -144,14 +144,14 @@ class Decoder:
 
     @property
     def done(self) -> bool:
-        """Whether all that is wanted has been decoded: what follows in the file is ignored."""
-        return self._done
+        """Whether all that is wanted has been decoded: no picture can follow in the file."""
+        return self._done or self._reader.complete
 
     @property
     def ignored(self) -> int:
         """Bytes behind the last layer that the model has, where nothing can follow."""
         full = self.model is not None and self.layers == self.model.iterations
-        return self._fed - self._end if full and self._done else 0
+        return self._fed - self._end if full and self.done else 0
 
     def feed(self, data: bytes) -> list[DecoderEvent]:
         """Take in the next bytes, any number of them.
@@ -162,7 +162,7 @@ class Decoder:
         Returns:
             What became known: ``HeaderRead``; ``BoxRead``; ``GroupRead`` (its codes are decoded),
             followed by ``LayerDecoded`` if it completes a layer; at the end ``NeedMoreData``, how
-            many bytes it takes at least before there is more to say. Nothing once `done`.
+            many bytes it takes at least before there is more to say.
 
         Raises:
             InvalidInput: No bytes.
@@ -187,7 +187,7 @@ class Decoder:
             fault = self._reader.error
         except RgruError as error:
             fault = error
-        self._done = self._reader.complete if fault is None else self._enough()
+        self._done = fault is not None and self._enough()
         if fault is not None and not self._done:
             self.error = fault
             if not events:
@@ -210,7 +210,8 @@ class Decoder:
             raise self.error
         if not (self._done or forgiven):
             ending = self._reader.close()
-            if not self._enough() or (ending.unfinished and ending.cut_layer is None):
+            cut_box = ending.unfinished and ending.cut_layer is None
+            if self._reader.complete or not self._enough() or cut_box:
                 return ending
             self._done = True
         return Ending(self.layers, self.groups, self._end, 0, 0, None)
