@@ -64,9 +64,8 @@ def indented(text: str) -> str:
 def measure(kodak: Path) -> None:
     """eval/results/kodak.json: the installed model; the rows of the other codecs stay."""
     out = ROOT / "eval" / "results" / "kodak.json"
-    words = ("run", "--set", f"kodak={kodak}", "--codecs", "rgru,avif:speed=4")
-    words = (*words, "--metrics", "all", "--no-files")
-    print(run("rgru-eval", *words, "--out", out))
+    what = ("--set", f"kodak={kodak}", "--codecs", "rgru,avif:speed=4", "--metrics", "all")
+    print(run("rgru-eval", "run", *what, "--no-files", "--out", out))
 
 
 def rates(kodak: Path) -> None:
