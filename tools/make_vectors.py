@@ -38,7 +38,7 @@ from rgru_format import (
 )
 from rgru_format.conformance import VECTORS, decode_vector
 from rgru_format.container import CRC_START, crc16, pack_element, pack_head
-from rgru_format.testing import encode_file, random_codes, random_file, random_model
+from tools.random_files import encode_file, random_codes, random_file, random_model
 
 CONTEXTS: dict[str, Callable[[], ContextModel]] = {
     "tiny": lambda: random_model(1, codes=(3, 4, 5), groups=(1, 2, 3), phases=(2, 4, 5)),

@@ -12,7 +12,7 @@ from rgru_codec.models import Model
 from rgru_codec.packages import write_package
 from rgru_codec.runtime.networks import DecodingHalf, DecodingTable, EncoderTable
 from rgru_format import ContextModel
-from rgru_format.testing import random_model
+from tools.random_files import random_model
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 
 from rgru_format import ContextModel
-from rgru_format.testing import random_file, random_model
+from tools.random_files import random_file, random_model
 
 MODEL_ID = b"tiny"
 

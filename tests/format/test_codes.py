@@ -19,7 +19,7 @@ from rgru_format import (
     ReferenceEvaluator,
     codes_digest,
 )
-from rgru_format.testing import random_codes, random_model
+from tools.random_files import random_codes, random_model
 
 
 @settings(max_examples=30)

@@ -40,7 +40,7 @@ from rgru_format.context.order import (
 )
 from rgru_format.context.reference import Codes
 from rgru_format.context.weights import ACCUMULATOR_MAX
-from rgru_format.testing import random_codes, random_model
+from tools.random_files import random_codes, random_model
 
 GRIDS = [(1, 1), (1, 2), (2, 1), (1, 9), (9, 1), (3, 3), (5, 8), (7, 5)]
 
@@ -113,7 +113,7 @@ PROGRAM = """
 import hashlib, sys
 sys.path[:0] = {path!r}
 from rgru_format import FastEvaluator
-from rgru_format.testing import random_codes, random_model
+from tools.random_files import random_codes, random_model
 digest = hashlib.sha256()
 for extreme in (False, True):
     model = random_model(11, (96, 64), (1, 2), states=48, hidden=64, extreme=extreme)
@@ -414,7 +414,7 @@ import os, sys, threading, warnings
 warnings.simplefilter("ignore")  # newer Pythons warn of the fork that is tried here
 sys.path[:0] = {path!r}
 from rgru_format import FastEvaluator
-from rgru_format.testing import random_codes, random_model
+from tools.random_files import random_codes, random_model
 model = random_model(11, (96,), (1,), states=48, hidden=64)
 codes = random_codes(4, model, 60, 60)[0]
 

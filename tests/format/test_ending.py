@@ -24,7 +24,7 @@ from rgru_format import (
     pack_box,
 )
 from rgru_format.container import pack_element, pack_head
-from rgru_format.testing import random_model
+from tools.random_files import random_model
 
 from .test_reader import EXIF, FIRST, ICC, NOTE, group
 

@@ -19,7 +19,7 @@ import atheris
 
 with atheris.instrument_imports(include=["rgru_format"]):
     import rgru_format.conformance
-    import rgru_format.testing  # noqa: F401 - imported here to be instrumented
+    import rgru_format.writer  # noqa: F401 - imported here to be instrumented
 
 from tools.fuzz.seeds import seeds
 from tools.fuzz.targets import one_input
