@@ -13,15 +13,15 @@ import { parseTable } from './model.js';
 /** The files that a model's id covers, in this order (SPEC section 11.1). */
 const DECODING_HALF = ['model.json', 'decoder.safetensors', 'context.bin'];
 
-/** Id of a package: the first four bytes of a SHA-256 over its decoding half, in hexadecimal. */
-export function idOf(files: Map<string, Uint8Array>): string {
+/** SHA-256 of a package's decoding half, in hexadecimal; its first four bytes are the id. */
+export function digestOf(files: Map<string, Uint8Array>): string {
   const digest = createHash('sha256');
   for (const name of DECODING_HALF) {
     const data = files.get(name);
     if (!data) throw new InvalidInput(`the package has no ${name}`);
     digest.update(`${name} ${data.length}\n`).update(data);
   }
-  return digest.digest('hex').slice(0, 8);
+  return digest.digest('hex');
 }
 
 /**
@@ -35,7 +35,7 @@ export async function packModel(from: string, to: string): Promise<string> {
   const names = (await fs.readdir(from)).filter((name) => DECODING_HALF.includes(name) || /^encoder.*\.safetensors$/.test(name));
   const files = new Map<string, Uint8Array>();
   for (const name of names) files.set(name, new Uint8Array(await fs.readFile(path.join(from, name))));
-  const id = idOf(files);
+  const id = digestOf(files).slice(0, 8);
   const { head, layers } = splitContext(files.get('context.bin') as Uint8Array);
   files.delete('context.bin');
   [head, ...layers].forEach((part, i) => files.set(`context-${i}.bin`, part));

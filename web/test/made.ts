@@ -8,7 +8,7 @@ import path from 'node:path';
 
 import { ENTRIES, joinContext } from '../src/context.js';
 import { packArrays } from '../src/weights.js';
-import { idOf } from '../src/packmodel.js';
+import { digestOf } from '../src/packmodel.js';
 
 const LUMA = 66;
 const CHROMA = 15;
@@ -119,13 +119,14 @@ export function makeModel(folder: string): string {
     ],
     ['context.bin', context(codes)],
   ]);
-  const id = idOf(files);
+  const digest = digestOf(files);
+  const id = digest.slice(0, 8);
   const encoder = {
     encoder: [{ kind: 'conv', depth: 4, kernel: 8, stride: 8 }, { kind: 'conv', depth: 4, kernel: 2, stride: 2 }],
     digits: [[1], [1], [1]],
     threshold: 0.6,
   };
-  const words = { name: 'default', version: '1', model: id, table: JSON.stringify(encoder) };
+  const words = { name: 'default', version: '1', model: digest, table: JSON.stringify(encoder) };
   const arrays = {
     'E/conv0/kernel': zeros(8, 8, 3, 4), 'E/conv0/bias': zeros(4),
     'E/conv1/kernel': zeros(2, 2, 4, 4), 'E/conv1/bias': zeros(4),
