@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from rgru_codec.msssim import ms_ssim
+from rgru_codec.metrics import decibels, ms_ssim, psnr
 from rgru_eval.errors import EvalError
 from rgru_eval.measure.pictures import pixels_of
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Floats = npt.NDArray[np.float64]
+LOSSLESS_DB = 100.0
+"""Where curves end whose MS-SSIM is 1."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Metric:
         """Return values on the scale of curves, where more is better; MS-SSIM 1 is 100 dB."""
         array: Floats = np.asarray(values, np.float64)
         if self.decibels:
-            return np.asarray(-10 * np.log10(np.maximum(1 - array, 1e-10)))
+            return np.minimum(decibels(array), LOSSLESS_DB)
         return -array if self.falling else array
 
     def unscaled(self, value: float) -> float:
@@ -181,12 +184,8 @@ class Judge:
         return {"msssim_rgb": rgb, "msssim_luma": grey}
 
     def _psnr(self, decoded: Image) -> dict[str, float]:
-        from skimage.metrics import peak_signal_noise_ratio
-
-        other = pixels_of(decoded)
-        if np.array_equal(self.samples, other):
-            return {}  # infinite: JSON has no such number, and no mean survives it
-        return {"psnr": float(peak_signal_noise_ratio(self.samples, other, data_range=255))}
+        value = psnr(self.samples, pixels_of(decoded))
+        return {"psnr": value} if math.isfinite(value) else {}  # JSON has no such number
 
     def _colour(self, decoded: Image) -> dict[str, float]:
         from skimage.color import deltaE_ciede2000
