@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -26,10 +25,6 @@ from .tiny import TINY, tiny
 
 @pytest.fixture(scope="module")
 def released(reference: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with (photos.parent / "train_manifest.csv").open("w", newline="") as file:
-        rows = [("file", "width", "height", "source", "original", "licence")]
-        rows += [(f"p{i}.png", 192, 176, "blobs", "", "CC0-1.0") for i in range(4)]
-        csv.writer(file).writerows(rows)
     out = tmp_path_factory.mktemp("models")
     return release(reference, out, name="tiny", data=photos, notes="Bad at everything.", best=True)
 

@@ -289,17 +289,6 @@ def test_workers_share_the_crops_of_a_step(photos: Path) -> None:
     np.testing.assert_array_equal(batch, data.draw(3)[1:])
 
 
-def test_held_out_photos_are_chosen_by_name(photos: Path) -> None:
-    training, held_out = find_photos(photos)
-    assert [p.path.name for p in held_out] == ["p45.png", "p63.png"]
-    assert len(training) == 6
-
-
-def test_an_empty_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="no photos found"):
-        find_photos(tmp_path)
-
-
 def test_rate_control_raises_the_price_of_a_layer_that_takes_too_much() -> None:
     control = RateControl((0.1, 0.3), (1.0, 1.0))
     before = control.prices()

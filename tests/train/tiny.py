@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import sys
 from pathlib import Path
@@ -20,14 +21,25 @@ def tiny() -> RunConfig:
 
 
 def make_photos(folder: Path) -> Path:
-    """Eight smooth random photos of 192x176 pixels, two of them (p45, p63) held out by name."""
+    """Eight smooth random photos of 192x176 pixels, two of them (p45, p63) held out by name.
+
+    A table beside the folder knows four of the six others.
+    """
     folder.mkdir()
     rng = np.random.default_rng(0)
     for i in (*range(6), 45, 63):
         coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
         photo = Image.fromarray(coarse).resize((192, 176), Image.Resampling.BICUBIC)
         photo.save(folder / f"p{i}.png")
+    rows = [("file", "width", "height", "source", "original", "licence")]
+    rows += [(f"p{i}.png", "192", "176", "blobs", "", "CC0-1.0") for i in range(4)]
+    write_table(folder.parent / "train_manifest.csv", rows)
     return folder
+
+
+def write_table(path: Path, rows: list[tuple[str, ...]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
 
 
 def command(*arguments: object) -> list[str]:

@@ -113,7 +113,7 @@ def _add_describe(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = parser().parse_args(_with_command(sys.argv[1:] if arguments is None else arguments))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors of TensorFlow are exceptions
     try:
         _check_installed()
         options.work(options)
