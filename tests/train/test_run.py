@@ -17,6 +17,7 @@ from rgru_format import InvalidInput
 from rgru_train import state
 from rgru_train.config import RunConfig
 from rgru_train.crops import Crops
+from rgru_train.log import Log
 from rgru_train.losses import ms_ssim, planes, scales_that_fit
 from rgru_train.nets.config import Rnn
 from rgru_train.objective import RateControl, log_near
@@ -248,6 +249,30 @@ def noisy_pictures(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
     target = rng.uniform(0, 255, shape).astype(np.float32)
     return target, np.clip(target + rng.normal(0, 30, shape), 0, 255).astype(np.float32)
+
+
+def test_a_kill_loses_five_minutes_at_most_whatever_a_step_takes(
+    rows_and_trainer: tuple[list[dict[str, Any]], Trainer], photos: Path, tmp_path: Path
+) -> None:
+    """A third step of two minutes would end too late: every second one is saved."""
+    _, trainer = rows_and_trainer
+    clock, saved = [0.0], []
+
+    def step_of_two_minutes(*arguments: Any) -> dict[str, Any]:
+        clock[0] += 120.0
+        trainer.step += 1
+        return {"step": trainer.step, "loss": 0.0, "distortion": [0.0], "bpp": [0.0], "norm": 0.0}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rgru_train.run.time.monotonic", lambda: clock[0])
+        patch.setattr(trainer, "step", 0)
+        patch.setattr(trainer, "stopping", False)
+        patch.setattr(trainer, "train_step", step_of_two_minutes)
+        patch.setattr(trainer, "save", lambda: saved.append(trainer.step))
+        loop = _Loop(trainer, crops(photos), Validator(trainer.model, []), Log(tmp_path, ""))
+        loop.training = msgspec.structs.replace(loop.training, save_minutes=5.0, steps=8)
+        loop.run(None)
+    assert saved == [2, 4, 6, 8]
 
 
 def test_training_ms_ssim_is_tensorflows() -> None:

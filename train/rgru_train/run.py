@@ -149,7 +149,7 @@ class _Loop:
         self.machine = machine_rate(trainer.config.training.branches) if log else 0.0
         self.cost = cost_of(trainer.config.network)
         self.waited, self.since, self.rows = 0.0, time.perf_counter(), 0
-        self.saved = time.monotonic()
+        self.saved = self.before = time.monotonic()
 
     def run(self, steps: int | None) -> None:
         """Train up to step ``steps`` or the end of the run."""
@@ -174,16 +174,19 @@ class _Loop:
         trainer, training, step = self.trainer, self.training, self.trainer.step
         if step % training.log_every == 0:
             self._log_step(row, self.log)
-        if last or trainer.stopping or self._save_is_due():
+        due = step % training.validate_every == 0 or last
+        if self._save_is_due() or due or trainer.stopping:
             trainer.save()
             self.saved = time.monotonic()
-        due = step % training.validate_every == 0 or last
         if due and not trainer.stopping and self.validator.samples:
             self._validate(self.log)
             self.waited, self.since = 0.0, time.perf_counter()
 
     def _save_is_due(self) -> bool:
-        return time.monotonic() - self.saved >= 60.0 * self.training.save_minutes
+        """Whether a kill within the next step would lose more than it may."""
+        now = time.monotonic()
+        step, self.before = now - self.before, now
+        return now - self.saved + step >= 60.0 * self.training.save_minutes
 
     def _log_step(self, row: dict[str, Any], log: Log) -> None:
         training, count = self.training, self.training.log_every
