@@ -17,6 +17,8 @@ export interface DecodeOptions {
   signal?: AbortSignal | undefined;
   /** Layers to decode at most; nothing behind them is read. */
   layers?: number | undefined;
+  /** Of a damaged file, give what comes before the damage; the error is not raised. For `decode`. */
+  partial?: boolean | undefined;
   /** `all`: one for each layer; `latest`: not of layers behind which the next is there already; `last`; `none`. */
   pictures?: 'all' | 'latest' | 'last' | 'none' | undefined;
 }

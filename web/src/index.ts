@@ -5,7 +5,7 @@ import { hex, joined } from './container.js';
 import type { Header } from './container.js';
 import type { DecodeOptions } from './decode.js';
 import type { EncodeOptions, Pixels } from './encode.js';
-import { ModelMissing, Unreadable } from './errors.js';
+import { Damaged, ModelMissing, Unreadable } from './errors.js';
 import { type Data, piecesOf } from './source.js';
 
 export { useWorker } from './client.js';
@@ -99,9 +99,13 @@ async function feed(talk: Talk, pieces: AsyncIterator<Uint8Array>): Promise<void
 /** The last picture of a file. */
 export async function decode(data: Data, options: StreamOptions = {}): Promise<ImageBitmap> {
   let last: ImageBitmap | undefined;
-  for await (const { bitmap } of decodeStream(data, { pictures: 'last', ...options })) {
-    last?.close();
-    last = bitmap;
+  try {
+    for await (const { bitmap } of decodeStream(data, { pictures: 'last', ...options })) {
+      last?.close();
+      last = bitmap;
+    }
+  } catch (error) {
+    if (!(options.partial && error instanceof Damaged && last)) throw error;
   }
   return last as ImageBitmap;
 }

@@ -8,6 +8,7 @@ import { Lease, leased } from './engines.js';
 import { fetchedModel } from './fetchmodel.js';
 import { modelInFolder } from './folder.js';
 import { joined } from './container.js';
+import { Damaged } from './errors.js';
 import { DEFAULT_LIMITS, type Limits } from './limits.js';
 import type { Model } from './model.js';
 import { type Data, piecesOf } from './source.js';
@@ -53,7 +54,11 @@ export function decodeStream(data: Data, options: DecodeOptions & Models): Async
 /** The last picture of a file. */
 export async function decode(data: Data, options: DecodeOptions & Models): Promise<Picture> {
   let last: Picture | undefined;
-  for await (const picture of decodeStream(data, { pictures: 'last', ...options })) last = picture;
+  try {
+    for await (const picture of decodeStream(data, { pictures: 'last', ...options })) last = picture;
+  } catch (error) {
+    if (!(options.partial && error instanceof Damaged && last)) throw error;
+  }
   return last as Picture;
 }
 

@@ -126,6 +126,16 @@ test('damaged files end in an error of rgru, and what came before is shown', asy
   }
 });
 
+test('of a damaged file, what comes before the damage can be had', async () => {
+  const bad = file.slice();
+  bad[bad.length - 5] = (bad[bad.length - 5] as number) ^ 1;
+  await assert.rejects(rgru.decode(bad, { models }), rgru.Damaged);
+  const found = await rgru.decode(bad, { models, partial: true });
+  assert.equal(found.layers, 7);
+  assert.ok(found.groups > 0);
+  await assert.rejects(rgru.decode(bad.subarray(0, 20), { models, partial: true }), rgru.Damaged);
+});
+
 test('limits are kept before memory is taken', async () => {
   await assert.rejects(rgru.decode(file, { models, limits: { maxPixels: 100 } }), rgru.LimitExceeded);
   await assert.rejects(rgru.decode(file, { models, limits: { maxMemory: 2 ** 20 } }), rgru.LimitExceeded);

@@ -102,6 +102,32 @@ test('valid vectors give their digests, whole and byte by byte', async (t) => {
     });
 });
 
+test('codes are written as they were read, byte by byte', async (t) => {
+  const wasm = await start();
+  for (const name of names('valid'))
+    await t.test(name, async () => {
+      const [data] = read('valid', name);
+      const reader = new Reader();
+      let [decoder, encoder]: (Codes | null)[] = [null, null];
+      let payloads: Uint8Array[] = [];
+      for await (const event of reader.feed(data)) {
+        if (event.kind === 'header') {
+          encoder = await codesOf(wasm, event.header, reader);
+          decoder = await codesOf(wasm, event.header, reader);
+        }
+        if (event.kind !== 'group' || !decoder || !encoder) continue;
+        payloads.push(event.payload);
+        if (!(await decoder.decode(event.payload, event.offset))) continue;
+        const codes = wasm.put(decoder.wholeCodes());
+        assert.deepEqual(await encoder.encode(codes), payloads);
+        wasm.give(codes);
+        payloads = [];
+      }
+      decoder?.close();
+      encoder?.close();
+    });
+});
+
 test('invalid vectors are refused with kind, layer and offset', async (t) => {
   const wasm = await start();
   for (const name of names('invalid'))
