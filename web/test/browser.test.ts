@@ -43,6 +43,7 @@ before(async () => {
   levels.forEach(({ pixels }, i) => fs.writeFileSync(path.join(folder, `levels${i + 1}`), pixels));
   fs.writeFileSync(path.join(folder, 'picture.rgru'), file);
   fs.writeFileSync(path.join(folder, 'picture.png'), packPng(picture));
+  fs.writeFileSync(path.join(folder, 'large.png'), packPng(madePicture(1800, 1200)));
   fs.writeFileSync(path.join(folder, 'cut.rgru'), file.subarray(0, file.length / 2));
   const damaged = file.slice();
   damaged[damaged.length - 9] = (damaged[damaged.length - 9] as number) ^ 1;
@@ -188,9 +189,12 @@ for (const [name, programs] of BROWSERS) {
       };
       const ended = (): Promise<unknown> =>
         page.waitForFunction(() => (document.getElementById('stop') as HTMLButtonElement).disabled && !(document.getElementById('again') as HTMLButtonElement).disabled);
+      await upload('large.png');
+      await page.waitForFunction(() => document.getElementById('status')?.textContent?.startsWith('Compressing'));
       await page.select('#line', '50000');
-      await upload('picture.rgru');
+      await upload('picture.rgru'); // what was going on stops
       await ended();
+      assert.match(await page.$eval('#view', (view) => view.getAttribute('aria-label') ?? ''), /^picture.rgru: 8 layers/);
       assert.match(await text('#status'), /8 layers/);
       await page.select('#line', '0');
       await upload('picture.png');
