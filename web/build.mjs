@@ -12,8 +12,13 @@ const wasm = {
   setup(build) {
     build.onResolve({ filter: /^rgru-wasm$/ }, ({ path }) => ({ path, namespace: 'wasm' }));
     build.onLoad({ filter: /.*/, namespace: 'wasm' }, () => {
-      const inlined = ['simd', 'relaxed'].map((name) => `export const ${name} = of('${deflateSync(fs.readFileSync(`wasm/${name}.wasm`), { level: 9 }).toString('base64')}');`);
-      return { contents: `const of = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));\n${inlined.join('\n')}` };
+      const inlined = ['simd', 'relaxed'].map(
+        (name) =>
+          `export const ${name} = of('${deflateSync(fs.readFileSync(`wasm/${name}.wasm`), { level: 9 }).toString('base64')}');`,
+      );
+      return {
+        contents: `const of = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));\n${inlined.join('\n')}`,
+      };
     });
   },
 };
@@ -23,21 +28,39 @@ const worker = {
   name: 'worker',
   setup(build) {
     build.onResolve({ filter: /^rgru-worker$/ }, ({ path }) => ({ path, namespace: 'worker' }));
-    build.onLoad({ filter: /.*/, namespace: 'worker' }, () => ({ contents: fs.readFileSync('dist/worker.js', 'utf8'), loader: 'text' }));
+    build.onLoad({ filter: /.*/, namespace: 'worker' }, () => ({
+      contents: fs.readFileSync('dist/worker.js', 'utf8'),
+      loader: 'text',
+    }));
   },
 };
 
 async function library() {
   fs.rmSync('dist', { recursive: true, force: true });
   const browser = { ...common, platform: 'browser', minify: true };
-  await build({ ...browser, format: 'iife', entryPoints: ['src/worker.ts'], outfile: 'dist/worker.js', plugins: [wasm] });
-  await build({ ...browser, entryPoints: ['src/index.ts', 'src/element.ts'], outdir: 'dist', splitting: true, plugins: [worker] });
+  await build({
+    ...browser,
+    format: 'iife',
+    entryPoints: ['src/worker.ts'],
+    outfile: 'dist/worker.js',
+    plugins: [wasm],
+  });
+  await build({
+    ...browser,
+    entryPoints: ['src/index.ts', 'src/element.ts'],
+    outdir: 'dist',
+    splitting: true,
+    plugins: [worker],
+  });
   await build({ ...common, platform: 'node', entryPoints: ['src/node.ts'], outfile: 'dist/node.js', plugins: [wasm] });
 }
 
 async function tests() {
   fs.rmSync('build/test', { recursive: true, force: true });
-  const entryPoints = fs.readdirSync('test').filter((name) => name.endsWith('.test.ts')).map((name) => `test/${name}`);
+  const entryPoints = fs
+    .readdirSync('test')
+    .filter((name) => name.endsWith('.test.ts'))
+    .map((name) => `test/${name}`);
   const options = { platform: 'node', packages: 'external', outExtension: { '.js': '.mjs' }, sourcemap: 'inline' };
   await build({ ...common, ...options, entryPoints, outdir: 'build/test', plugins: [wasm] });
 }
@@ -50,13 +73,27 @@ async function site(to = 'build/site') {
   const marked = await import('marked');
   const docs = fs.readdirSync('../docs').filter((name) => name.endsWith('.md'));
   const drawn = fs.readdirSync('../docs').filter((name) => /\.(png|webp|jpg|svg|csv)$/.test(name));
-  const pages = [...docs.map((name) => [`../docs/${name}`, name]), ['../format/SPEC.md', 'SPEC.md'], ['../format/ERRATA.md', 'ERRATA.md'], ['../README.md', 'README.md']];
+  const pages = [
+    ...docs.map((name) => [`../docs/${name}`, name]),
+    ['../format/SPEC.md', 'SPEC.md'],
+    ['../format/ERRATA.md', 'ERRATA.md'],
+    ['../README.md', 'README.md'],
+  ];
   fs.mkdirSync(path.join(to, 'docs'), { recursive: true });
   for (const name of drawn) fs.copyFileSync(`../docs/${name}`, path.join(to, 'docs', name));
   const here = new Set([...pages.map(([, name]) => name), ...drawn]);
-  for (const [from, name] of pages) writeDocument(marked, fs.readFileSync(from, 'utf8'), path.join(to, 'docs', name.replace(/md$/, 'html')), here);
-  const list = pages.map(([, name]) => `* [${name.replace('.md', '')}](${name})`).sort().join('\n');
-  writeDocument(marked, `# Documents\n\n${list}\n\n[Back to the page](../index.html)`, path.join(to, 'docs/index.html'), here);
+  for (const [from, name] of pages)
+    writeDocument(marked, fs.readFileSync(from, 'utf8'), path.join(to, 'docs', name.replace(/md$/, 'html')), here);
+  const list = pages
+    .map(([, name]) => `* [${name.replace('.md', '')}](${name})`)
+    .sort()
+    .join('\n');
+  writeDocument(
+    marked,
+    `# Documents\n\n${list}\n\n[Back to the page](../index.html)`,
+    path.join(to, 'docs/index.html'),
+    here,
+  );
 }
 
 /** Documents point at each other as files of the repository; what is not `here` is no link. */
@@ -64,7 +101,10 @@ function writeDocument(marked, text, file, here) {
   const title = /^# (.*)$/m.exec(text)?.[1] ?? 'rgru';
   const renderer = new marked.Renderer();
   renderer.heading = function ({ tokens, depth, text }) {
-    const id = text.toLowerCase().replace(/[^\w\- ]/g, '').replace(/ /g, '-');
+    const id = text
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replace(/ /g, '-');
     return `<h${depth} id="${id}">${this.parser.parseInline(tokens)}</h${depth}>\n`;
   };
   renderer.link = function ({ href, tokens }) {

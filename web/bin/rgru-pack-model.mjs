@@ -7,7 +7,9 @@ import { packModel } from '../dist/node.js';
 
 const [from, to] = process.argv.slice(2);
 if (!from || !to) {
-  console.error('usage: rgru-pack-model PACKAGE TO\n\nPACKAGE: a folder with model.json; TO: the folder of models of a page');
+  console.error(
+    'usage: rgru-pack-model PACKAGE TO\n\nPACKAGE: a folder with model.json; TO: the folder of models of a page',
+  );
   process.exit(2);
 }
 try {

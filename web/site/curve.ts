@@ -19,8 +19,10 @@ export function curve(rgru: Point[], jpeg: Point[], now: number): string {
   const heights = points.map(({ quality }) => decibels(quality));
   const [x0, x1] = [Math.min(...logs), Math.max(...logs) + 1e-9];
   const [y0, y1] = [Math.min(...heights) - 0.5, Math.max(...heights) + 0.5];
-  const x = (bytes: number): string => (LEFT + ((Math.log(bytes) - x0) / (x1 - x0)) * (WIDTH - LEFT - RIGHT)).toFixed(1);
-  const y = (quality: number): string => (HEIGHT - BOTTOM - ((decibels(quality) - y0) / (y1 - y0)) * (HEIGHT - TOP - BOTTOM)).toFixed(1);
+  const x = (bytes: number): string =>
+    (LEFT + ((Math.log(bytes) - x0) / (x1 - x0)) * (WIDTH - LEFT - RIGHT)).toFixed(1);
+  const y = (quality: number): string =>
+    (HEIGHT - BOTTOM - ((decibels(quality) - y0) / (y1 - y0)) * (HEIGHT - TOP - BOTTOM)).toFixed(1);
   const inside = (value: number): boolean => decibels(value) >= y0 && decibels(value) <= y1;
   const parts = MARKS.filter(inside).map(
     (mark) =>
@@ -28,15 +30,22 @@ export function curve(rgru: Point[], jpeg: Point[], now: number): string {
   );
   for (let bytes = 125; bytes < 4e8; bytes *= 2)
     if (Math.log(bytes) >= x0 && Math.log(bytes) <= x1)
-      parts.push(`<text x="${x(bytes)}" y="${HEIGHT - 12}" text-anchor="middle">${bytes < 1000 ? `${bytes} B` : `${bytes / 1000} kB`}</text>`);
-  for (const [name, list] of [['jpeg', jpeg], ['rgru', rgru]] as const) {
+      parts.push(
+        `<text x="${x(bytes)}" y="${HEIGHT - 12}" text-anchor="middle">${bytes < 1000 ? `${bytes} B` : `${bytes / 1000} kB`}</text>`,
+      );
+  for (const [name, list] of [
+    ['jpeg', jpeg],
+    ['rgru', rgru],
+  ] as const) {
     const seen = list.filter(({ quality }) => quality > 0).sort((a, b) => a.bytes - b.bytes);
     if (!seen.length) continue;
     const last = seen.at(-1) as Point;
     parts.push(`<polyline class="${name}" points="${seen.map((p) => `${x(p.bytes)},${y(p.quality)}`).join(' ')}"/>`);
     parts.push(...seen.map((p) => `<circle class="${name}" cx="${x(p.bytes)}" cy="${y(p.quality)}" r="3.5"/>`));
     const above = name === 'rgru' ? -10 : 18;
-    parts.push(`<text class="${name}" x="${x(last.bytes)}" y="${y(last.quality)}" dy="${above}" text-anchor="end">${name}</text>`);
+    parts.push(
+      `<text class="${name}" x="${x(last.bytes)}" y="${y(last.quality)}" dy="${above}" text-anchor="end">${name}</text>`,
+    );
   }
   if (Math.log(now) >= x0 && Math.log(now) <= x1)
     parts.push(`<line class="now" x1="${x(now)}" x2="${x(now)}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/>`);

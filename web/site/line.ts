@@ -15,7 +15,7 @@ export async function* overLine(
     return;
   }
   const began = performance.now();
-  for (let at = 0; at < file.length; ) {
+  for (let at = 0; at < file.length;) {
     const end = Math.min(file.length, Math.max(at, Math.floor(((performance.now() - began) / 1000) * rate)));
     if (end > at) yield file.subarray(at, end);
     at = end;

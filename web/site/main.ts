@@ -50,10 +50,23 @@ function begin(name: string): Shown {
   view.reset();
   show(null);
   page.status.textContent = `${name} ...`;
-  page.curve.textContent = page.rows.textContent = page.left.textContent = page.right.textContent = page.amount.textContent = '';
+  page.curve.textContent =
+    page.rows.textContent =
+    page.left.textContent =
+    page.right.textContent =
+    page.amount.textContent =
+      '';
   for (const control of [page.bytes, page.save, page.png, page.again]) control.disabled = true;
   page.stop.disabled = false;
-  shown = { name, original: null, file: new Uint8Array(0), steps: [], measurer: null, stop: new AbortController(), came: 0 };
+  shown = {
+    name,
+    original: null,
+    file: new Uint8Array(0),
+    steps: [],
+    measurer: null,
+    stop: new AbortController(),
+    came: 0,
+  };
   return shown;
 }
 
@@ -115,7 +128,8 @@ async function encodeIt(now: Shown): Promise<void> {
   const { signal } = now.stop;
   for await (const { layers, piece } of encodeStream(now.original as ImageBitmap, { models: MODELS, signal })) {
     pieces.push(piece);
-    if (now === shown) page.status.textContent = `Compressing: ${layers} layers after ${seconds(performance.now() - began)}`;
+    if (now === shown)
+      page.status.textContent = `Compressing: ${layers} layers after ${seconds(performance.now() - began)}`;
   }
   now.file = joined(pieces);
 }
@@ -133,7 +147,10 @@ async function send(now: Shown): Promise<void> {
   page.bytes.max = String(now.file.length);
   page.bytes.disabled = page.save.disabled = page.png.disabled = false;
   const { signal } = now.stop;
-  for await (const { layers, groups, bytes, bitmap } of decodeStream(overLine(now.file, rate, signal, came), { models: MODELS, signal })) {
+  for await (const { layers, groups, bytes, bitmap } of decodeStream(overLine(now.file, rate, signal, came), {
+    models: MODELS,
+    signal,
+  })) {
     if (now !== shown) return;
     now.steps.push({ layers: layers + (groups ? 0.5 : 0), bytes, bitmap });
     page.bytes.value = String(bytes);
@@ -203,7 +220,9 @@ async function measureAll(now: Shown): Promise<void> {
 
 function points(now: Shown): { rgru: Point[]; jpeg: Point[] } {
   const rgru = now.steps.flatMap(({ bytes, quality }) => (quality ? [{ bytes, quality }] : []));
-  const jpeg = now.steps.flatMap((step) => (step.jpeg?.quality ? [{ bytes: step.jpeg.size, quality: step.jpeg.quality }] : []));
+  const jpeg = now.steps.flatMap((step) =>
+    step.jpeg?.quality ? [{ bytes: step.jpeg.size, quality: step.jpeg.quality }] : [],
+  );
   return { rgru, jpeg };
 }
 
@@ -213,7 +232,8 @@ function drawCurve(now: Shown): void {
   page.rows.replaceChildren(
     ...now.steps.map(({ bytes, layers, quality, jpeg: other }) => {
       const row = document.createElement('tr');
-      const quality4 = (value?: number): string => (value === undefined ? '' : Number.isNaN(value) ? 'too small' : value.toFixed(4));
+      const quality4 = (value?: number): string =>
+        value === undefined ? '' : Number.isNaN(value) ? 'too small' : value.toFixed(4);
       const compared = other ? `${quality4(other.quality)}${other.size > bytes ? ` (${size(other.size)})` : ''}` : '';
       for (const text of [String(bytes), String(Math.floor(layers)), quality4(quality), compared])
         row.appendChild(document.createElement('td')).textContent = text;
@@ -235,8 +255,10 @@ async function tellModel(now: Shown): Promise<void> {
 }
 
 function modelWords(bytes: Record<string, number>): string {
-  const layer = (name: string): number => Number(/^context-(\d+)/.exec(name)?.[1] ?? (name.startsWith('encoder') ? Infinity : 0));
-  const upTo = (most: number): number => Object.entries(bytes).reduce((sum, [name, n]) => sum + (layer(name) <= most ? n : 0), 0);
+  const layer = (name: string): number =>
+    Number(/^context-(\d+)/.exec(name)?.[1] ?? (name.startsWith('encoder') ? Infinity : 0));
+  const upTo = (most: number): number =>
+    Object.entries(bytes).reduce((sum, [name, n]) => sum + (layer(name) <= most ? n : 0), 0);
   const encoder = Object.entries(bytes).reduce((sum, [name, n]) => sum + (name.startsWith('encoder') ? n : 0), 0);
   return `The model is fetched once: ${size(upTo(3))} for files of three layers, ${size(upTo(999))} for all; ${size(encoder)} more to compress here.`;
 }
@@ -249,9 +271,10 @@ function tellSaving(now: Shown): void {
   if (!target) return;
   const saved = (bytesAt(jpeg, target) as number) - (bytesAt(rgru, target) as number);
   const total = Object.entries(models.bytes).reduce((sum, [name, n]) => sum + (name.startsWith('encoder') ? 0 : n), 0);
-  const words = saved > 0
-    ? `At an MS-SSIM of ${target} this picture takes ${size(Math.round(saved))} less than as JPEG: the model pays after some ${Math.ceil(total / saved)} such pictures.`
-    : `At an MS-SSIM of ${target} this picture takes ${size(Math.round(-saved))} more than as JPEG.`;
+  const words =
+    saved > 0
+      ? `At an MS-SSIM of ${target} this picture takes ${size(Math.round(saved))} less than as JPEG: the model pays after some ${Math.ceil(total / saved)} such pictures.`
+      : `At an MS-SSIM of ${target} this picture takes ${size(Math.round(-saved))} more than as JPEG.`;
   page.model.textContent = `${modelWords(models.bytes)} ${words}`;
 }
 
@@ -279,7 +302,9 @@ page.split.addEventListener('input', () => {
   view.split = Number(page.split.value) / 100;
   view.draw();
 });
-document.querySelectorAll('input[name=other]').forEach((input) => input.addEventListener('change', () => shown && void refresh(shown).catch(show)));
+document
+  .querySelectorAll('input[name=other]')
+  .forEach((input) => input.addEventListener('change', () => shown && void refresh(shown).catch(show)));
 page.in.addEventListener('click', () => view.zoomBy(1));
 page.out.addEventListener('click', () => view.zoomBy(-1));
 page.flicker.addEventListener('click', () => view.flicker(!view.flickers));
@@ -304,7 +329,9 @@ page.png.addEventListener('click', () => {
   if (!now || !picture) return;
   const canvas = new OffscreenCanvas(picture.width, picture.height);
   canvas.getContext('2d')?.drawImage(picture, 0, 0);
-  void canvas.convertToBlob({ type: 'image/png' }).then((data) => save(data, `${now.name.replace(/\.\w+$/, '')}.png`), show);
+  void canvas
+    .convertToBlob({ type: 'image/png' })
+    .then((data) => save(data, `${now.name.replace(/\.\w+$/, '')}.png`), show);
 });
 page.view.addEventListener('keydown', (event) => {
   const nudge = (input: HTMLInputElement, by: number): void => {

@@ -20,13 +20,18 @@ export interface Measured {
 
 /** Of larger pictures the middle is compared. */
 const MOST_PIXELS = 1.2e6;
-const scope = globalThis as unknown as { onmessage: (event: MessageEvent<Ask>) => void; postMessage: (m: Measured, t?: Transferable[]) => void };
+const scope = globalThis as unknown as {
+  onmessage: (event: MessageEvent<Ask>) => void;
+  postMessage: (m: Measured, t?: Transferable[]) => void;
+};
 let canvas: OffscreenCanvas | undefined;
 let original: ImageData | undefined;
 let queue = Promise.resolve();
 
 scope.onmessage = ({ data }) => {
-  queue = queue.then(() => answer(data)).catch((error: Error) => scope.postMessage({ id: data.id, error: error.message }));
+  queue = queue
+    .then(() => answer(data))
+    .catch((error: Error) => scope.postMessage({ id: data.id, error: error.message }));
 };
 
 async function answer(ask: Ask): Promise<void> {

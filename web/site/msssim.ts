@@ -21,7 +21,9 @@ export function canCompare(width: number, height: number): boolean {
 
 /** Similarity of two pictures of four bytes a pixel, 1 if they are the same. */
 export function msssim(a: Uint8ClampedArray, b: Uint8ClampedArray, width: number, height: number): number {
-  const channels = [0, 1, 2].map((channel) => ofPlanes(plane(a, channel, width, height), plane(b, channel, width, height)));
+  const channels = [0, 1, 2].map((channel) =>
+    ofPlanes(plane(a, channel, width, height), plane(b, channel, width, height)),
+  );
   return channels.reduce((sum, value) => sum + value, 0) / 3;
 }
 
@@ -45,10 +47,17 @@ function ofPlanes(a: Plane, b: Plane): number {
 
 /** Means of contrast times structure, and of that times luminance. */
 function similarity(a: Plane, b: Plane): { luminance: number; structure: number } {
-  const product = (x: Plane, y: Plane): Plane => ({ ...x, values: x.values.map((value, i) => value * (y.values[i] as number)) });
+  const product = (x: Plane, y: Plane): Plane => ({
+    ...x,
+    values: x.values.map((value, i) => value * (y.values[i] as number)),
+  });
   const [ma, mb, aa, bb, ab] = [a, b, product(a, a), product(b, b), product(a, b)].map((p) => blurred(p).values) as [
-    Float32Array, Float32Array, Float32Array, Float32Array, Float32Array,
-  ]; // prettier-ignore
+    Float32Array,
+    Float32Array,
+    Float32Array,
+    Float32Array,
+    Float32Array,
+  ];
   let [luminance, structure] = [0, 0];
   for (let i = 0; i < ma.length; i++) {
     const [x, y] = [ma[i] as number, mb[i] as number];
@@ -88,7 +97,11 @@ function halved({ values, width, height }: Plane): Plane {
     for (let x = 0; x < w; x++) {
       const at = 2 * (y * width + x);
       out[y * w + x] =
-        ((values[at] as number) + (values[at + 1] as number) + (values[at + width] as number) + (values[at + width + 1] as number)) / 4;
+        ((values[at] as number) +
+          (values[at + 1] as number) +
+          (values[at + width] as number) +
+          (values[at + width + 1] as number)) /
+        4;
     }
   return { values: out, width: w, height: h };
 }

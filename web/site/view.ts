@@ -90,7 +90,10 @@ export class View {
   private drawNow(): void {
     const { canvas } = this;
     const density = devicePixelRatio || 1;
-    const [width, height] = [canvas.clientWidth * density, canvas.clientHeight * density].map(Math.round) as [number, number];
+    const [width, height] = [canvas.clientWidth * density, canvas.clientHeight * density].map(Math.round) as [
+      number,
+      number,
+    ];
     if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
     const context = canvas.getContext('2d');
     const picture = this.left ?? this.right;
@@ -101,7 +104,10 @@ export class View {
     const [w, h] = [picture.width * scale, picture.height * scale];
     const place = (size: number, room: number, center: number): number =>
       size <= room ? (room - size) / 2 : Math.min(0, Math.max(room - size, room / 2 - center * size));
-    const [x, y] = [place(w, width, this.center.x), place(h, height, this.center.y)].map(Math.round) as [number, number];
+    const [x, y] = [place(w, width, this.center.x), place(h, height, this.center.y)].map(Math.round) as [
+      number,
+      number,
+    ];
     context.imageSmoothingEnabled = scale < 2;
     context.imageSmoothingQuality = 'high';
     const from = Math.max(0, x);

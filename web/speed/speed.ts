@@ -21,28 +21,43 @@ fs.copyFileSync(file, path.join(folder, 'picture.rgru'));
 fs.writeFileSync(path.join(folder, 'empty.html'), '<!doctype html><title>t</title>');
 const host = await serve(folder, '.');
 const executablePath = execFileSync('sh', ['-c', 'command -v chromium']).toString().trim();
-const browser = await puppeteer.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu'], protocolTimeout: 600000 });
+const browser = await puppeteer.launch({
+  executablePath,
+  args: ['--no-sandbox', '--disable-gpu'],
+  protocolTimeout: 600000,
+});
 
 /** Files of /proc of the browser's renderers. */
 function renderers(name: string): string[] {
-  return fs.readdirSync('/proc').filter((pid) => /^\d+$/.test(pid)).flatMap((pid) => {
-    try {
-      const isOne = fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('--type=renderer');
-      return isOne ? [fs.readFileSync(`/proc/${pid}/${name}`, 'latin1')] : [];
-    } catch {
-      return []; // it has ended
-    }
-  });
+  return fs
+    .readdirSync('/proc')
+    .filter((pid) => /^\d+$/.test(pid))
+    .flatMap((pid) => {
+      try {
+        const isOne = fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('--type=renderer');
+        return isOne ? [fs.readFileSync(`/proc/${pid}/${name}`, 'latin1')] : [];
+      } catch {
+        return []; // it has ended
+      }
+    });
 }
 
 /** Largest resident memory of a renderer, in MiB. */
 function memory(): number {
-  return Math.round(Math.max(...renderers('status').map((text) => Number(/VmHWM:\s+(\d+)/.exec(text)?.[1] ?? 0) / 1024)));
+  return Math.round(
+    Math.max(...renderers('status').map((text) => Number(/VmHWM:\s+(\d+)/.exec(text)?.[1] ?? 0) / 1024)),
+  );
 }
 
 /** Milliseconds of processor time of all renderers. */
 function spent(): number {
-  const ticks = renderers('stat').map((text) => text.slice(text.lastIndexOf(')')).split(' ').slice(12, 14).reduce((sum, n) => sum + Number(n), 0));
+  const ticks = renderers('stat').map((text) =>
+    text
+      .slice(text.lastIndexOf(')'))
+      .split(' ')
+      .slice(12, 14)
+      .reduce((sum, n) => sum + Number(n), 0),
+  );
   return 10 * ticks.reduce((sum, n) => sum + n, 0);
 }
 
@@ -74,7 +89,9 @@ try {
     await networks.evaluate((one, kind, runs) => one[kind](runs), what, RUNS);
     return (spent() - before) / RUNS;
   };
-  console.log(JSON.stringify({ shown, memory: peak, relaxed, decoder: await timed('decoder'), painter: await timed('paint') }));
+  console.log(
+    JSON.stringify({ shown, memory: peak, relaxed, decoder: await timed('decoder'), painter: await timed('paint') }),
+  );
 } finally {
   await browser.close();
   host.close();

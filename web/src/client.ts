@@ -27,7 +27,8 @@ function started(): Worker {
     event.preventDefault();
     worker = undefined;
     const message = `the worker cannot be run: ${event.message || 'see the console'}`;
-    for (const talk of talks.values()) talk.put({ id: talk.id, kind: 'error', error: { name: 'Error', message, values: [] } });
+    for (const talk of talks.values())
+      talk.put({ id: talk.id, kind: 'error', error: { name: 'Error', message, values: [] } });
   };
   return worker;
 }

@@ -252,7 +252,9 @@ export class Codes {
     const wide = stop - start;
     const pass = weights.pass(group, phase);
     const logits = wasm.take(2 * where.n * wide);
-    const places = [4 * STEP * pass.row, 4 * STEP * plan.hidden, 4 * STEP * plan.hidden, 4 * STEP * wide].map((n) => wasm.take(n));
+    const places = [4 * STEP * pass.row, 4 * STEP * plan.hidden, 4 * STEP * plan.hidden, 4 * STEP * wide].map((n) =>
+      wasm.take(n),
+    );
     try {
       for (let at = 0; at < where.n; at += STEP) {
         const n = Math.min(STEP, where.n - at);
@@ -270,9 +272,20 @@ export class Codes {
   }
 
   private evaluate(
-    weights: ContextWeights, pass: Pass, group: number, phase: number, positions: number, n: number, places: number[],
-  ): number { // prettier-ignore
-    const { wasm: { call }, rows, columns, plan: { hidden: M } } = this; // prettier-ignore
+    weights: ContextWeights,
+    pass: Pass,
+    group: number,
+    phase: number,
+    positions: number,
+    n: number,
+    places: number[],
+  ): number {
+    const {
+      wasm: { call },
+      rows,
+      columns,
+      plan: { hidden: M },
+    } = this;
     const { codes: C, phases, groups } = weights.plan;
     const { start, stop } = groups[group] as { start: number; stop: number };
     const wide = stop - start;
@@ -282,7 +295,21 @@ export class Codes {
     if (pass.row) {
       call.gather(this.current, rows, columns, C, 0, start, positions, n, this.all, 9, apart, row, pass.row);
       const own = row + 4 * 9 * start;
-      call.gather(this.current, rows, columns, C, start, stop, positions, n, pass.taps, pass.count, apart, own, pass.row);
+      call.gather(
+        this.current,
+        rows,
+        columns,
+        C,
+        start,
+        stop,
+        positions,
+        n,
+        pass.taps,
+        pass.count,
+        apart,
+        own,
+        pass.row,
+      );
       call.product(1, 0, n, pass.row, 1, pass.row, 0, row, pass.V, pass.row, 0, h1, M, M, 1, 0);
     }
     call.requantize(h1, n * M);
@@ -294,17 +321,41 @@ export class Codes {
   }
 
   private addOwnTerms(
-    weights: ContextWeights, pass: Pass, group: number, phase: number, positions: number, n: number, z: number,
-  ): void { // prettier-ignore
-    const { wasm: { call }, rows, columns } = this; // prettier-ignore
+    weights: ContextWeights,
+    pass: Pass,
+    group: number,
+    phase: number,
+    positions: number,
+    n: number,
+    z: number,
+  ): void {
+    const {
+      wasm: { call },
+      rows,
+      columns,
+    } = this;
     const { codes: C, phases, groups } = weights.plan;
     const { start, stop } = groups[group] as { start: number; stop: number };
     const before = this.plan.layers[this.layer - 1];
     if (before) {
       const [qa, qb] = [weights.Q(0), weights.Q(1)];
       call.add_own_terms(
-        z, start, stop, this.last, rows, columns, before.codes, C, positions, n, this.here, 1, 1, qa, qb,
-      ); // prettier-ignore
+        z,
+        start,
+        stop,
+        this.last,
+        rows,
+        columns,
+        before.codes,
+        C,
+        positions,
+        n,
+        this.here,
+        1,
+        1,
+        qa,
+        qb,
+      );
     }
     const apart = spacingOf(phases, phase);
     let row = 2 + 2 * kindsBefore(phases, phase);

@@ -14,8 +14,18 @@ const FIXED = 16;
 const MOST_CHANNELS = 1024;
 
 /** Kinds of neighbours, as places (dy, dx). */
-const EDGES = [[-1, 0], [0, -1], [0, 1], [1, 0]]; // prettier-ignore
-const CORNERS = [[-1, -1], [-1, 1], [1, -1], [1, 1]]; // prettier-ignore
+const EDGES = [
+  [-1, 0],
+  [0, -1],
+  [0, 1],
+  [1, 0],
+];
+const CORNERS = [
+  [-1, -1],
+  [-1, 1],
+  [1, -1],
+  [1, 1],
+];
 /** Kinds that a phase knows, by the number of phases; in phase 1 of five they are twice as far. */
 export const KINDS: Record<number, number[][][][]> = {
   2: [[], [EDGES]],
@@ -24,10 +34,21 @@ export const KINDS: Record<number, number[][][][]> = {
 };
 /** Phase of a position, by row and column. */
 const ORDER: Record<number, number[][]> = {
-  2: [[0, 1], [1, 0]],
-  4: [[0, 2], [3, 1]],
-  5: [[0, 3, 1, 3], [4, 2, 4, 2], [1, 3, 0, 3], [4, 2, 4, 2]],
-}; // prettier-ignore
+  2: [
+    [0, 1],
+    [1, 0],
+  ],
+  4: [
+    [0, 2],
+    [3, 1],
+  ],
+  5: [
+    [0, 3, 1, 3],
+    [4, 2, 4, 2],
+    [1, 3, 0, 3],
+    [4, 2, 4, 2],
+  ],
+};
 
 export function spacingOf(phases: number, phase: number): number {
   return phases === 5 && phase === 1 ? 2 : 1;
@@ -119,7 +140,15 @@ export class ContextPlan {
       start = stop;
       const passes = kinds.map((_, phase) => {
         const known = phase ? stop : from;
-        return { known, V: short(9 * known * M), v: long(M), W: short(M * M), w: long(M), R: short(M * wide), r: long(wide) };
+        return {
+          known,
+          V: short(9 * known * M),
+          v: long(M),
+          W: short(M * M),
+          w: long(M),
+          R: short(M * wide),
+          r: long(wide),
+        };
       });
       return { start: from, stop, passes };
     });

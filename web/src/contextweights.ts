@@ -94,7 +94,9 @@ export class ContextWeights {
     const put = (tap: number, from: number, count: number, first: number): number =>
       wasm.call.pack_shorts(this.raw + at.V + 2 * (tap * known + from) * M, V, count, M, first, row, CODE);
     for (let tap = 0; tap < 9 && start; tap++) put(tap, 0, start, tap * start);
-    taps.forEach(([dy, dx], i) => put(((dy as number) + 1) * 3 + (dx as number) + 1, start, wide, 9 * start + i * wide));
+    taps.forEach(([dy, dx], i) =>
+      put(((dy as number) + 1) * 3 + (dx as number) + 1, start, wide, 9 * start + i * wide),
+    );
     const name = `${group} ${phase} `;
     return {
       row,
@@ -152,7 +154,10 @@ export class ContextWeights {
 
   private bound(layer: number, bias: number, n: number, ...parts: Float64Array[]): void {
     for (let j = 0; j < n; j++) {
-      const sum = parts.reduce((total, part) => total + (part[j] as number), Math.abs(this.view.getInt32(bias + 4 * j, true)));
+      const sum = parts.reduce(
+        (total, part) => total + (part[j] as number),
+        Math.abs(this.view.getInt32(bias + 4 * j, true)),
+      );
       if (sum > MOST_SUM) throw refused(`layer ${layer}: a sum can reach ${sum}`);
     }
   }

@@ -126,7 +126,13 @@ export class RgruImage extends Base {
       this.naturalHeight = height;
       this.describe();
     };
-    for await (const { bitmap, ...detail } of decodeStream(response.body, { models, layers, signal, onheader, pictures: 'latest' })) {
+    for await (const { bitmap, ...detail } of decodeStream(response.body, {
+      models,
+      layers,
+      signal,
+      onheader,
+      pictures: 'latest',
+    })) {
       const canvas = this.canvas as HTMLCanvasElement;
       canvas.hidden = false;
       canvas.width = bitmap.width;

@@ -115,7 +115,10 @@ class Encoding {
     this.levels = new Uint8ClampedArray(pixels.data.length);
     this.states = new Map();
     for (const [name, { spacing, depth }] of encoder.table.E.states)
-      this.states.set(name, new Field(half.wasm, this.rows, this.columns, depth * (POSITION / spacing) ** 2, MOST_STATE));
+      this.states.set(
+        name,
+        new Field(half.wasm, this.rows, this.columns, depth * (POSITION / spacing) ** 2, MOST_STATE),
+      );
   }
 
   close(): void {
@@ -125,7 +128,12 @@ class Encoding {
 
   /** Codes of the next layer: int8 (rows, columns, channels). To be given back. */
   async next(channels: number): Promise<number> {
-    const { half: { wasm, gains }, encoder, rows, columns } = this; // prettier-ignore
+    const {
+      half: { wasm, gains },
+      encoder,
+      rows,
+      columns,
+    } = this;
     const codes = wasm.take(rows * columns * channels);
     const next = new Map([...this.states].map(([name, field]) => [name, field.like()]));
     const border = Math.ceil(encoder.table.E.reach / POSITION);
@@ -147,7 +155,9 @@ class Encoding {
       for (let y = inside.top; y < inside.bottom; y++) {
         const from = found + ((y - outside.top) * width + inside.left - outside.left) * channels;
         const to = codes + (y * columns + inside.left) * channels;
-        wasm.bytes(to, (inside.right - inside.left) * channels).set(wasm.bytes(from, (inside.right - inside.left) * channels));
+        wasm
+          .bytes(to, (inside.right - inside.left) * channels)
+          .set(wasm.bytes(from, (inside.right - inside.left) * channels));
       }
       wasm.give(found, h.at, ...[...states.values(), ...updated.values()].map(({ at }) => at));
     }
@@ -180,7 +190,10 @@ class Encoding {
 
   /** gain * (I - P) of a window, (h, w, 3); the picture's edges are repeated outwards. */
   private residual({ outside }: Window, gain: number): Tensor {
-    const { half: { wasm }, pixels: { data, width, height } } = this; // prettier-ignore
+    const {
+      half: { wasm },
+      pixels: { data, width, height },
+    } = this;
     const [h, w] = sizeOf(outside).map((side) => side * POSITION) as [number, number];
     const painted = unfold(this.painted, { inside: outside, outside }, wasm, POSITION);
     const levels = new Uint8Array(4 * w);
@@ -205,7 +218,12 @@ function unfold(field: Field, { outside }: Window, wasm: DecodingHalf['wasm'], f
   const blocks = { at: wasm.take(4 * h * w * field.channels), h, w, c: field.channels };
   field.load(outside, blocks.at);
   if (finer === 1) return blocks;
-  const values = { at: wasm.take(4 * h * w * field.channels), h: h * finer, w: w * finer, c: field.channels / finer ** 2 };
+  const values = {
+    at: wasm.take(4 * h * w * field.channels),
+    h: h * finer,
+    w: w * finer,
+    c: field.channels / finer ** 2,
+  };
   wasm.call.depth_to_space(blocks.at, h, w, blocks.c, finer, values.at);
   wasm.give(blocks.at);
   return values;
@@ -215,8 +233,12 @@ function unfold(field: Field, { outside }: Window, wasm: DecodingHalf['wasm'], f
 function fold(values: Tensor, wasm: DecodingHalf['wasm'], rows: number): Tensor {
   const finer = values.h / rows;
   if (finer === 1) return values;
-  const folded = { at: wasm.take(4 * values.h * values.w * values.c), h: rows, w: values.w / finer, c: values.c * finer ** 2 };
+  const folded = {
+    at: wasm.take(4 * values.h * values.w * values.c),
+    h: rows,
+    w: values.w / finer,
+    c: values.c * finer ** 2,
+  };
   wasm.call.space_to_depth(values.at, values.h, values.w, values.c, finer, folded.at, folded.c);
   return folded;
 }
-

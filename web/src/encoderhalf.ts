@@ -18,7 +18,8 @@ export async function encodingHalf(engine: Engine, half: DecodingHalf, name: str
   const data = await engine.model.part(file);
   return engine.made(file, () => {
     const arrays = new Arrays(data, file);
-    if (!arrays.words.model?.startsWith(engine.model.id)) throw new InvalidInput(`${file} is not of model ${engine.model.id}`);
+    if (!arrays.words.model?.startsWith(engine.model.id))
+      throw new InvalidInput(`${file} is not of model ${engine.model.id}`);
     return new EncoderHalf(half, arrays);
   });
 }
@@ -50,14 +51,33 @@ export class EncoderHalf {
   }
 
   /** int8 codes of a window, (h, w, channels); x, what is left of it, is given back. To be given back. */
-  async codes(x: Tensor, h: Tensor, states: Map<string, Tensor>, channels: number, updated: Map<string, Tensor>, pace: Pace): Promise<number> {
-    const { half: { wasm, table: { pairs } }, E } = this; // prettier-ignore
+  async codes(
+    x: Tensor,
+    h: Tensor,
+    states: Map<string, Tensor>,
+    channels: number,
+    updated: Map<string, Tensor>,
+    pace: Pace,
+  ): Promise<number> {
+    const {
+      half: {
+        wasm,
+        table: { pairs },
+      },
+      E,
+    } = this;
     const { call } = wasm;
     const n = h.h * h.w;
     const told = this.tell(x, n);
     const features = await E.run(x, { states, updated }, pace);
     const sums = wasm.take(8 * n * pairs);
-    const product = (from: Tensor, w: { panels: number; bias: number }, out: number, columns: number, add: number): number =>
+    const product = (
+      from: Tensor,
+      w: { panels: number; bias: number },
+      out: number,
+      columns: number,
+      add: number,
+    ): number =>
       call.product(1, 0, n, from.c, 1, from.c, 0, from.at, w.panels, from.c, w.bias, out, columns, columns, add, 0);
     product(features, this.B, sums, 2 * pairs, 0);
     product(h, this.thresholds, sums, 2 * pairs, 1);
@@ -72,13 +92,33 @@ export class EncoderHalf {
 
   /** Inner products with the functions, in steps; those of the means in digits, each of what the ones before it leave. */
   private tell(x: Tensor, n: number): number {
-    const { half: { wasm, table: { pairs } }, table: { digits, functions, threshold } } = this; // prettier-ignore
+    const {
+      half: {
+        wasm,
+        table: { pairs },
+      },
+      table: { digits, functions, threshold },
+    } = this;
     const row = 3 * x.w;
     const y = wasm.take(4 * n * functions);
     wasm.call.product(
-      x.h / POSITION, POSITION * row, x.w / POSITION, 3 * POSITION, POSITION, 3 * POSITION, row,
-      x.at, this.analysis, 3 * POSITION ** 2, 0, y, functions, functions, 0, 0,
-    ); // prettier-ignore
+      x.h / POSITION,
+      POSITION * row,
+      x.w / POSITION,
+      3 * POSITION,
+      POSITION,
+      3 * POSITION,
+      row,
+      x.at,
+      this.analysis,
+      3 * POSITION ** 2,
+      0,
+      y,
+      functions,
+      functions,
+      0,
+      0,
+    );
     const told = wasm.take(4 * n * pairs);
     let column = 0;
     for (const [mean, worths] of digits.entries())

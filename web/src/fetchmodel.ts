@@ -23,10 +23,14 @@ function fetchedParts(folder: string, id: string): Parts {
     list ??= fetchBytes(`${folder}${LIST}`, id, false).then(parseList);
     list.catch(() => (list = undefined));
     // Encoders of a model may get better; what decodes it never changes.
-    const [data, sums] = await Promise.all([fetchBytes(`${folder}${name}${SUFFIX}`, id, !name.startsWith('encoder')), list]);
+    const [data, sums] = await Promise.all([
+      fetchBytes(`${folder}${name}${SUFFIX}`, id, !name.startsWith('encoder')),
+      list,
+    ]);
     const part = await inflate(data, MOST_BYTES, name);
     const sum = sums[name];
-    if (sum === undefined || !(await matches(part, sum))) throw new InvalidInput(`${folder}${name}: not what ${LIST} says`);
+    if (sum === undefined || !(await matches(part, sum)))
+      throw new InvalidInput(`${folder}${name}: not what ${LIST} says`);
     return part;
   };
 }

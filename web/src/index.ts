@@ -37,7 +37,8 @@ export interface StreamOptions extends DecodeOptions, Options {
 }
 
 /** Anything that a browser has a picture in. */
-export type Image = Blob | ImageBitmap | ImageData | HTMLImageElement | HTMLCanvasElement | OffscreenCanvas | HTMLVideoElement;
+export type Image =
+  Blob | ImageBitmap | ImageData | HTMLImageElement | HTMLCanvasElement | OffscreenCanvas | HTMLVideoElement;
 
 export interface WriteOptions extends EncodeOptions, Options {
   /** Id of the model to write with; by default the one that the file `default` in the folder of models names. */
@@ -128,7 +129,10 @@ export async function* encodeStream(
   const given = 'data' in image ? image : await bitmapOf(image);
   const pixels = given instanceof ImageBitmap ? given : { width: given.width, height: given.height, data: given.data };
   const chosen = model ?? (await defaultModel(base));
-  talk.send({ kind: 'encode', models: base, model: chosen, image: pixels, options: sent }, pixels instanceof ImageBitmap ? [pixels] : []);
+  talk.send(
+    { kind: 'encode', models: base, model: chosen, image: pixels, options: sent },
+    pixels instanceof ImageBitmap ? [pixels] : [],
+  );
   for await (const reply of talk.read())
     if (reply.kind === 'piece') yield { layers: reply.layers, piece: reply.piece, bitmap: reply.bitmap };
 }
@@ -142,9 +146,14 @@ async function bitmapOf(image: Exclude<Image, ImageData>): Promise<ImageBitmap> 
 }
 
 async function defaultModel(base: string): Promise<string> {
-  const response = await fetch(base + DEFAULT).catch((error: Error) => ({ ok: false, status: error.message, text: async () => '' }));
+  const response = await fetch(base + DEFAULT).catch((error: Error) => ({
+    ok: false,
+    status: error.message,
+    text: async () => '',
+  }));
   const id = (await response.text()).trim();
-  if (!response.ok || !/^[0-9a-f]{8}$/.test(id)) throw new ModelMissing('of the page', `${base}${DEFAULT}: ${response.status}`);
+  if (!response.ok || !/^[0-9a-f]{8}$/.test(id))
+    throw new ModelMissing('of the page', `${base}${DEFAULT}: ${response.status}`);
   return id;
 }
 

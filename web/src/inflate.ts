@@ -38,8 +38,7 @@ export async function inflate(data: Uint8Array, most: number, what: string): Pro
     throw new Damaged(`${what} cannot be inflated: ${(error as Error).message}`);
   }
   // A stream that is whole without its last byte did not end there.
-  if (!(await refusesMore()) && (await isWhole(data.subarray(0, -1), most)))
-    throw new Damaged(`bytes follow ${what}`);
+  if (!(await refusesMore()) && (await isWhole(data.subarray(0, -1), most))) throw new Damaged(`bytes follow ${what}`);
   return joined(parts);
 }
 

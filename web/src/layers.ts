@@ -67,7 +67,8 @@ export class Network {
   }
 
   private prepare({ layer, name, spacing }: Placed, first: boolean): Run {
-    if (layer.kind === 'conv') return this.conv(name, layer.kernel, layer.stride, layer.bias, layer.activation === 'relu');
+    if (layer.kind === 'conv')
+      return this.conv(name, layer.kernel, layer.stride, layer.bias, layer.activation === 'relu');
     if (layer.kind === 'separable') {
       const relu = layer.activation === 'relu';
       const run = this.separable(name, layer.kernel, layer.stride, layer.bias);
@@ -126,9 +127,23 @@ export class Network {
       const row = wide * x.c;
       const deep = kernel * kernel * x.c;
       call.product(
-        y.h, stride * row, y.w, stride * x.c, kernel, kernel * x.c, row,
-        from, panels, deep, bias, y.at, depth, depth, 0, Number(relu),
-      ); // prettier-ignore
+        y.h,
+        stride * row,
+        y.w,
+        stride * x.c,
+        kernel,
+        kernel * x.c,
+        row,
+        from,
+        panels,
+        deep,
+        bias,
+        y.at,
+        depth,
+        depth,
+        0,
+        Number(relu),
+      );
       wasm.give(from);
       return y;
     };
@@ -136,8 +151,11 @@ export class Network {
 
   /** A kernel for each channel, if there is one, then products at each place; x is kept. */
   private separable(
-    prefix: string, kernel: number, stride: number, hasBias: boolean,
-  ): (x: Tensor, how: { relu?: boolean; reluBefore?: boolean }) => Tensor { // prettier-ignore
+    prefix: string,
+    kernel: number,
+    stride: number,
+    hasBias: boolean,
+  ): (x: Tensor, how: { relu?: boolean; reluBefore?: boolean }) => Tensor {
     const { wasm } = this;
     const depth = this.arrays.get(`${prefix}/pointwise`).shape[1] as number;
     const taps = kernel > 1 || stride > 1 ? this.arrays.floats(wasm, `${prefix}/depthwise`) : 0;
@@ -169,11 +187,36 @@ export class Network {
   }
 
   private product(
-    x: Tensor, panels: number, deep: number, bias: number, out: number, n: number, apart: number, add: boolean, relu = false,
+    x: Tensor,
+    panels: number,
+    deep: number,
+    bias: number,
+    out: number,
+    n: number,
+    apart: number,
+    add: boolean,
+    relu = false,
     used = x.c,
-  ): void { // prettier-ignore
+  ): void {
     const row = x.w * x.c;
-    this.call.product(x.h, row, x.w, x.c, 1, used, 0, x.at, panels, deep, bias, out, n, apart, Number(add), Number(relu));
+    this.call.product(
+      x.h,
+      row,
+      x.w,
+      x.c,
+      1,
+      used,
+      0,
+      x.at,
+      panels,
+      deep,
+      bias,
+      out,
+      n,
+      apart,
+      Number(add),
+      Number(relu),
+    );
   }
 
   /** x + S2(relu(S1(relu(x)))) */
@@ -226,8 +269,23 @@ export class Network {
       this.product(h, W_h, d, 0, state.at, d, d, false);
       call.renew(sums.at, h.at, state.at, reset.at, h.h * h.w, d);
       call.product(
-        state.h, stride * x.w * x.c, state.w, stride * x.c, 1, used, 0, x.at, W_ox, x.c, 0, reset.at, d, d, 1, 0,
-      ); // prettier-ignore
+        state.h,
+        stride * x.w * x.c,
+        state.w,
+        stride * x.c,
+        1,
+        used,
+        0,
+        x.at,
+        W_ox,
+        x.c,
+        0,
+        reset.at,
+        d,
+        d,
+        1,
+        0,
+      );
       wasm.give(sums.at, x.at);
       updated?.set(name, state);
       if (!updated) wasm.give(state.at);

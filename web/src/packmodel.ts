@@ -32,7 +32,9 @@ export function digestOf(files: Map<string, Uint8Array>): string {
  * @throws InvalidInput it is no package
  */
 export async function packModel(from: string, to: string): Promise<string> {
-  const names = (await fs.readdir(from)).filter((name) => DECODING_HALF.includes(name) || /^encoder.*\.safetensors$/.test(name));
+  const names = (await fs.readdir(from)).filter(
+    (name) => DECODING_HALF.includes(name) || /^encoder.*\.safetensors$/.test(name),
+  );
   const files = new Map<string, Uint8Array>();
   for (const name of names) files.set(name, new Uint8Array(await fs.readFile(path.join(from, name))));
   const id = digestOf(files).slice(0, 8);
@@ -52,7 +54,12 @@ export async function packModel(from: string, to: string): Promise<string> {
   const { name } = parseTable(files.get('model.json') as Uint8Array);
   const list = { id, name, layers: layers.length, bytes, sha256 };
   await fs.writeFile(path.join(folder, LIST), JSON.stringify(list, null, 1));
-  const about = { name: `rgru-model-${id}`, version: '1.0.0', description: `Model ${id} of rgru`, license: 'Apache-2.0' };
+  const about = {
+    name: `rgru-model-${id}`,
+    version: '1.0.0',
+    description: `Model ${id} of rgru`,
+    license: 'Apache-2.0',
+  };
   await fs.writeFile(path.join(folder, 'package.json'), JSON.stringify(about, null, 2));
   return id;
 }

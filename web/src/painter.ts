@@ -65,9 +65,23 @@ export class DecodingHalf {
     const depth = this.table.D.depth;
     const blocks = P.tensor(known.h, known.w, 3 * POSITION ** 2);
     wasm.call.product(
-      1, 0, known.h * known.w, known.c, 1, this.table.pairs, 0, known.at + 4 * depth,
-      this.synthesis, this.table.pairs, 0, blocks.at, blocks.c, blocks.c, 0, 0,
-    ); // prettier-ignore
+      1,
+      0,
+      known.h * known.w,
+      known.c,
+      1,
+      this.table.pairs,
+      0,
+      known.at + 4 * depth,
+      this.synthesis,
+      this.table.pairs,
+      0,
+      blocks.at,
+      blocks.c,
+      blocks.c,
+      0,
+      0,
+    );
     const picture = P.tensor(known.h * POSITION, known.w * POSITION, 3);
     wasm.call.depth_to_space(blocks.at, known.h, known.w, blocks.c, POSITION, picture.at);
     wasm.give(blocks.at);
@@ -201,9 +215,7 @@ export class Painter {
   }
 
   /** D over the picture. Returns the fields that are no longer needed. */
-  private async decode(
-    channels: number, keep: boolean, fill: (rect: Rect, out: number) => void,
-  ): Promise<Field[]> { // prettier-ignore
+  private async decode(channels: number, keep: boolean, fill: (rect: Rect, out: number) => void): Promise<Field[]> {
     const { half, rows, columns, pace } = this;
     const { wasm, table } = half;
     const border = Math.ceil(table.D.reach / POSITION);
@@ -212,7 +224,12 @@ export class Painter {
     const scale = 1 / (half.gains[this.layers] as number);
     for (const window of windowsOf(rows, columns, border, this.windows.decoder)) {
       const [height, width] = sizeOf(window.outside);
-      const codes: Tensor = { at: wasm.zeros(8 * height * width * table.pairs), h: height, w: width, c: 2 * table.pairs };
+      const codes: Tensor = {
+        at: wasm.zeros(8 * height * width * table.pairs),
+        h: height,
+        w: width,
+        c: 2 * table.pairs,
+      };
       fill(window.outside, codes.at);
       const states = new Map<string, Tensor>();
       for (const [name, field] of this.states) {

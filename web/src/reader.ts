@@ -239,7 +239,8 @@ export class Reader {
     const early = boxes.COLOUR_BOXES.has(type) || (boxes.isCritical(type) && !CRITICAL_HERE.has(type));
     if (early && this.layer) throw this.damaged(`the box ${type} stands after a layer`);
     if (type === boxes.ALPHA) this.checkAlpha(length - 4);
-    else if (type === boxes.COLOUR && length !== 8) throw this.damaged(`the box ${type} has ${length - 4} bytes, not 4`);
+    else if (type === boxes.COLOUR && length !== 8)
+      throw this.damaged(`the box ${type} has ${length - 4} bytes, not 4`);
     else this.checkMetadata(length);
   }
 

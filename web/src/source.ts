@@ -11,7 +11,8 @@ export function piecesOf(data: Data): AsyncIterable<Uint8Array> {
   if (ArrayBuffer.isView(data)) return one(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   if (data instanceof Blob) return piecesOf(data.stream());
   if (typeof (data as ReadableStream)?.getReader === 'function') return streamed(data as ReadableStream<Uint8Array>);
-  if (typeof (data as AsyncIterable<Uint8Array>)?.[Symbol.asyncIterator] === 'function') return data as AsyncIterable<Uint8Array>;
+  if (typeof (data as AsyncIterable<Uint8Array>)?.[Symbol.asyncIterator] === 'function')
+    return data as AsyncIterable<Uint8Array>;
   throw new InvalidInput('data must be an ArrayBuffer, a view of one, a Blob, or a stream of bytes');
 }
 

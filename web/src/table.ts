@@ -102,7 +102,12 @@ export class Stack {
       this.depth *= layer.factor ** 2;
       this.spacing *= layer.factor;
     }
-    if (!Number.isInteger(this.depth) || !Number.isInteger(this.spacing) || this.spacing > POSITION || POSITION % this.spacing)
+    if (
+      !Number.isInteger(this.depth) ||
+      !Number.isInteger(this.spacing) ||
+      this.spacing > POSITION ||
+      POSITION % this.spacing
+    )
       throw new InvalidInput(`${name}: ${this.depth} channels, ${this.spacing} pixels between positions`);
     if (layer.kind === 'rnn') this.states.set(name, { spacing: this.spacing, depth: this.depth });
   }
@@ -113,7 +118,8 @@ function parse(row: unknown, what: string): Layer {
   const keys = KEYS[String(kind)];
   if (!keys) throw new InvalidInput(`${what}: no layer of kind ${String(kind)} is known`);
   for (const [key, value] of Object.entries(given))
-    if (!(key in keys) || !fits(key, value)) throw new InvalidInput(`${what}: ${key} = ${String(value)} does not fit ${String(kind)}`);
+    if (!(key in keys) || !fits(key, value))
+      throw new InvalidInput(`${what}: ${key} = ${String(value)} does not fit ${String(kind)}`);
   const layer = { kind, ...keys, ...given } as Record<string, unknown>;
   for (const key of ['depth', 'factor'])
     if (layer[key] === 0) throw new InvalidInput(`${what}: ${String(kind)} needs ${key}`);
@@ -123,7 +129,11 @@ function parse(row: unknown, what: string): Layer {
 function fits(key: string, value: unknown): boolean {
   if (key === 'bias') return typeof value === 'boolean';
   if (key === 'activation') return value === 'linear' || value === 'relu';
-  return Number.isInteger(value) && (value as number) >= (key === 'inner' ? 0 : 1) && (value as number) <= (MOST[key] as number);
+  return (
+    Number.isInteger(value) &&
+    (value as number) >= (key === 'inner' ? 0 : 1) &&
+    (value as number) <= (MOST[key] as number)
+  );
 }
 
 function half(extra: number): number {
@@ -230,7 +240,8 @@ export class EncoderTable {
     const worth = (value: unknown): boolean => Number.isFinite(value) && value !== 0;
     if (!Array.isArray(digits) || !digits.every((list) => Array.isArray(list) && list.length && list.every(worth)))
       throw new InvalidInput('digits is not a list of lists of numbers');
-    if (typeof threshold !== 'number' || !(threshold > 0 && threshold < 1)) throw new InvalidInput('threshold is not between 0 and 1');
+    if (typeof threshold !== 'number' || !(threshold > 0 && threshold < 1))
+      throw new InvalidInput('threshold is not between 0 and 1');
     this.digits = digits;
     this.threshold = threshold;
     const told = digits.flat().length;

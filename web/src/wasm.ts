@@ -4,13 +4,50 @@ import { LimitExceeded, OutOfMemory } from './errors.js';
 
 type Call = (...values: number[]) => number;
 const NAMES = [
-  'longest_row', 'pack_floats', 'pack_shorts', 'product', 'floats_of_halves', 'all_finite', 'surround', 'depthwise',
-  'depth_to_space', 'space_to_depth', 'copy_rows', 'add', 'gates', 'renew', 'factor', 'times_difference',
-  'floats_of_codes', 'floats_of_expectation', 'load_steps', 'store_steps', 'add_steps', 'add_scaled', 'levels', 'residual', 'digit', 'signs',
-  'gather', 'begin_sums', 'requantize', 'strip_of_codes', 'strip_of_state', 'bytes_of_floats', 'add_own_terms',
-  'logits_of', 'expect', 'expectation_of_codes', 'add_magnitudes', 'table_place', 'table_is_set', 'begin_reading',
-  'begin_writing', 'finish_writing', 'code_phase',
-] as const; // prettier-ignore
+  'longest_row',
+  'pack_floats',
+  'pack_shorts',
+  'product',
+  'floats_of_halves',
+  'all_finite',
+  'surround',
+  'depthwise',
+  'depth_to_space',
+  'space_to_depth',
+  'copy_rows',
+  'add',
+  'gates',
+  'renew',
+  'factor',
+  'times_difference',
+  'floats_of_codes',
+  'floats_of_expectation',
+  'load_steps',
+  'store_steps',
+  'add_steps',
+  'add_scaled',
+  'levels',
+  'residual',
+  'digit',
+  'signs',
+  'gather',
+  'begin_sums',
+  'requantize',
+  'strip_of_codes',
+  'strip_of_state',
+  'bytes_of_floats',
+  'add_own_terms',
+  'logits_of',
+  'expect',
+  'expectation_of_codes',
+  'add_magnitudes',
+  'table_place',
+  'table_is_set',
+  'begin_reading',
+  'begin_writing',
+  'finish_writing',
+  'code_phase',
+] as const;
 export type Calls = Record<(typeof NAMES)[number], Call>;
 
 const PAGE = 65536;
@@ -19,9 +56,9 @@ const ALIGNED = 64;
 const BEHIND = 64;
 /** A function with one instruction of relaxed SIMD. */
 const RELAXED = [
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15, 253,
-  128, 2, 11,
-]; // prettier-ignore
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15,
+  253, 128, 2, 11,
+];
 
 /** Whether this engine has relaxed SIMD. */
 export function hasRelaxedSimd(): boolean {
@@ -37,7 +74,10 @@ export class Wasm {
   /** Free blocks, by place; neighbours are one block. */
   private free: { at: number; size: number }[] = [];
 
-  private constructor(module: WebAssembly.Module, readonly most: number) {
+  private constructor(
+    module: WebAssembly.Module,
+    readonly most: number,
+  ) {
     this.memory = new WebAssembly.Memory({ initial: 32, maximum: 65536 });
     const { exports } = new WebAssembly.Instance(module, { env: { memory: this.memory } });
     this.call = exports as unknown as Calls;

@@ -44,7 +44,12 @@ export function windowsOf(rows: number, columns: number, border: number, most: n
   const windows: Window[] = [];
   for (let top = 0; top < rows; top += best.height)
     for (let left = 0; left < columns; left += best.width) {
-      const inside = { top, bottom: Math.min(rows, top + best.height), left, right: Math.min(columns, left + best.width) };
+      const inside = {
+        top,
+        bottom: Math.min(rows, top + best.height),
+        left,
+        right: Math.min(columns, left + best.width),
+      };
       windows.push({
         inside,
         outside: {

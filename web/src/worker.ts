@@ -81,8 +81,11 @@ async function* pieces(id: number, task: Running): AsyncGenerator<Uint8Array> {
 }
 
 function bitmapOf(
-  pixels: Uint8ClampedArray<ArrayBuffer>, width: number, height: number, colorSpace: Picture['colour'],
-): Promise<ImageBitmap> { // prettier-ignore
+  pixels: Uint8ClampedArray<ArrayBuffer>,
+  width: number,
+  height: number,
+  colorSpace: Picture['colour'],
+): Promise<ImageBitmap> {
   return createImageBitmap(new ImageData(pixels, width, height, { colorSpace }));
 }
 
@@ -91,7 +94,10 @@ async function encode({ id, models: base, model, image, options }: Task<'encode'
   const lease = new Lease(modelAt(base), options.limits?.maxMemory ?? DEFAULT_LIMITS.maxMemory);
   const pixels = 'data' in image ? image : pixelsOf(image);
   const all = { ...rest, signal: task.cancel.signal };
-  for await (const { layers, piece, picture } of leased(lease, encodeFile(pixels, () => lease.find(model), all, show))) {
+  for await (const { layers, piece, picture } of leased(
+    lease,
+    encodeFile(pixels, () => lease.find(model), all, show),
+  )) {
     const bitmap = picture && (await bitmapOf(picture.data, picture.width, picture.height, 'srgb'));
     const moved: Transferable[] = bitmap ? [piece.buffer as ArrayBuffer, bitmap] : [piece.buffer as ArrayBuffer];
     scope.postMessage({ id, kind: 'piece', layers, piece, bitmap }, moved);

@@ -48,7 +48,10 @@ before(async () => {
   const damaged = file.slice();
   damaged[damaged.length - 9] = (damaged[damaged.length - 9] as number) ^ 1;
   fs.writeFileSync(path.join(folder, 'damaged.rgru'), damaged);
-  fs.writeFileSync(path.join(folder, 'empty.html'), '<!doctype html><html lang="en"><title>t</title><body></body></html>');
+  fs.writeFileSync(
+    path.join(folder, 'empty.html'),
+    '<!doctype html><html lang="en"><title>t</title><body></body></html>',
+  );
   execFileSync('node', ['build.mjs', 'site', path.join(folder, 'site')], { cwd: WEB });
   fs.cpSync(path.join(folder, 'models'), path.join(folder, 'site/models'), { recursive: true });
   host = await serve(path.join(WEB), folder);
@@ -66,7 +69,12 @@ for (const [name, programs] of BROWSERS) {
     let page: Page;
     before(async () => {
       const args = name === 'chrome' ? ['--no-sandbox', '--disable-gpu'] : [];
-      browser = await puppeteer.launch({ browser: name, executablePath: executablePath as string, headless: true, args });
+      browser = await puppeteer.launch({
+        browser: name,
+        executablePath: executablePath as string,
+        headless: true,
+        args,
+      });
     });
     after(() => browser.close());
 
@@ -85,8 +93,12 @@ for (const [name, programs] of BROWSERS) {
         const { body } = await fetch('/picture.rgru?rate=20000');
         const found: { layers: number; most: number; count: number; at: number }[] = [];
         const began = performance.now();
-        for await (const { layers, bitmap } of decodeStream(body as ReadableStream<Uint8Array>, { models: '/models/' })) {
-          const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext('2d') as OffscreenCanvasRenderingContext2D;
+        for await (const { layers, bitmap } of decodeStream(body as ReadableStream<Uint8Array>, {
+          models: '/models/',
+        })) {
+          const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext(
+            '2d',
+          ) as OffscreenCanvasRenderingContext2D;
           context.drawImage(bitmap, 0, 0);
           const { data } = context.getImageData(0, 0, bitmap.width, bitmap.height);
           const expected = new Uint8Array(await (await fetch(`/levels${layers}`)).arrayBuffer());
@@ -100,9 +112,15 @@ for (const [name, programs] of BROWSERS) {
         }
         return found;
       });
-      assert.deepEqual(all.map(({ layers }) => layers), levels.map(({ layers }) => layers));
+      assert.deepEqual(
+        all.map(({ layers }) => layers),
+        levels.map(({ layers }) => layers),
+      );
       for (const { most } of all) assert.ok(most <= 1, JSON.stringify(all));
-      assert.ok((all[0] as { at: number }).at < (all.at(-1) as { at: number }).at - 100, 'layers come one after the other');
+      assert.ok(
+        (all[0] as { at: number }).at < (all.at(-1) as { at: number }).at - 100,
+        'layers come one after the other',
+      );
     });
 
     test('what is encoded here decodes in node', async () => {
@@ -122,7 +140,7 @@ for (const [name, programs] of BROWSERS) {
 
     test('the element paints, tells, and keeps what it painted when an error comes', async () => {
       await open('empty.html');
-      const told = await page.evaluate(async () => {
+      const told = (await page.evaluate(async () => {
         const library = '/dist/element.js';
         await import(library);
         const load = (src: string, models = '/models/'): Promise<unknown> =>
@@ -132,9 +150,19 @@ for (const [name, programs] of BROWSERS) {
             const end = (error?: Error): void => {
               const canvas = element.shadowRoot?.querySelector('canvas') as HTMLCanvasElement;
               const words = element.shadowRoot?.querySelector('span')?.textContent;
-              resolve({ last: layers.at(-1) ?? 0, error: error?.name, message: error?.message, width: canvas.width, words, ratio: element.style.aspectRatio, role: element.getAttribute('role') });
+              resolve({
+                last: layers.at(-1) ?? 0,
+                error: error?.name,
+                message: error?.message,
+                width: canvas.width,
+                words,
+                ratio: element.style.aspectRatio,
+                role: element.getAttribute('role'),
+              });
             };
-            element.addEventListener('layer', (event) => layers.push((event as CustomEvent<{ layers: number }>).detail.layers));
+            element.addEventListener('layer', (event) =>
+              layers.push((event as CustomEvent<{ layers: number }>).detail.layers),
+            );
             element.addEventListener('load', () => end());
             element.addEventListener('error', (event) => end((event as ErrorEvent).error));
             element.alt = 'soft shapes';
@@ -143,10 +171,18 @@ for (const [name, programs] of BROWSERS) {
             document.body.append(element);
           });
         return [
-          await load('/picture.rgru?rate=60000'), await load('/damaged.rgru'), await load('/picture.rgru', '/nothing/'), await load('/none.rgru'),
-        ]; // prettier-ignore
-      }) as Record<string, unknown>[];
-      const [sound, damaged, missing, none] = told as [Record<string, unknown>, Record<string, unknown>, Record<string, unknown>, Record<string, unknown>];
+          await load('/picture.rgru?rate=60000'),
+          await load('/damaged.rgru'),
+          await load('/picture.rgru', '/nothing/'),
+          await load('/none.rgru'),
+        ];
+      })) as Record<string, unknown>[];
+      const [sound, damaged, missing, none] = told as [
+        Record<string, unknown>,
+        Record<string, unknown>,
+        Record<string, unknown>,
+        Record<string, unknown>,
+      ];
       assert.deepEqual([sound.last, sound.error, sound.width, sound.role], [8, undefined, 512, 'img']);
       assert.equal(sound.ratio, '512 / 352');
       assert.deepEqual([damaged.error, damaged.width, damaged.last], ['Damaged', 512, 7]);
@@ -164,14 +200,18 @@ for (const [name, programs] of BROWSERS) {
         const large = new OffscreenCanvas(3000, 2000);
         large.getContext('2d')?.fillRect(0, 0, 99, 99);
         const stop = new AbortController();
-        const running = encode(large.transferToImageBitmap(), { models, signal: stop.signal }).catch((error: Error) => error.name);
+        const running = encode(large.transferToImageBitmap(), { models, signal: stop.signal }).catch(
+          (error: Error) => error.name,
+        );
         await new Promise((resolve) => setTimeout(resolve, 300));
         stop.abort();
         const began = performance.now();
         const name = await running;
         const file = await (await fetch('/picture.rgru')).blob();
         await decode(file, { models });
-        const bad = await decode(await (await fetch('/damaged.rgru')).blob(), { models }).catch((error: unknown) => error);
+        const bad = await decode(await (await fetch('/damaged.rgru')).blob(), { models }).catch(
+          (error: unknown) => error,
+        );
         return [name, performance.now() - began, bad instanceof Damaged && bad.layer] as const;
       });
       assert.equal(aborted, 'AbortError');
@@ -188,13 +228,20 @@ for (const [name, programs] of BROWSERS) {
         await input?.uploadFile(path.join(folder, what));
       };
       const ended = (): Promise<unknown> =>
-        page.waitForFunction(() => (document.getElementById('stop') as HTMLButtonElement).disabled && !(document.getElementById('again') as HTMLButtonElement).disabled);
+        page.waitForFunction(
+          () =>
+            (document.getElementById('stop') as HTMLButtonElement).disabled &&
+            !(document.getElementById('again') as HTMLButtonElement).disabled,
+        );
       await upload('large.png');
       await page.waitForFunction(() => document.getElementById('status')?.textContent?.startsWith('Compressing'));
       await page.select('#line', '50000');
       await upload('picture.rgru'); // what was going on stops
       await ended();
-      assert.match(await page.$eval('#view', (view) => view.getAttribute('aria-label') ?? ''), /^picture.rgru: 8 layers/);
+      assert.match(
+        await page.$eval('#view', (view) => view.getAttribute('aria-label') ?? ''),
+        /^picture.rgru: 8 layers/,
+      );
       assert.match(await text('#status'), /8 layers/);
       await page.select('#line', '0');
       await upload('picture.png');
@@ -203,8 +250,14 @@ for (const [name, programs] of BROWSERS) {
       assert.equal(await page.$$eval('#rows tr', (rows) => rows.length), 8);
       const table = await page.$$eval('#rows td', (cells) => cells.map((cell) => cell.textContent ?? ''));
       const quality = table.filter((_, i) => i % 4 === 2).map(Number);
-      assert.ok(quality.every((value, i) => value > (quality[i - 1] ?? 0.3) && value <= 1), String(quality));
-      assert.ok(table.filter((_, i) => i % 4 === 3).every((words) => /^0\.\d+/.test(words)), String(table));
+      assert.ok(
+        quality.every((value, i) => value > (quality[i - 1] ?? 0.3) && value <= 1),
+        String(quality),
+      );
+      assert.ok(
+        table.filter((_, i) => i % 4 === 3).every((words) => /^0\.\d+/.test(words)),
+        String(table),
+      );
       await page.$eval('#bytes', (slider) => {
         (slider as HTMLInputElement).value = String(Number((slider as HTMLInputElement).max) / 3);
         slider.dispatchEvent(new Event('input'));

@@ -39,12 +39,19 @@ function functions(): { values: Float32Array; size: number }[] {
     order.slice(0, count).map(([v, u]) => {
       const values = new Float32Array(768);
       for (let y = 0; y < 16; y++)
-        for (let x = 0; x < 16; x++) values.set([r, g, b].map((c) => c * wave(v, y) * wave(u, x)), 3 * (16 * y + x));
+        for (let x = 0; x < 16; x++)
+          values.set(
+            [r, g, b].map((c) => c * wave(v, y) * wave(u, x)),
+            3 * (16 * y + x),
+          );
       return { values, size: ((plane ? 5 : 14) * (u + v ? 0.35 : 1)) / (u + v || 1) };
     }),
   );
   // The three means come first: each has digits of its own.
-  return [...found.map((list) => list[0]), ...found.flatMap((list) => list.slice(1))] as { values: Float32Array; size: number }[];
+  return [...found.map((list) => list[0]), ...found.flatMap((list) => list.slice(1))] as {
+    values: Float32Array;
+    size: number;
+  }[];
 }
 
 function context(codes: number[]): Uint8Array {
@@ -84,7 +91,12 @@ export function makeModel(folder: string): string {
     name: 'cosines',
     codes,
     decoder: [{ kind: 'rnn', depth: 8 }],
-    painter: [{ kind: 'conv', depth: 12 }, { kind: 'depth_to_space', factor: 2 }, { kind: 'conv', depth: 192 }, { kind: 'depth_to_space', factor: 8 }],
+    painter: [
+      { kind: 'conv', depth: 12 },
+      { kind: 'depth_to_space', factor: 2 },
+      { kind: 'conv', depth: 192 },
+      { kind: 'depth_to_space', factor: 8 },
+    ],
   };
   const C = Math.max(...codes);
   const P = C / 2;
@@ -98,11 +110,15 @@ export function makeModel(folder: string): string {
     }),
   );
   const rnn = (name: string, from: number, n: number): Record<string, Filled> => ({
-    [`${name}/W/pointwise`]: zeros(from, 3 * n), [`${name}/W/bias`]: zeros(3 * n),
-    [`${name}/U_gates/depthwise`]: zeros(3, 3, n), [`${name}/U_gates/pointwise`]: zeros(n, 2 * n),
-    [`${name}/U/depthwise`]: zeros(3, 3, n), [`${name}/U/pointwise`]: zeros(n, n),
-    [`${name}/W_h/pointwise`]: zeros(n, n), [`${name}/W_ox/pointwise`]: zeros(from, n),
-  }); // prettier-ignore
+    [`${name}/W/pointwise`]: zeros(from, 3 * n),
+    [`${name}/W/bias`]: zeros(3 * n),
+    [`${name}/U_gates/depthwise`]: zeros(3, 3, n),
+    [`${name}/U_gates/pointwise`]: zeros(n, 2 * n),
+    [`${name}/U/depthwise`]: zeros(3, 3, n),
+    [`${name}/U/pointwise`]: zeros(n, n),
+    [`${name}/W_h/pointwise`]: zeros(n, n),
+    [`${name}/W_ox/pointwise`]: zeros(from, n),
+  });
   const gains = { shape: [LAYERS], values: Float32Array.from(codes, (_, t) => GAIN ** t) };
   const files = new Map<string, Uint8Array>([
     ['model.json', new TextEncoder().encode(JSON.stringify(table))],
@@ -110,31 +126,42 @@ export function makeModel(folder: string): string {
       'decoder.safetensors',
       packArrays({
         ...rnn('D/rnn0', C, 8),
-        'P/conv0/kernel': zeros(1, 1, 8 + P, 12), 'P/conv0/bias': zeros(12),
-        'P/conv2/kernel': zeros(1, 1, 3, 192), 'P/conv2/bias': zeros(192),
+        'P/conv0/kernel': zeros(1, 1, 8 + P, 12),
+        'P/conv0/bias': zeros(12),
+        'P/conv2/kernel': zeros(1, 1, 3, 192),
+        'P/conv2/bias': zeros(192),
         gains,
-        'L/steps/kernel': zeros(8, P), 'L/steps/bias': zeros(P),
+        'L/steps/kernel': zeros(8, P),
+        'L/steps/bias': zeros(P),
         'L/synthesis': synthesis,
-      }), // prettier-ignore
+      }),
     ],
     ['context.bin', context(codes)],
   ]);
   const digest = digestOf(files);
   const id = digest.slice(0, 8);
   const encoder = {
-    encoder: [{ kind: 'conv', depth: 4, kernel: 8, stride: 8 }, { kind: 'conv', depth: 4, kernel: 2, stride: 2 }],
+    encoder: [
+      { kind: 'conv', depth: 4, kernel: 8, stride: 8 },
+      { kind: 'conv', depth: 4, kernel: 2, stride: 2 },
+    ],
     digits: [[1], [1], [1]],
     threshold: 0.6,
   };
   const words = { name: 'default', version: '1', model: digest, table: JSON.stringify(encoder) };
   const arrays = {
-    'E/conv0/kernel': zeros(8, 8, 3, 4), 'E/conv0/bias': zeros(4),
-    'E/conv1/kernel': zeros(2, 2, 4, 4), 'E/conv1/bias': zeros(4),
+    'E/conv0/kernel': zeros(8, 8, 3, 4),
+    'E/conv0/bias': zeros(4),
+    'E/conv1/kernel': zeros(2, 2, 4, 4),
+    'E/conv1/bias': zeros(4),
     'L/analysis': analysis,
-    'L/fineness/kernel': zeros(8, P), 'L/fineness/bias': zeros(P),
-    'L/thresholds/kernel': zeros(8, C), 'L/thresholds/bias': zeros(C),
-    'B/kernel': zeros(4, C), 'B/bias': zeros(C),
-  }; // prettier-ignore
+    'L/fineness/kernel': zeros(8, P),
+    'L/fineness/bias': zeros(P),
+    'L/thresholds/kernel': zeros(8, C),
+    'L/thresholds/bias': zeros(C),
+    'B/kernel': zeros(4, C),
+    'B/bias': zeros(C),
+  };
   files.set('encoder.safetensors', packArrays(arrays, words));
   const place = path.join(folder, id);
   fs.mkdirSync(place, { recursive: true });

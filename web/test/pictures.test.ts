@@ -35,7 +35,7 @@ function psnr(a: ArrayLike<number>, b: ArrayLike<number>): number {
 }
 
 async function* inPieces(data: Uint8Array, sizes: () => number): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < data.length; ) yield data.subarray(at, (at += sizes()));
+  for (let at = 0; at < data.length;) yield data.subarray(at, (at += sizes()));
 }
 
 async function all<T>(values: AsyncIterable<T>): Promise<T[]> {
@@ -163,7 +163,9 @@ test('work can be cancelled', async () => {
 test('alpha is kept as it is', async () => {
   const data = picture.data.slice();
   for (let i = 0; i < data.length; i += 4) data[i + 3] = (i >> 4) & 255;
-  const { pixels } = await rgru.decode(await rgru.encode({ ...picture, data }, { models, model, layers: 2 }), { models });
+  const { pixels } = await rgru.decode(await rgru.encode({ ...picture, data }, { models, model, layers: 2 }), {
+    models,
+  });
   for (let i = 3; i < data.length; i += 4) assert.equal(pixels[i], data[i]);
 });
 
@@ -211,7 +213,14 @@ test('three layers fetch three layers of the context model', async () => {
   const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   const short = await rgru.encode(picture, { models, model, layers: 3 });
   assert.deepEqual(await rgru.decode(short, { models: base }), await rgru.decode(short, { models }));
-  const parts = ['context-0.bin', 'context-1.bin', 'context-2.bin', 'context-3.bin', 'decoder.safetensors', 'model.json'];
+  const parts = [
+    'context-0.bin',
+    'context-1.bin',
+    'context-2.bin',
+    'context-3.bin',
+    'decoder.safetensors',
+    'model.json',
+  ];
   assert.deepEqual(asked.sort(), [...parts.map((name) => `${name}.zlib`), 'parts.json'].sort());
   fs.rmSync(path.join(folder, model, 'context-4.bin.zlib'));
   let shown = 0;

@@ -21,14 +21,19 @@ export function packPng({ width, height, data }: { width: number; height: number
   for (let y = 0; y < height; y++)
     for (let i = 0; i < 4 * width; i++) rows[y * (4 * width + 1) + 1 + i] = data[4 * width * y + i] as number;
   const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10]);
-  return Buffer.concat([signature, chunk('IHDR', head), chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0))]);
+  return Buffer.concat([
+    signature,
+    chunk('IHDR', head),
+    chunk('IDAT', deflateSync(rows)),
+    chunk('IEND', Buffer.alloc(0)),
+  ]);
 }
 
 /** Levels of a PNG, with as many channels as it has. */
 export function unpackPng(file: Buffer): { width: number; height: number; channels: number; data: Uint8Array } {
   const parts: Buffer[] = [];
   let [width, height, channels] = [0, 0, 0];
-  for (let at = 8; at < file.length; ) {
+  for (let at = 8; at < file.length;) {
     const size = file.readUInt32BE(at);
     const type = file.toString('latin1', at + 4, at + 8);
     const content = file.subarray(at + 8, at + 8 + size);
@@ -47,7 +52,8 @@ export function unpackPng(file: Buffer): { width: number; height: number; channe
       const up = y ? (data[(y - 1) * line + i] as number) : 0;
       const corner = y && i >= channels ? (data[(y - 1) * line + i - channels] as number) : 0;
       const guesses = [0, left, up, (left + up) >> 1, paeth(left, up, corner)];
-      data[y * line + i] = (rows[y * (line + 1) + 1 + i] as number) + (guesses[rows[y * (line + 1)] as number] as number);
+      data[y * line + i] =
+        (rows[y * (line + 1) + 1 + i] as number) + (guesses[rows[y * (line + 1)] as number] as number);
     }
   return { width, height, channels, data };
 }

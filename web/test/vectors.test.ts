@@ -46,7 +46,12 @@ async function codesOf(wasm: Wasm, header: Header, reader: Reader): Promise<Code
     made.set(layer, weights);
     return weights;
   };
-  return new Codes(plan, { wasm, layer, exclusive: (work) => work() }, ...gridSize(header.height, header.width), new Pace());
+  return new Codes(
+    plan,
+    { wasm, layer, exclusive: (work) => work() },
+    ...gridSize(header.height, header.width),
+    new Pace(),
+  );
 }
 
 /** What a file holds, in the form of the vectors' descriptions. */
