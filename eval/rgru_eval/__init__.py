@@ -1,3 +1,3 @@
 """Comparison of rgru with other image codecs."""
 
-__version__ = "0.1.0"
+from rgru_codec import __version__ as __version__
