@@ -2,10 +2,12 @@
 PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
+RELEASE := .venv-release
 SITE := build/site
 FUZZ_SECONDS ?= 600
+PYTHONS ?= $(PYTHON)
 
-.PHONY: help demo test bench fuzz web-test site lint clean
+.PHONY: help demo test bench fuzz web-test wheel-test site lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -26,6 +28,10 @@ fuzz: $(TEST)/ready  ## fuzz the format for FUZZ_SECONDS; inputs worth keeping g
 	mkdir -p .fuzz/inputs
 	cd .fuzz && PYTHONPATH=..:../format ../$(TEST)/bin/python -m tools.fuzz inputs -max_total_time=$(FUZZ_SECONDS)
 
+wheel-test: $(RELEASE)/ready  ## build wheel and sdist, test them with PYTHONS, then with the lowest versions
+	$(RELEASE)/bin/python -m tools.wheel_test --python $(PYTHONS)
+	$(RELEASE)/bin/python -m tools.wheel_test --python $(firstword $(PYTHONS)) --lowest
+
 site: $(DEMO)/ready web/build/ready  ## build the page of the browser decoder in build/site: any static host serves it
 	rm -rf $(SITE)
 	cd web && npm run --silent build && node build.mjs site ../$(SITE)
@@ -39,7 +45,7 @@ lint: $(TEST)/ready  ## ruff, mypy and the doors between rooms
 	$(TEST)/bin/lint-imports
 
 clean:  ## remove environments and outputs
-	rm -rf $(DEMO) $(TEST) .fuzz demo web/build web/dist web/node_modules
+	rm -rf $(DEMO) $(TEST) $(RELEASE) dist .fuzz demo web/build web/dist web/node_modules
 
 $(DEMO)/ready: pyproject.toml
 	$(PYTHON) -m venv $(DEMO)
@@ -49,6 +55,11 @@ $(DEMO)/ready: pyproject.toml
 $(TEST)/ready: pyproject.toml
 	$(PYTHON) -m venv $(TEST)
 	$(TEST)/bin/pip install --quiet --disable-pip-version-check --editable '.[train,eval,test]'
+	touch $@
+
+$(RELEASE)/ready: Makefile
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/pip install --quiet --disable-pip-version-check build twine uv
 	touch $@
 
 web/build/ready: web/package-lock.json web/setup.sh
