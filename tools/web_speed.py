@@ -39,7 +39,7 @@ def main() -> None:
         pages, file = place / "models", place / "photo.rgru"
         file.write_bytes(rgru_codec.compress(_photo(), model=model))
         _node("bin/rgru-pack-model.mjs", str(model.folder), str(pages))
-        _node("build.mjs", "speed")
+        _node("build.mjs", "tools")
         found = json.loads(_node("build/speed.mjs", str(pages), model.id.hex(), str(file)))
     decoder = max(model.half.networks()[:-1], key=lambda one: one.inputs["codes"].channels)
     print(f"model {model.id.hex()}, 768 x 512; relaxed SIMD: {found['relaxed']}")

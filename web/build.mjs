@@ -119,12 +119,12 @@ function writeDocument(marked, text, file, here) {
   fs.writeFileSync(file, `${head}<body class="document"><main>${body}</main></body></html>\n`);
 }
 
-/** What speed is measured with. */
-async function speed() {
+/** What speed is measured with, and what takes a picture of the page. */
+async function tools() {
   const node = { platform: 'node', packages: 'external', outExtension: { '.js': '.mjs' } };
-  await build({ ...common, ...node, entryPoints: ['speed/speed.ts'], outdir: 'build' });
-  await build({ ...common, platform: 'browser', entryPoints: ['speed/networks.ts'], outdir: 'build', plugins: [wasm] });
+  await build({ ...common, ...node, entryPoints: ['tools/speed.ts', 'tools/screenshot.ts'], outdir: 'build' });
+  await build({ ...common, platform: 'browser', entryPoints: ['tools/networks.ts'], outdir: 'build', plugins: [wasm] });
 }
 
 const [what, ...rest] = process.argv.slice(2);
-await ({ tests, site, speed }[what] ?? library)(...rest);
+await ({ tests, site, tools }[what] ?? library)(...rest);
