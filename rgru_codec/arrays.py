@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rgru_codec.decoder import decompress
 from rgru_codec.encoder import compress
-from rgru_codec.source import Source
+from rgru_codec.source import Source, as_path
 from rgru_format import InvalidInput, Limits
 
 
@@ -62,7 +62,7 @@ def imwrite(path: str | Path, pixels: NDArray[np.uint8], **options: Any) -> int:
 
     if not isinstance(path, str | os.PathLike):
         raise InvalidInput(f"path must be a name, got {type(path).__name__}")
-    suffix = Path(path).suffix.lower()
+    suffix = as_path(path).suffix.lower()
     if suffix in PICTURE_SUFFIXES:
         raise InvalidInput(f"{path}: imwrite writes .rgru files, not {suffix}; use Pillow for that")
     data = compress(pixels, **options)

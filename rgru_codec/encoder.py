@@ -77,7 +77,8 @@ class Settings:
         """Check all values."""
         for name in _TARGETS:
             kind = numbers.Integral if name == "layers" else numbers.Real
-            if not isinstance(value := getattr(self, name), kind | None):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, kind | None):
                 words = "a whole number" if name == "layers" else "a number"
                 raise InvalidInput(f"{name} must be {words}, got {value!r}")
         given = [name for name in _TARGETS if getattr(self, name) is not None]
@@ -91,6 +92,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InvalidInput(f"{name} must be above 0, got {value}")
+        if not isinstance(self.encoder, str | None):
+            raise InvalidInput(f"encoder must be a name, got {self.encoder!r}")
         check_threads(self.threads)
         check_limits(self.limits)
         if self.frame is not None:

@@ -17,6 +17,7 @@ PREFIX = b"Exif\0\0"
 ORIENTATION, _GPS, _EXIF = 0x0112, 0x8825, 0x8769
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _SHORT, _RATIONAL = 3, 5
+_POINTERS = (4, 13)
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 """Bytes a value, by type."""
 _CODES = {1: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I"}
@@ -143,7 +144,9 @@ def without_gps(exif: bytes) -> bytes | None:
     entries = list(_entries(exif, start))
     for entry in reversed([one for one in entries if one.tag == _GPS]):
         value = _number(exif, entry)
-        if value is None or int(value) + 2 > len(exif) or entry.size != 4:
+        if value is None or entry.kind not in _POINTERS or entry.count != 1:
+            return None
+        if int(value) + 2 > len(exif):
             return None
         directory, end = int(value), _end(exif, int(value)) + 4
         if end > len(exif) + 4 or directory < 8 or start <= directory < _end(exif, start):

@@ -135,7 +135,10 @@ def _colour_told(image: Image.Image) -> ColourSpace | None:
     gamma, places = image.info.get("gamma"), image.info.get("chromaticity")
     if "srgb" in image.info or (gamma is None and places is None):
         return None
-    return colour.of_gamma(gamma, places)
+    try:
+        return colour.of_gamma(gamma, places)
+    except (TypeError, ValueError):  # whoever made the picture put something else there
+        return None
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
@@ -297,13 +300,13 @@ def _joined(main: bytes, pieces: dict[bytes, dict[int, bytes]]) -> bytes | None:
         != named[1].upper()
     ):
         return None
-    inner = re.search(rb"<rdf:RDF[^>]*>(.*)</rdf:RDF\s*>", extension, re.DOTALL)
+    start, stop = re.search(rb"<rdf:RDF[^<>]*>", extension), extension.rfind(b"</rdf:RDF")
     end = main.rfind(b"</rdf:RDF")
-    if inner is None or end < 0 or b"<!" in main + extension:
+    if start is None or stop < start.end() or end < 0 or b"<!" in main + extension:
         return None
-    head = re.sub(rb"""\s*xmpNote:HasExtendedXMP\s*=\s*(?:"[^"]*"|'[^']*')""", b"", main[:end])
+    head = re.sub(rb"""\s?xmpNote:HasExtendedXMP\s*=\s*(?:"[^"]*"|'[^']*')""", b"", main[:end])
     head = re.sub(rb"<xmpNote:HasExtendedXMP>[^<]*</xmpNote:HasExtendedXMP>", b"", head)
-    joined = head + inner[1].strip() + main[end:]
+    joined = head + extension[start.end() : stop].strip() + main[end:]
     parser = expat.ParserCreate(namespace_separator=" ")
     try:  # a namespace that only the extension's frame declares would be missing
         parser.Parse(joined.strip(b"\0 \r\n\t"), True)

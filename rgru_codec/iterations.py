@@ -279,6 +279,8 @@ def encode(
     if model.old is not None:
         from rgru_codec import additive
 
+        if encoder is not None:  # the file that it has is not named
+            model.encoder(encoder)
         yield from cast("Iterator[tuple[Codes, Painter]]", additive.encode(model, pixels, threads))
         return
     height, width = pixels.shape[:2]

@@ -37,14 +37,15 @@ _STORAGE = frozenset(
     | {340, 341, 347, *range(512, 522), *range(529, 533), 700, 33723, 34377, 34675, 37724}
 )
 _XMP_SAYS = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>\s*)([1-8])\s*["'<]""")
+# No pattern begins with "any number of spaces": XMP is padded, and that takes the square of them.
 _XMP_ORIENTATION = (
-    rb"""\s*tiff:Orientation\s*=\s*(?:"[2-8]"|'[2-8]')""",
-    rb"<tiff:Orientation>\s*[2-8]\s*</tiff:Orientation>",
+    rb"""\s?tiff:Orientation\s*=\s*(?:"[2-8]"|'[2-8]')""",
+    rb"<tiff:Orientation>\s*[2-8]\s*</tiff:Orientation\s*>",
 )
 _XMP_GPS = (
-    rb"""\s*exif:GPS\w+\s*=\s*(?:"[^"]*"|'[^']*')""",
-    rb"<exif:GPS\w+[^<>]*/>",
-    rb"<exif:GPS\w+[^<>]*>[^<]*</exif:GPS\w+\s*>",
+    rb"""\s?exif:GPS\w+\s*=\s*(?:"[^"]*"|'[^']*')""",
+    rb"<exif:GPS\w+\b[^<>]*/>",
+    rb"<exif:GPS\w+\b[^<>]*>[^<]*</exif:GPS\w+\s*>",
 )
 
 

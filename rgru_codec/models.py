@@ -132,7 +132,7 @@ class Model:
             Damaged: its content does not give the id that its folder is named by, or is not that
                 of the released model of this id.
         """
-        folder = Path(folder)
+        folder = Path(_name_of(folder))
         if not (folder / TABLE).is_file():
             raise InvalidInput(f"{folder}: not a model package, it has no {TABLE}")
         stats = [path.stat() for name in DECODING_HALF if (path := folder / name).exists()]
@@ -326,7 +326,14 @@ def as_model(model: Model | str | os.PathLike[str]) -> Model:
     Raises:
         ModelMissing, InvalidInput, Damaged: as :func:`model_named`.
     """
-    return model if isinstance(model, Model) else model_named(os.fspath(model))
+    return model if isinstance(model, Model) else model_named(_name_of(model))
+
+
+def _name_of(model: object) -> str:
+    """What names a model, as text."""
+    if isinstance(model, str | os.PathLike) and isinstance(name := os.fspath(model), str):
+        return name
+    raise InvalidInput(f"a model is named by a folder, an id or a name, got {model!r}")
 
 
 def known_context(model_id: bytes) -> ContextModel | None:

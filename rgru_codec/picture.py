@@ -122,7 +122,7 @@ def to_planes(
             image.load()
         try:
             return _taken_apart(image, facts, wanted or Wanted())
-        except (ValueError, OSError) as error:  # Pillow's converters
+        except (ValueError, TypeError, OSError) as error:  # Pillow's converters
             raise InvalidInput(f"mode {image.mode} cannot be converted: {error}") from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import numbers
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -47,6 +48,20 @@ def check_limits(limits: object) -> None:
         raise InvalidInput(f"limits must be Limits(...), got {limits!r}")
 
 
+def as_path(name: str | os.PathLike[str]) -> Path:
+    """Return a path.
+
+    Raises:
+        InvalidInput: No file can have the name.
+    """
+    try:
+        if b"\0" in os.fsencode(name):
+            raise ValueError("embedded null byte")
+    except ValueError as error:
+        raise InvalidInput(f"no file has the name {os.fspath(name)!r}: {error}") from None
+    return Path(os.fsdecode(name))
+
+
 def read_source(source: Source) -> bytes:
     """Read all bytes of a source.
 
@@ -57,16 +72,20 @@ def read_source(source: Source) -> bytes:
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source)
     if isinstance(source, str | os.PathLike):
-        try:
-            return Path(source).read_bytes()
-        except ValueError as error:  # a name that no file can have
-            raise InvalidInput(f"no file has the name {os.fspath(source)!r}: {error}") from None
+        return as_path(source).read_bytes()
     if callable(getattr(source, "read", None)):
-        data = source.read()
+        data = _pulled(source.read)
         if isinstance(data, bytes | bytearray | memoryview):
             return bytes(data)
         raise InvalidInput(f"a file opened in binary mode is needed, it gave {type(data).__name__}")
     raise InvalidInput(f"bytes, a path or an open file is needed, got {type(source).__name__}")
+
+
+def _pulled(read: Callable[..., Any], *size: int) -> Any:
+    try:
+        return read(*size)
+    except ValueError as error:  # the file is closed, or decodes text
+        raise InvalidInput(f"a file open for reading in binary mode is needed: {error}") from None
 
 
 def read_rgru(source: Source) -> bytes:
@@ -77,14 +96,11 @@ def read_rgru(source: Source) -> bytes:
         OSError, InvalidInput: As `read_source`.
     """
     if isinstance(source, str | os.PathLike) and not isinstance(source, bytes):
-        try:
-            with Path(source).open("rb") as file:
-                return read_rgru(file)
-        except ValueError as error:  # a name that no file can have
-            raise InvalidInput(f"no file has the name {os.fspath(source)!r}: {error}") from None
+        with as_path(source).open("rb") as file:
+            return read_rgru(file)
     if isinstance(source, bytes | bytearray | memoryview) or not hasattr(source, "read"):
         return read_source(source)
-    head = source.read(len(SIGNATURE))
+    head = _pulled(source.read, len(SIGNATURE))
     if isinstance(head, bytes) and len(head) == len(SIGNATURE):
         check_signature(head)
     rest = read_source(source)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import io
 import os
 import queue
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, Protocol
 
 from PIL import Image
 
 from rgru_codec.decoder import Decoder
-from rgru_codec.source import Source
+from rgru_codec.source import Source, as_path
 from rgru_format import HEADER_SIZE, InvalidInput, Limits, NeedMoreData
 
 _PACKET = 1 << 16
@@ -159,19 +159,19 @@ def _packets(
 ) -> Iterator[bytes]:
     """Packets as they are; of a file, however much has arrived, so many bytes as are wanted."""
     if isinstance(source, str | os.PathLike):
-        with Path(source).open("rb") as file:
+        with as_path(source).open("rb") as file:
             yield from _packets(file, wanted, latest)
         return
     if isinstance(source, bytes | bytearray | memoryview):
         source = io.BytesIO(source)
     if callable(packets := getattr(source, "iter_bytes", None)):  # httpx
-        yield from packets()
+        yield from map(_checked, packets())
         return
     read = (latest and getattr(source, "read1", None)) or getattr(source, "read", None)
     if read is None:
-        yield from _iterated(source)
+        yield from map(_checked, _iterated(source))
         return
-    while packet := _read(read, wanted()):
+    while packet := _checked(_read(read, wanted())):
         yield packet
 
 
@@ -185,9 +185,17 @@ def _iterated(source: Any) -> Iterator[bytes]:
         ) from None
 
 
+def _checked(packet: Any) -> bytes:
+    if isinstance(packet, bytes | bytearray | memoryview):
+        return bytes(packet)
+    raise InvalidInput(f"packets must be bytes, got {type(packet).__name__}")
+
+
 def _read(read: Callable[[int], Any], size: int) -> Any:
     try:
         return read(size)
+    except ValueError as error:  # the file is closed, or decodes text
+        raise InvalidInput(f"a file open for reading in binary mode is needed: {error}") from None
     except TypeError:
         raise InvalidInput(
             "the source's read() takes no number of bytes; give an iterable of its packets, such "
@@ -206,10 +214,16 @@ async def _async_packets(source: Any, wanted: Callable[[], int]) -> AsyncIterato
                 f"needed, got {type(source).__name__}"
             )
         async for packet in source:
-            yield packet
+            yield _checked(packet)
         return
-    while packet := await _read(read, wanted()):
+    while packet := await _awaited(read, wanted()):
         yield packet
+
+
+async def _awaited(read: Callable[[int], Any], size: int) -> bytes:
+    if not inspect.isawaitable(coming := _read(read, size)):
+        raise InvalidInput("the source's read() is not asynchronous; give it to iter_pictures")
+    return _checked(await coming)
 
 
 def _newest(packets: Iterator[bytes]) -> Iterator[bytes]:

@@ -6,8 +6,9 @@ Every check happens on numbers read from the file, before memory for them is all
 from __future__ import annotations
 
 import dataclasses
+import numbers
 
-from rgru_format.errors import LimitExceeded
+from rgru_format.errors import InvalidInput, LimitExceeded
 
 MAX_SIDE = 2**24 - 1
 """Largest width and height of a picture, in pixels: the header has 24 bits for each."""
@@ -43,6 +44,20 @@ class Limits:
     follows from the picture's)."""
     max_memory: int | None = None
     """Bytes of working memory; None: no bound beyond what ``max_pixels`` implies."""
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that bound nothing.
+
+        Raises:
+            InvalidInput: One is no number of at least 0.
+        """
+        for name in ("max_pixels", "max_metadata_bytes", "max_memory"):
+            value = getattr(self, name)
+            if value is None and name == "max_memory":
+                continue
+            number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+            if not number or not value >= 0:  # nor if it is nan
+                raise InvalidInput(f"{name} must be a number, 0 or more, got {value!r}")
 
     def check_pixels(self, height: int, width: int) -> None:
         """Raise LimitExceeded where a picture has more pixels than allowed."""

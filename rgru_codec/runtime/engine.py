@@ -98,7 +98,7 @@ class Engines:
     """
 
     def __init__(self, threads: int | None, *, together: bool) -> None:
-        self._threads, self._together = threads or cores(), together
+        self._threads, self._together = min(threads or cores(), cores()), together
         self._kept: dict[type[Network], Engine] = {}
 
     @contextlib.contextmanager

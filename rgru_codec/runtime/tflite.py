@@ -51,7 +51,8 @@ def borrow(owner: object, model: Model, name: str, threads: int | None = None) -
     Starting a network costs as much as decoding a thumbnail: a process that works on many small
     pictures starts each once.
     """
-    key = (model.folder, name, threads or cores())
+    threads = min(threads or cores(), cores())
+    key = (model.folder, name, threads)
     network = _idle.pop(key, None)
     if network is None:
         network = Network(model, name, threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import subprocess
 import sys
@@ -221,6 +222,24 @@ def test_a_model_can_be_given_by_its_folder(pixels: np.ndarray) -> None:
         rgru_codec.compress(pixels, layers=1, model="no such model")
 
 
+def _closed(file: io.BytesIO) -> io.BytesIO:
+    file.close()
+    return file
+
+
+async def _texts() -> Any:
+    yield "text"
+
+
+async def _all_of(source: Any) -> list[Any]:
+    return [stage async for stage in rgru_codec.aiter_pictures(source)]
+
+
+def test_more_threads_than_cores_are_no_more_than_cores(data: bytes) -> None:
+    picture = rgru_codec.decompress(data, threads=2**40)
+    assert picture.tobytes() == rgru_codec.decompress(data).tobytes()
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -259,8 +278,33 @@ def test_a_model_can_be_given_by_its_folder(pixels: np.ndarray) -> None:
         lambda d: rgru_codec.imwrite(3, np.zeros((4, 4, 3), np.uint8)),
         lambda d: rgru_codec.compress(np.zeros((0, 4, 3), np.uint16), convert_depth=True),
         lambda d: rgru_codec.compress(np.zeros((2, 2, 2, 2), np.float32), convert_depth=True),
+        lambda d: rgru_codec.compress(np.zeros((4, 4, 3), np.uint8), layers=True),
+        lambda d: rgru_codec.compress(np.zeros((4, 4, 3), np.uint8), encoder="no such"),
+        lambda d: rgru_codec.compress(np.zeros((4, 4, 3), np.uint8), encoder=3),
+        lambda d: rgru_codec.compress(np.zeros((4, 4, 3), np.uint8), model=3),
+        lambda d: rgru_codec.decompress(d, model=b"4164cea4"),
+        lambda d: rgru_codec.thumbnail(d, 8, model=["a"]),
+        lambda d: rgru_codec.Decoder(model=3),
+        lambda d: rgru_codec.Model.load(3),
+        lambda d: rgru_codec.Limits(max_pixels="9"),
+        lambda d: rgru_codec.Limits(max_pixels=float("nan")),
+        lambda d: rgru_codec.Limits(max_metadata_bytes=None),
+        lambda d: rgru_codec.Limits(max_memory=-1),
+        lambda d: rgru_codec.imwrite("a\0b", np.zeros((4, 4, 3), np.uint8)),
+        lambda d: rgru_codec.imread("\ud800"),
+        lambda d: rgru_codec.decompress(_closed(io.BytesIO(d))),
+        lambda d: rgru_codec.compress(_closed(io.BytesIO(d))),
+        lambda d: rgru_codec.decompress(io.TextIOWrapper(io.BytesIO(b"\xff" * 9), "utf-8")),
+        lambda d: list(rgru_codec.iter_pictures(io.TextIOWrapper(io.BytesIO(d), "latin-1"))),
+        lambda d: list(rgru_codec.iter_pictures(_closed(io.BytesIO(d)), latest=True)),
+        lambda d: list(rgru_codec.iter_pictures("a\0b")),
+        lambda d: list(rgru_codec.iter_pictures([3])),
+        lambda d: list(rgru_codec.iter_pictures(["text"], latest=True)),
+        lambda d: asyncio.run(_all_of(io.BytesIO(d))),
+        lambda d: asyncio.run(_all_of(_texts())),
     ],
 )
+@pytest.mark.filterwarnings("ignore:unclosed")
 def test_every_error_of_an_argument_is_ours(call: Any, data: bytes) -> None:
     with pytest.raises(rgru_codec.RgruError):
         call(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image, ImageCms
 
 import rgru_codec
-from rgru_codec.exif import is_exif, with_orientation_reset
+from rgru_codec.exif import is_exif, with_orientation_reset, without_gps
 from rgru_codec.metadata import read_metadata
 from rgru_codec.picture import to_planes
 
@@ -244,3 +245,50 @@ def test_damaged_profiles_are_kept_and_harmless() -> None:
     cmyk.info["icc_profile"] = b"no profile at all"
     with pytest.warns(UserWarning, match="CMYK"):
         kept(cmyk)
+
+
+@pytest.mark.parametrize(
+    "filling",
+    [b" " * 300_000, b"<exif:GPS" + b"a" * 300_000, b"xmp <exif:GPSa " * 20_000, b"\n" * 300_000],
+    ids=["spaces", "one long name", "many names", "lines"],
+)
+def test_large_xmp_is_searched_in_the_time_of_its_length(filling: bytes) -> None:
+    """XMP is padded with spaces, and strangers may put more of them there."""
+    start = time.monotonic()
+    xmp = XMP.replace(b"<rdf:Desc", filling + b"<rdf:Desc")
+    image = kept(Image.fromarray(photo(8, 8)), xmp=xmp, strip="gps")
+    assert b"tiff:Orientation" not in image.info["xmp"]
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("kind", [2, 3, 5, 11, 12])
+def test_a_pointer_to_gps_of_another_type_never_fails(kind: int) -> None:
+    """Not a number of the type float among others."""
+    bad = b"II*\0" + struct.pack("<IHHHIII", 8, 1, 0x8825, kind, 1, 0x7FC00000, 0) + b"\xff" * 40
+    assert without_gps(bad) is None
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"gamma": "x"},
+        {"chromaticity": ("a",) * 8},
+        {"dpi": "x"},
+        {"exif": 5},
+        {"xmp": 5},
+        {"icc_profile": 5},
+    ],
+    ids=str,
+)
+def test_strange_values_of_a_picture_are_passed_over(info: dict[str, Any]) -> None:
+    image = Image.fromarray(photo(8, 8))
+    image.info.update(info)
+    assert kept(image).info.keys() == {"layers"}
+
+
+@pytest.mark.parametrize(("mode", "key"), [("L", b"x"), ("RGB", (1, 2)), ("RGB", b"a"), ("P", "x")])
+def test_a_transparent_colour_that_is_none_is_an_error_of_ours(mode: str, key: Any) -> None:
+    image = Image.fromarray(photo(8, 8)).convert(mode)
+    image.info["transparency"] = key
+    with pytest.raises(rgru_codec.InvalidInput):
+        kept(image)
