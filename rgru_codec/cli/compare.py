@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import options
-from rgru_codec.cli.files import read_bytes
+from rgru_codec.cli.pictures import read_picture
 from rgru_codec.cli.status import DONE, USAGE, Failure, explain, number, show
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _open(
 
     Image.MAX_IMAGE_PIXELS = None  # ours is the limit, and it is checked
     try:
-        data = read_bytes(name)
+        data = read_picture(name)
         if data.startswith(SIGNATURE[:5]):
             decoder = Decoder(layers=layers, limits=limits, threads=threads)
             decoder.feed(data)

@@ -13,7 +13,7 @@ from rgru_codec.cli import batch, options
 from rgru_codec.cli.files import RGRU, Job, Plan, display_name, write
 from rgru_codec.cli.pictures import known_suffixes, read_picture
 from rgru_codec.cli.progress import Share
-from rgru_codec.cli.status import DONE, USAGE, Failure, layer_count, number
+from rgru_codec.cli.status import DONE, LIMIT, USAGE, Failure, layer_count, number
 
 if TYPE_CHECKING:
     from rgru_codec.encoder import Encoded, Settings
@@ -132,7 +132,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
     _check_layers(args.layers)
     given = {name: getattr(args, name) for name in ("exif", "xmp", "icc")}
-    content = {k: None if path is None else Path(path).read_bytes() for k, path in given.items()}
+    content = {k: None if path is None else _metadata(k, path) for k, path in given.items()}
     if content["icc"] is not None and content["icc"][36:40] != b"acsp":  # ICC.1:2022, 7.2.12
         raise Failure(USAGE, f"--icc {args.icc}: is not an ICC profile")
     return Settings(
@@ -153,6 +153,20 @@ def settings_of(args: argparse.Namespace) -> Settings:
         encoder=args.encoder,
         threads=args.threads,
     )
+
+
+def _metadata(name: str, path: str) -> bytes:
+    """Read a piece of metadata, no more of it than a file can have."""
+    from rgru_format import Limits
+
+    most = Limits().max_metadata_bytes
+    with Path(path).open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise Failure(
+            LIMIT, f"--{name} {path}: has more than the {number(most)} bytes that metadata may take"
+        )
+    return content
 
 
 def _check_layers(layers: int | None) -> None:

@@ -19,6 +19,7 @@ from rgru_codec.cli.files import (
     Kind,
     Outputs,
     Plan,
+    check_names,
     display_name,
     read_rgru,
     write,
@@ -95,6 +96,7 @@ def add_command(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Decompress all inputs."""
+    check_names(args.steps, args.animate, args.format)
     suffix = "." + (args.format or "png").lower().removeprefix(".")
     picture_format(suffix)
     plan = Plan.of(

@@ -121,8 +121,7 @@ class Plan:
         """
         if output is None:
             inputs, output = _in_and_out(inputs, kind)
-        if output == "" or "" in inputs:
-            raise Failure(USAGE, _NO_NAME)
+        check_names(output, *inputs, *read)
         found = [_expand(text, suffixes, kind) for text in inputs]
         pairs = [pair for one in found for pair in one.pairs]
         folder = _as_folder(output, len(pairs) != 1 or Path(inputs[0]).is_dir(), kind)
@@ -145,9 +144,11 @@ def _in_and_out(inputs: Sequence[str], kind: Kind) -> tuple[Sequence[str], str |
         Failure: Something like it is meant, but what is not certain.
     """
     meant = [text for text in inputs[1:] if Path(text).suffix.lower() in kind.suffixes]
-    new = [text for text in meant if not os.path.lexists(text) and not _matches(text)]
+    new = [text for text in meant if not _is_there(text)]
     if len(inputs) == 2 and new:
         return inputs[:1], inputs[1]
+    if len(inputs) == 2 and not _is_there(inputs[1]) and _is_there(inputs[0]):
+        new = [inputs[1]]
     if len(inputs) == 2 and meant:
         raise Failure(USAGE, f"{meant[0]}: exists; if it is to be overwritten, give -o {meant[0]}")
     if new:
@@ -157,6 +158,10 @@ def _in_and_out(inputs: Sequence[str], kind: Kind) -> tuple[Sequence[str], str |
             "one file for one input)",
         )
     return inputs, None
+
+
+def _is_there(text: str) -> bool:
+    return text in ("", STREAM) or os.path.lexists(text) or bool(_matches(text))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -304,17 +309,6 @@ def _is_terminal(descriptor: int) -> bool:
     return os.isatty(descriptor)
 
 
-def read_bytes(source: str) -> bytes:
-    """Read all bytes of a file or of standard input.
-
-    Raises:
-        OSError: It cannot be read.
-        Failure: Standard input is a terminal.
-    """
-    with opened(source) as file:
-        return file.read()
-
-
 def read_rgru(source: str, max_pixels: int) -> bytes:
     """Read a .rgru file or standard input: piece by piece, as long as it is one.
 
@@ -381,6 +375,23 @@ def named(name: str) -> Iterator[None]:
         ) from None
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise Failure(UNUSABLE, f"{folder}: cannot be made, a file is in the way") from None
+
+
+def check_names(*names: str | None) -> None:
+    """Refuse names that are empty, as of a variable that is not set.
+
+    Raises:
+        Failure: One is.
+    """
+    if "" in names:
+        raise Failure(USAGE, _NO_NAME)
+
+
 def write(job: Job, content: bytes | memoryview) -> None:
     """Write the target of a job.
 
@@ -393,7 +404,7 @@ def write(job: Job, content: bytes | memoryview) -> None:
             sys.stdout.buffer.flush()
             return
         if job.derived:
-            Path(job.target).parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(Path(job.target).parent)
         like = None
         if job.source != STREAM and stat.S_ISREG((found := Path(job.source).stat()).st_mode):
             like = found

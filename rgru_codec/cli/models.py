@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rgru_codec.cli.files import check_names
 from rgru_codec.cli.status import DONE, UNUSABLE, explain, say, show
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def add(args: argparse.Namespace) -> int:
     """Install all inputs."""
     from rgru_codec import packages
 
+    check_names(*args.inputs)
     for name in args.inputs:
         try:
             installed = packages.add(Path(name))

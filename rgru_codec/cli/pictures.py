@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rgru_codec.cli.files import PICTURE_SUFFIXES, STREAM, opened, read_bytes
+from rgru_codec.cli.files import PICTURE_SUFFIXES, display_name, opened
 from rgru_codec.cli.status import UNUSABLE, USAGE, Failure
 
 if TYPE_CHECKING:
@@ -27,26 +27,40 @@ def known_suffixes() -> frozenset[str]:
 
 
 def read_picture(source: str) -> bytes:
-    """Read a picture of another format; a large file that is none is refused by its beginning.
+    """Read a picture; of a large file, or an endless stream, that is none only the beginning.
 
     Raises:
         OSError: It cannot be read.
         Failure: It is no picture; standard input is a terminal.
     """
-    from PIL import Image, UnidentifiedImageError
+    with opened(source) as file:
+        head = file.read(_LARGE)
+        if len(head) == _LARGE and not _may_be_picture(head):
+            shown = display_name(source, "standard input")
+            raise Failure(UNUSABLE, f"{shown}: is not a picture of a known format")
+        return head + file.read()
+
+
+def _may_be_picture(head: bytes) -> bool:
+    """Tell whether a file can be a picture, .rgru included, by its beginning."""
+    from PIL import Image
 
     from rgru_codec.source import readable_formats
+    from rgru_format import SIGNATURE
 
-    if source != STREAM and source and Path(source).stat().st_size > _LARGE:
-        Image.init()
-        try:
-            with opened(source) as file, Image.open(file, formats=readable_formats()):
-                pass
-        except UnidentifiedImageError:
-            raise Failure(UNUSABLE, f"{source}: is not a picture of a known format") from None
-        except Exception:  # a picture that is damaged, which its reader will say
-            pass
-    return read_bytes(source)
+    Image.init()
+    unsigned = []
+    for name in readable_formats():
+        accept = Image.OPEN[name][1]
+        if accept is None:
+            unsigned.append(name)
+        elif accept(head[:16]):
+            return True
+    try:
+        with Image.open(io.BytesIO(head), formats=unsigned):
+            return True
+    except Exception:  # Pillow's readers raise what they like
+        return head.startswith(SIGNATURE)
 
 
 _OPTIONS: dict[str, dict[str, Any]] = {

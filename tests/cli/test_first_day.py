@@ -37,6 +37,8 @@ def test_in_out(rgru: Rgru, folder: Path) -> None:
         (("decompress", "whole.rgru", "a.png"), "a.png: exists; if it is to be overwritten"),
         (("compress", "a.png", "c.png", "b.rgru"), "b.rgru: does not exist; if it is the output"),
         (("decompress", "whole.rgru", "cut.rgru", "b.png"), "if it is the output, name it with -o"),
+        (("compress", "a.png", "new"), "new: does not exist; if it is the output, name it with -o"),
+        (("compress", "a.png", "new.png"), "new.png: does not exist; if it is the output"),
         (("compress", "sub", "b.rgru"), "b.rgru: is the name of one file, for many inputs"),
         (("compress", "a.png", "c.png", "-o", "b.rgru"), "b.rgru: is the name of one file"),
         (("compress", "sub", "-o", "b.rgru"), "b.rgru: is the name of one file"),
@@ -68,9 +70,16 @@ def test_what_is_not_certain_gets_a_hint_before_any_work(
         ("compare", "", "a.png"),
         ("thumbnail", "", "t.png"),
         ("thumbnail", "whole.rgru", ""),
+        ("compress", "a.png", "--exif", ""),
+        ("compress", "a.png", "--xmp", ""),
+        ("compress", "a.png", "--icc", ""),
+        ("decompress", "whole.rgru", "--steps", ""),
+        ("decompress", "whole.rgru", "--animate", ""),
+        ("decompress", "whole.rgru", "--format", ""),
+        ("models", "add", ""),
     ],
 )
-def test_an_empty_argument_is_no_folder(rgru: Rgru, folder: Path, words: tuple[str, ...]) -> None:
+def test_an_empty_argument_is_no_name(rgru: Rgru, folder: Path, words: tuple[str, ...]) -> None:
     """``rgru compress "$UNSET"`` used to compress every picture below the current folder."""
     before = sorted(folder.rglob("*"))
     result = rgru(*words)
@@ -313,14 +322,12 @@ bar.close()
     assert " 50%|" in drawn
 
 
-def test_a_large_file_that_is_no_picture_is_not_read(
-    rgru: Rgru, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_file_that_is_no_picture_is_not_read(rgru: Rgru, folder: Path) -> None:
     with Path("huge").open("wb") as file:
-        file.truncate(3 << 30)
-    monkeypatch.setattr("rgru_codec.cli.pictures.read_bytes", None)
-    result = rgru("compress", "huge", "-o", "b.rgru")
-    assert (result.code, "huge: is not a picture of a known format" in result.err) == (1, True)
+        file.truncate(1 << 40)  # more than any memory has
+    for words in (("compress", "huge", "-o", "b.rgru"), ("compare", "a.png", "huge")):
+        result = rgru(*words)
+        assert (result.code, "huge: is not a picture of a known format" in result.err) == (1, True)
 
 
 @pytest.mark.parametrize("command", ["info", "verify", "decompress", "thumbnail"])
@@ -369,3 +376,38 @@ def test_environment_variable_is_looked_at_by_workers_too(
     result = process("compress", "a.png", "c.png", "-l", 1, "-j", 2, cwd=folder)
     assert result.returncode == 0, result.stderr.decode()
     assert os.path.exists("c.rgru")  # noqa: PTH110 (the working folder)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no endless file here")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("compress", "/dev/zero", "-o", "z.rgru"), 1),
+        (("compare", "/dev/zero", "a.png"), 1),
+        (("compress", "a.png", "-o", "z.rgru", "--exif", "/dev/zero"), 4),
+        (("compress", "a.png", "-o", "z.rgru", "--xmp", "/dev/zero"), 4),
+        (("compress", "a.png", "-o", "z.rgru", "--icc", "/dev/zero"), 4),
+    ],
+)
+def test_an_endless_file_is_not_read_to_its_end(
+    rgru: Rgru, folder: Path, words: tuple[str, ...], code: int
+) -> None:
+    assert rgru(*words).code == code
+    assert not Path("z.rgru").exists()
+
+
+def test_a_file_in_the_way_of_a_folder_is_named(rgru: Rgru, folder: Path) -> None:
+    before = Path("a.png").read_bytes()
+    for force in ([], ["--force"]):
+        result = rgru("decompress", "whole.rgru", "--steps", "a.png", *force)
+        assert (result.code, "a.png: cannot be made, a file is in the way" in result.err) == (1, 1)
+    assert Path("a.png").read_bytes() == before
+
+
+def test_large_pictures_are_read_from_a_stream(rgru: Rgru, folder: Path) -> None:
+    """Those with a signature, and one without."""
+    from rgru_codec.cli.pictures import read_picture
+
+    for name in ("large.bmp", "large.tga", "large.tiff"):
+        Image.new("RGB", (2600, 2200)).save(name)
+        assert len(read_picture(name)) == Path(name).stat().st_size > 2**24
