@@ -90,8 +90,8 @@ def _number(exif: bytes, entry: _Entry) -> float | None:
     if not entry.count or entry.value_at + _SIZES.get(entry.kind, 0) > len(exif):
         return None
     if entry.kind == 2:  # text: a digit
-        text = exif[entry.value_at : entry.value_at + 1]
-        return float(text) if text.isdigit() else None
+        text = exif[entry.value_at : entry.value_at + entry.count].partition(b"\0")[0].strip()
+        return float(text) if len(text) == 1 and text.isdigit() else None
     if entry.kind in (_RATIONAL, 10):
         code = "II" if entry.kind == _RATIONAL else "ii"
         above, below = struct.unpack_from(_order(exif) + code, exif, entry.value_at)

@@ -43,9 +43,9 @@ _XMP_ORIENTATION = (
     rb"<tiff:Orientation>\s*[2-8]\s*</tiff:Orientation\s*>",
 )
 _XMP_GPS = (
-    rb"""\s?exif:GPS\w+\s*=\s*(?:"[^"]*"|'[^']*')""",
-    rb"<exif:GPS\w+\b[^<>]*/>",
-    rb"<exif:GPS\w+\b[^<>]*>[^<]*</exif:GPS\w+\s*>",
+    rb"""\s?\b[\w.-]{1,40}:G[Pp][Ss]\w+\s*=\s*(?:"[^"]*"|'[^']*')""",
+    rb"<[\w.-]{1,40}:G[Pp][Ss]\w+\b[^<>]*/>",
+    rb"<([\w.-]{1,40}:G[Pp][Ss]\w+)\b[^<>]*>[^<]*</\1\s*>",
 )
 
 

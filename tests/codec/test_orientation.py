@@ -12,6 +12,8 @@ from PIL import Image, ImageOps
 
 import rgru_codec
 from rgru_codec import exif as tiff
+from rgru_codec.exif import orientation_of
+from rgru_codec.metadata import without_gps
 from rgru_codec.picture import to_planes
 
 from .conftest import photo
@@ -265,3 +267,17 @@ def test_resolution_joins_the_exif_that_is_there() -> None:
         assert (parsed[0x010F], parsed[282], parsed[283], parsed[296]) == ("Cam", 300, 150, 2)
         assert parsed.get_ifd(0x8825)[2] == (52.0, 30.0, 15.25)
     assert "dpi" not in rgru_codec.decompress(rgru_codec.compress(image, layers=1, strip=True)).info
+
+
+@pytest.mark.parametrize(("text", "turned"), [(b"6\0", True), (b"200\0", False), (b"60\0", False)])
+def test_an_orientation_in_text_is_one_digit(text: bytes, turned: bool) -> None:
+    head = b"MM\0*" + struct.pack(">IHHHI", 8, 1, 0x112, 2, len(text))
+    assert (orientation_of(head + text.ljust(4, b"\0") + bytes(4)) == 6) is turned
+
+
+def test_places_that_makers_put_under_their_own_names_are_stripped() -> None:
+    """Drones write their place into XMP a second time."""
+    xmp = b'<r drone-dji:GpsLatitude="+48.1" exif:GPSLatitude="48,6N" drone-dji:Yaw="3" a="b"/>'
+    assert without_gps("xmp", xmp) == b'<r drone-dji:Yaw="3" a="b"/>'
+    xmp = b"<r><d:GpsLongitude>+11.5</d:GpsLongitude><d:GPSAltitude/><d:Yaw>3</d:Yaw></r>"
+    assert without_gps("xmp", xmp) == b"<r><d:Yaw>3</d:Yaw></r>"
