@@ -7,7 +7,9 @@ import hashlib
 import importlib
 import io
 import struct
+import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,13 +143,18 @@ def test_signed_and_long_integers_have_no_range_that_is_known() -> None:
 
 
 @pytest.fixture
-def jpeg_xl(monkeypatch: pytest.MonkeyPatch) -> None:
+def jpeg_xl(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The plugin, which other tests are not to meet."""
-    for name in ("ID", "OPEN", "SAVE", "SAVE_ALL", "EXTENSION", "MIME"):
-        monkeypatch.setattr(Image, name, copy.copy(getattr(Image, name)))
-    plugin = pytest.importorskip("pillow_jxl.JpegXLImagePlugin")
+    name = "pillow_jxl.JpegXLImagePlugin"
+    was_there = name in sys.modules
+    for table in ("ID", "OPEN", "SAVE", "SAVE_ALL", "EXTENSION", "MIME"):
+        monkeypatch.setattr(Image, table, copy.copy(getattr(Image, table)))
+    plugin = pytest.importorskip(name)
     if "JXL" not in Image.OPEN:
         importlib.reload(plugin)
+    yield
+    if not was_there:  # its next import is to register it again
+        sys.modules.pop(name, None)
 
 
 @pytest.mark.usefixtures("jpeg_xl")
