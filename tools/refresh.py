@@ -113,19 +113,22 @@ def demo(kodak: Path) -> None:
 
 def grey(kodak: Path) -> None:
     """Put what grey saves into cli.md."""
-    put(DOCS / "cli.md", "grey", f"\n{run('rgru-eval', 'grey', '--images', kodak)}\n")
+    put(DOCS / "cli.md", "grey", f"\n{run('-m', 'tools.studies', 'grey', '--images', kodak)}\n")
 
 
 def entropy(kodak: Path) -> None:
     """Put what the entropy stage saves into measured.md."""
-    put(DOCS / "measured.md", "entropy", f"\n{run('rgru-eval', 'entropy', '--images', kodak)}\n")
+    table = run("-m", "tools.studies", "entropy", "--images", kodak)
+    put(DOCS / "measured.md", "entropy", f"\n{table}\n")
 
 
 def cuts(kodak: Path) -> None:
     """Put files cut short into measured.md: one picture in full, and the losses of all."""
     files = ("--csv", DOCS / "cuts.csv", "--png", DOCS / "cuts.png")
-    run("rgru-eval", "cuts", "--images", kodak / f"{PHOTO}.png", *files)
-    put(DOCS / "measured.md", "cuts", f"\n{run('rgru-eval', 'cuts', '--images', kodak)}\n")
+    run("-m", "tools.studies", "cuts", "--images", kodak / f"{PHOTO}.png", *files)
+    put(
+        DOCS / "measured.md", "cuts", f"\n{run('-m', 'tools.studies', 'cuts', '--images', kodak)}\n"
+    )
 
 
 def header_bytes(kodak: Path) -> None:

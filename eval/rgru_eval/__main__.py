@@ -51,7 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_report(commands)
     _add_small(commands)
-    _add_tables(commands)
     _add_studies(commands)
     return parser
 
@@ -167,20 +166,6 @@ def _add_small(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _define(p)
 
 
-def _add_tables(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The measurements of rgru alone; each prints a Markdown table."""
-    _add_table(commands, "entropy", "what the entropy stage of rgru saves, layer by layer")
-    _add_table(commands, "grey", "what grey photos cost rgru beside colour ones")
-    p = _add_table(
-        commands, "cuts", "quality of rgru files cut short; fails if a group makes one worse"
-    )
-    p.add_argument(
-        "--cuts", type=_count, default=200, metavar="N", help="places in a file (%(default)s)"
-    )
-    p.add_argument("--csv", type=Path, metavar="FILE", help="the value at each cut")
-    p.add_argument("--png", type=Path, metavar="FILE", help="a plot of them")
-
-
 def _add_studies(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p = commands.add_parser(
         "legibility",
@@ -208,14 +193,6 @@ def _add_studies(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     p.add_argument(
         "--points", type=_count, default=5000, metavar="N", help="at most (default: %(default)s)"
     )
-
-
-def _add_table(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str
-) -> argparse.ArgumentParser:
-    p = commands.add_parser(name, help=about, description=f"Measure {about}.")
-    p.add_argument("--images", nargs="+", required=True, metavar="DIR")
-    return p
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -313,42 +290,6 @@ def _pictures(args: argparse.Namespace) -> Iterator[tuple[str, Image]]:
         yield source.name, read_picture(source.path).image
 
 
-def _print_table(args: argparse.Namespace, text: str) -> None:
-    """Print a table and what it was measured with."""
-    from rgru_codec import default_model
-    from rgru_eval.measure.pictures import find_pictures
-
-    count = len(find_pictures(args.images))
-    pictures = f"{count} picture{'s' * (count != 1)}"
-    print(f"{text}\n\nModel {default_model().id.hex()}, {pictures}.")
-
-
-def _entropy(args: argparse.Namespace) -> None:
-    from rgru_eval.studies.entropy import measure, table
-
-    _print_table(args, table(*measure(image for _, image in _pictures(args))))
-
-
-def _grey(args: argparse.Namespace) -> None:
-    from rgru_eval.studies.grey import measure, table
-
-    _print_table(args, table(*measure(image for _, image in _pictures(args))))
-
-
-def _cuts(args: argparse.Namespace) -> None:
-    from rgru_eval.errors import EvalError
-    from rgru_eval.studies.cuts import failures, measure, plot, table, write_csv
-
-    curves = [measure(name, image, args.cuts) for name, image in _pictures(args)]
-    _print_table(args, table(curves))
-    if args.csv:
-        write_csv(curves, args.csv)
-    if args.png:
-        plot(curves, args.png)
-    if failed := failures(curves):
-        raise EvalError("; ".join(failed))
-
-
 def _legibility(args: argparse.Namespace) -> None:
     from rgru_eval.measure.registry import make_codecs
     from rgru_eval.studies import legibility
@@ -403,9 +344,6 @@ COMMANDS = {
     "report": _report,
     "summary": _summary,
     "plot": _plot,
-    "entropy": _entropy,
-    "grey": _grey,
-    "cuts": _cuts,
     "legibility": _legibility,
     "projector": _projector,
     "codecs": _codecs,

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from rgru_eval.studies.entropy import adaptive_counts, measure, packed, table
+from tools.studies.entropy import adaptive_counts, measure, packed, table
 
 
 def test_packed_codes_are_one_bit_each_channel_by_channel() -> None:

@@ -12,8 +12,7 @@ from PIL import Image
 from rgru_codec import compress
 from rgru_eval.__main__ import main
 from rgru_eval.errors import EvalError
-from rgru_eval.studies.codes import layers_of
-from rgru_eval.studies.projector import write_projector
+from rgru_eval.studies.projector import layers_of, write_projector
 
 
 def test_tensorboard_opens_what_was_written(photo: Image.Image, tmp_path: Path) -> None:

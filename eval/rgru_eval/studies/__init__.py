@@ -1,1 +1,1 @@
-"""Measurements of rgru alone, and of text."""
+"""Looks at what survives, and at what codes know."""

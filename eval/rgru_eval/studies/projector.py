@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rgru_codec import compress
+from rgru_codec import compress, default_model
 from rgru_codec.files import write_file
 from rgru_eval.errors import EvalError
 from rgru_eval.measure.pictures import pixels_of
-from rgru_eval.studies.codes import layers_of
+from rgru_format import CodesDecoder, GroupRead, inspect
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,6 +41,8 @@ embeddings {
   }
 }
 """
+Codes = NDArray[np.int8]
+"""(rows, columns, channels), -1 and 1 (SPEC 7.1)."""
 Points = tuple[list[NDArray[np.int8]], list[tuple[str, int, int, str]], list[NDArray[np.uint8]]]
 
 
@@ -92,6 +94,27 @@ def _points(pictures: Iterable[tuple[str, Image]], layer: int) -> Points:
     if not codes:
         raise EvalError(f"the pictures have no whole block of {BLOCK}x{BLOCK} pixels")
     return codes, about, thumbnails
+
+
+def layers_of(data: bytes) -> list[Codes]:
+    """Return the codes of every layer of a whole file of the default model."""
+    contents = inspect(data)
+    return decode_groups(contents.groups, contents.header.grid)
+
+
+def decode_groups(groups: Iterable[GroupRead], grid: tuple[int, int]) -> list[Codes]:
+    """Return the codes of every layer.
+
+    Args:
+        groups: all of a file, in order.
+        grid: rows and columns of codes.
+    """
+    decoder, layers = CodesDecoder(default_model().context(), *grid), []
+    for group in groups:
+        decoder.decode(group)
+        if decoder.group == 0 and decoder.last is not None:
+            layers.append(decoder.last)
+    return layers
 
 
 def _write_table(path: Path, rows: Iterable[Iterable[object]]) -> None:

@@ -20,7 +20,7 @@ import pandas as pd
 from rgru_codec import compress, default_model
 from rgru_codec.iterations import Painter
 from rgru_eval.show.tables import markdown
-from rgru_eval.studies.codes import Codes, decode_groups
+from rgru_eval.studies.projector import Codes, decode_groups
 from rgru_format import CodesEncoder, inspect
 
 if TYPE_CHECKING:
@@ -94,6 +94,11 @@ def _paint(layers: Sequence[Codes], height: int, width: int) -> float:
         painter.add_layer(codes)
     painter.show()
     return time.perf_counter() - begin
+
+
+def study(images: Iterable[Image]) -> str:
+    """Return the table of some pictures."""
+    return table(*measure(images))
 
 
 def table(rows: pd.DataFrame, share: float) -> str:

@@ -52,6 +52,11 @@ def _mean(ladders: list[list[tuple[float, float]]]) -> Ladder:
     return Ladder(mean[:, 0], mean[:, 1])
 
 
+def study(images: Iterable[Image]) -> str:
+    """Return the table of some pictures."""
+    return table(*measure(images))
+
+
 def table(colour: Ladder, grey: Ladder) -> str:
     """Return bits per pixel of both, with all layers and at equal MS-SSIM of luma, as Markdown."""
     rows = [("all layers", Crossing(float(colour.bpp[-1])), Crossing(float(grey.bpp[-1])))]
