@@ -20,7 +20,7 @@ def test_arrays_to_files_and_back(shape: tuple[int, ...], tmp_path: Path) -> Non
     size = rgru_codec.imwrite(path, pixels, layers=2)
     assert size == path.stat().st_size
     found = rgru_codec.imread(path)
-    assert (found.shape, found.dtype) == (shape, np.uint8)
+    assert (found.shape, found.dtype) == (shape, np.dtype(np.uint8))
     assert found.flags.writeable
     assert np.array_equal(rgru_codec.imread(path.read_bytes(), 1).shape, shape)
 
@@ -29,7 +29,7 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.rgru"
     path.write_bytes(b"old")
     with pytest.raises(rgru_codec.InvalidInput):
-        rgru_codec.imwrite(path, np.zeros((4, 4), np.float32))  # type: ignore[arg-type]
+        rgru_codec.imwrite(path, np.zeros((4, 4), np.float32))
     assert path.read_bytes() == b"old"
     with pytest.raises(FileNotFoundError, match=r"no.a\.rgru'$"):
         rgru_codec.imwrite(tmp_path / "no" / "a.rgru", np.zeros((4, 4), np.uint8), layers=1)

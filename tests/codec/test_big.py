@@ -52,7 +52,7 @@ def encoded(model: Model, pixels: Pixels, layers: int) -> list[tuple[Codes, Pixe
 
 
 def distance(a: Pixels, b: Pixels) -> NDArray[np.int16]:
-    return np.abs(a.astype(np.int16) - b)
+    return np.asarray(np.abs(a.astype(np.int16) - b))
 
 
 @pytest.mark.parametrize("window", [64, 200, 512])

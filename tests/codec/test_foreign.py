@@ -396,7 +396,7 @@ def test_a_frame_of_a_tiff_has_its_own_metadata() -> None:
     tags, file = ImageFileDirectory_v2(), io.BytesIO()
     tags[274], tags[271] = 6, "Cam"
     first, second = Image.fromarray(photo(16, 24)), Image.fromarray(photo(16, 40))
-    second.encoderinfo = {"tiffinfo": tags}  # type: ignore[attr-defined]
+    second.encoderinfo = {"tiffinfo": tags}
     first.save(file, "TIFF", save_all=True, append_images=[second])
     image = Image.open(io.BytesIO(file.getvalue()))
     for frame, shape in ((0, (16, 24, 3)), (1, (40, 16, 3)), (0, (16, 24, 3))):

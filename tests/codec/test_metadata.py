@@ -233,7 +233,7 @@ def test_random_exif_never_fails() -> None:
         for _ in range(3):
             content[generator.integers(8, len(content))] = generator.integers(256)
         image.info["exif"] = bytes(content)
-        image._exif = None  # type: ignore[attr-defined]
+        image._exif = None
         read_metadata(image)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import rgru_codec
 from rgru_codec import models, packages
@@ -109,7 +112,7 @@ def test_distributions_announce_packages(package: Path, monkeypatch: pytest.Monk
             raise ImportError("gone")
 
     points = [Broken(), Point()]
-    monkeypatch.setattr(models.importlib.metadata, "entry_points", lambda group: points)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
     assert find_model(bytes.fromhex(package.name)).folder == package
 
 
@@ -118,7 +121,7 @@ def test_a_package_is_installed_from_a_zip_a_folder_and_a_file(
 ) -> None:
     archive = tmp_path / "made.zip"
     archive.write_bytes(packages.pack(made_model))
-    home = packages.user_home()
+    home = tmp_path / "user"
     smaller = made_model.folder / "encoder-smaller.safetensors"
     with pytest.raises(ModelMissing):
         packages.add(smaller)
@@ -144,7 +147,7 @@ def test_a_package_without_a_file_is_not_installed(
                 file.write(path, path.name)
     with pytest.raises(InvalidInput, match=f"{name} is missing"):
         packages.add(archive)
-    assert not packages.user_home().exists()
+    assert not (tmp_path / "user").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x89PNG\r\n\x1a\n"])
@@ -221,7 +224,11 @@ def test_tables_that_do_not_fit_are_errors_of_ours(
 
 
 def test_weights_are_read_back_as_they_were_written() -> None:
-    arrays = {"b": np.float32([[1.5, -2.0]]), "a": np.float16([3.0]), "none": np.zeros((0, 2), "f")}
+    arrays: dict[str, NDArray[Any]] = {
+        "b": np.array([[1.5, -2.0]], np.float32),
+        "a": np.array([3.0], np.float16),
+        "none": np.zeros((0, 2), "f"),
+    }
     data = pack_arrays(arrays, {"name": "x"})
     found, words = unpack_arrays(data, "w")
     assert words == {"name": "x"}
@@ -250,6 +257,6 @@ def test_cut_and_strange_weights_are_errors_of_ours() -> None:
                            ("[4611686018427387904,4]", "[0,28]"), ("7", "[0,28]")]:  # fmt: skip
         with pytest.raises(InvalidInput, match="not a file of weights"):
             unpack_arrays(with_table('{"a":' + row % (shape, offsets) + "}"), "w")
-    nan = pack_arrays({"a": np.float32([np.nan])})
+    nan = pack_arrays({"a": np.array([np.nan], np.float32)})
     with pytest.raises(InvalidInput, match="not finite"):
         unpack_arrays(nan, "w")

@@ -100,7 +100,7 @@ def test_alpha_is_exact(kind: str, mode: str) -> None:
         "noise": np.random.default_rng(1).integers(0, 256, (20, 30), np.uint8),
         "opaque": np.full((20, 30), 255, np.uint8),
         "clear": np.zeros((20, 30), np.uint8),
-        "edge": np.repeat(np.uint8([0, 255]), 15)[None].repeat(20, 0),
+        "edge": np.repeat(np.array([0, 255], np.uint8), 15)[None].repeat(20, 0),
     }[kind]
     image = base().convert(mode[:-1])
     image.putalpha(Image.fromarray(alpha))
@@ -284,7 +284,7 @@ def test_a_frame_on_request() -> None:
 def test_previews_of_phones_are_no_animation(tmp_path: Path) -> None:
     """Phones write MPO: a JPEG with a depth map or gain map behind it."""
     image = reopened(base(), "MPO", save_all=True, append_images=[base().rotate(90)])
-    assert image.n_frames == 2
+    assert getattr(image, "n_frames", 1) == 2
     with pytest.warns(UserWarning, match="further pictures of the file were left out: 1"):
         assert roundtrip(image).size == image.size
 
@@ -322,8 +322,8 @@ def test_sources(tmp_path: Path) -> None:
             assert rgru_codec.compress(source, layers=1) == data
     (tmp_path / "a.rgru").write_bytes(data)
     with (tmp_path / "a.rgru").open("rb") as file:
-        for source in (tmp_path / "a.rgru", str(tmp_path / "a.rgru"), bytearray(data), file):
-            assert rgru_codec.decompress(source).size == (30, 20)
+        for other in (tmp_path / "a.rgru", str(tmp_path / "a.rgru"), bytearray(data), file):
+            assert rgru_codec.decompress(other).size == (30, 20)
 
 
 def test_nothing_warns_without_a_reason() -> None:

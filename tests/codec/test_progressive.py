@@ -298,7 +298,7 @@ def test_asynchronous_streams(data: bytes) -> None:
             await asyncio.sleep(0)
             yield piece
 
-    async def both() -> list[list[rgru_codec.Stage]]:
+    async def both() -> tuple[list[rgru_codec.Stage], list[rgru_codec.Stage]]:
         async def collect() -> list[rgru_codec.Stage]:
             return [stage async for stage in rgru_codec.aiter_pictures(packets())]
 

@@ -51,6 +51,8 @@ def test_mean_of_a_block_is_told_in_digits(path: LinearPath, steps: float) -> No
 def test_state_changes_steps_both_sides_and_thresholds(path: LinearPath) -> None:
     path.analyse(tf.zeros((1, 32, 48, 3)), STATE, Products())
     path.coefficients(tf.zeros((1, 2, 3, 64)), STATE, Products())
+    assert path.steps.bias is not None
+    assert path.thresholds.bias is not None
     path.steps.bias.assign(tf.fill((32,), np.float32(np.log(2.0))))
     codes = np.full((1, 2, 3, 64), -1.0, np.float32)
     codes[..., 10] = 1.0

@@ -157,6 +157,7 @@ def test_painter_paints_once_from_all_that_was_told() -> None:
     codec = Codec(small(gains=[1.0, 4.0], **parts_of("paint")))
     codes, pictures = codec.iterate(tf.random.uniform((1, 32, 32, 3), -0.9, 0.9))
     _, cells = codec.initial_states(1, 32, 32)
+    assert codec.linear is not None
     told = tf.zeros((1, 2, 2, 10))
     for b, gain in zip(codes, (1.0, 4.0), strict=True):
         told += codec.linear.coefficients(b, cells[0], Products()) / gain
@@ -177,6 +178,7 @@ def test_rearrangements_are_tensorflows() -> None:
 def test_dense_kernels_are_tensorflows_convolutions(side: int, stride: int) -> None:
     x = tf.random.normal((2, 16, 24, 5))
     layer = Dense(5, 7, side, stride, bias=True, name="dense")
+    assert layer.bias is not None
     layer.bias.assign(tf.random.normal((7,)))
     expected = tf.nn.conv2d(x, layer.matrix, stride, "SAME") + layer.bias
     np.testing.assert_allclose(layer(x, Products()), expected, atol=1e-5)
@@ -184,6 +186,7 @@ def test_dense_kernels_are_tensorflows_convolutions(side: int, stride: int) -> N
 
 def test_separable_kernels_start_near_the_identity() -> None:
     layer = Separable(64, 7, 3, name="separable")
+    assert layer.depthwise is not None
     kernel = layer.depthwise.numpy()
     assert abs(kernel[1, 1].mean() - 1.0) < 0.1
     assert abs(np.delete(kernel.reshape(9, 64), 4, axis=0).std() - 0.2) < 0.03

@@ -29,7 +29,7 @@ def test_an_empty_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_each_kind_is_held_out(tmp_path: Path) -> None:
-    rows = [("file", "source", "licence", "kind")]
+    rows: list[tuple[str, ...]] = [("file", "source", "licence", "kind")]
     for kind, count in (("people", 40), ("text", 5), ("night", 1), ("", 5)):
         for i in range(count):
             name = f"{kind or 'old'}{i}.png"
@@ -78,7 +78,7 @@ def test_made_crops_are_crops_and_follow_from_the_numbers(
     before = crop.copy()
     for seed in range(20):
         one, other = (make(crop, np.random.default_rng(seed)) for _ in range(2))
-        assert (one.shape, one.dtype) == (crop.shape, np.uint8)
+        assert (one.shape, one.dtype) == (crop.shape, np.dtype(np.uint8))
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(crop, before)
 

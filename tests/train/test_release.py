@@ -103,6 +103,7 @@ def test_a_packed_run_goes_on_where_it_was(
     other.restore()
     assert other.step == 8
     exact = state.load(reference)
+    assert other.control is not None
     np.testing.assert_array_equal(other.control.log_prices, exact["log_prices"])
     name = "D/rnn0/W/pointwise"
     for variables in (other.model.named, other.averages):

@@ -189,6 +189,7 @@ def test_a_run_starts_from_what_fits_and_says_what_does_not(
     del arrays["averages/P/conv4/bias"]
     other = Trainer(tiny(), tmp_path)
     assert sorted(other.start_from(arrays)) == ["D/rnn0/W/pointwise", "P/conv4/bias"]
+    assert other.control is not None
     assert other.control.log_prices.tolist() == [0.1, 0.2]
     for variables in (other.model.named, other.averages):
         np.testing.assert_array_equal(variables["B/bias"].numpy(), arrays["averages/B/bias"])

@@ -31,7 +31,7 @@ def make_photos(folder: Path) -> Path:
         coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
         photo = Image.fromarray(coarse).resize((192, 176), Image.Resampling.BICUBIC)
         photo.save(folder / f"p{i}.png")
-    rows = [("file", "width", "height", "source", "original", "licence")]
+    rows: list[tuple[str, ...]] = [("file", "width", "height", "source", "original", "licence")]
     rows += [(f"p{i}.png", "192", "176", "blobs", "", "CC0-1.0") for i in range(4)]
     write_table(folder.parent / "train_manifest.csv", rows)
     return folder
