@@ -12,6 +12,8 @@ from rgru_codec.msssim import ms_ssim as ms_ssim
 LEVELS = 0.9 / 127.5
 """A level of 8 bits as the networks see it: a picture enters as (level - 127.5)·LEVELS
 (arXiv 1511.06085)."""
+BLOCK = 8
+"""Side of the blocks whose mean colour is compared, in pixels."""
 
 
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
@@ -27,6 +29,31 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
         total += float(np.square(difference, dtype=np.int32).sum(dtype=np.int64))
     mean = total / a.size
     return 10.0 * math.log10(255.0**2 / mean) if mean else math.inf
+
+
+def colour_differences(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return CIEDE2000 between the sRGB means (D65) of each block of 8x8 pixels.
+
+    Needs scikit-image, which the extras ``train`` and ``eval`` bring.
+
+    Args:
+        a: uint8 (H, W, 1 or 3); blocks at the right and lower edge may be smaller.
+        b: The same shape.
+
+    Returns:
+        (rows of blocks, columns of blocks).
+    """
+    from skimage.color import deltaE_ciede2000, rgb2lab
+
+    down, across = (np.arange(0, side, BLOCK) for side in a.shape[:2])
+    sizes = np.outer(np.diff(down, append=a.shape[0]), np.diff(across, append=a.shape[1]))
+
+    def lab(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+        sums = np.add.reduceat(np.add.reduceat(pixels.astype(np.float64), down), across, axis=1)
+        means = sums / sizes[..., None] / 255
+        return np.asarray(rgb2lab(np.broadcast_to(means, (*means.shape[:2], 3))))
+
+    return np.asarray(deltaE_ciede2000(lab(a), lab(b)))
 
 
 def decibels(similarity: ArrayLike) -> NDArray[np.float64]:

@@ -11,8 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rgru_eval import __version__
-
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -39,6 +37,16 @@ A table *manifest*.csv beside the pictures, with columns 'file' and 'kind', give
 """
 
 
+class _Version(argparse.Action):
+    """Loads the library, whose version this is, only where it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from rgru_codec import __version__
+
+        print(f"rgru-eval {__version__}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rgru-eval",
@@ -46,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"rgru-eval {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show it and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
     _add_report(commands)

@@ -162,12 +162,3 @@ def merge(parts: Sequence[Results]) -> Results:
 def load_all(paths: Iterable[Path]) -> Results:
     """Read results files and join them."""
     return merge([load_results(path) for path in paths])
-
-
-def curve_rows(rows: Iterable[Row], kind: str, set_name: str | None, codec: str) -> list[Row]:
-    """Select rows of one kind and codec, of one set or (None) of all."""
-    return [
-        r
-        for r in rows
-        if r["kind"] == kind and r["codec"] == codec and set_name in (None, r["set"])
-    ]

@@ -16,7 +16,7 @@ from rgru_eval.measure import registry
 pytestmark = pytest.mark.usefixtures("no_memory_probe")
 
 
-HEAVY = ("matplotlib", "skimage", "pandas", "numpy", "PIL", "scipy", "rgru_format", "tensorflow")
+HEAVY = ("matplotlib", "skimage", "pandas", "numpy", "PIL", "scipy", "rgru_codec", "tensorflow")
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from rgru_codec.metrics import bpp_at
+from rgru_codec.metrics import bpp_at, colour_differences
 from rgru_train.config import TrainingConfig
 from rgru_train.losses import ms_ssim, planes
 from rgru_train.objective import Model
@@ -25,7 +25,6 @@ _SMALLEST = 176
 """Sides below it do not hold the five scales of MS-SSIM in multiples of 16."""
 _CUBE = (0, 64, 128, 192, 255)
 """Levels of R, G and B of the flat colours."""
-_SQUARE = 8
 """Side of the squares whose mean colours are compared."""
 
 _JUDGED = 16
@@ -141,7 +140,7 @@ class Validator:
             "bpp": np.cumsum(rate.numpy().astype(np.float64)),
             "ms_ssim": similarity[:, :3].mean(axis=1),
             "ms_ssim_luma": similarity[:, 3],
-            "ciede2000": np.array([ciede2000(pixels, one) for one in shown]),
+            "ciede2000": np.array([colour_differences(pixels, one).mean() for one in shown]),
         }
         return measures, shown
 
@@ -170,19 +169,6 @@ def _compile(model: Model, iterations: int) -> Callable[..., Any]:
         return rates[:, 0], similarity, tf.cast(rounded[:, 0], tf.uint8)
 
     return tf.function(run, autograph=False)
-
-
-def ciede2000(a: Pixels, b: Pixels) -> float:
-    """Return the mean CIEDE2000 difference of the mean colours of squares of 8x8 pixels."""
-    from skimage.color import deltaE_ciede2000, rgb2lab
-
-    def means(pixels: Pixels) -> Any:
-        height, width = (side // _SQUARE for side in pixels.shape[:2])
-        cut = pixels[: height * _SQUARE, : width * _SQUARE].astype(np.float64)
-        squares = cut.reshape(height, _SQUARE, width, _SQUARE, 3)
-        return rgb2lab(squares.mean(axis=(1, 3)) / 255.0)
-
-    return float(deltaE_ciede2000(means(a), means(b)).mean())
 
 
 def _ssimulacra2(pixels: Pixels, shown: Pixels) -> Measures:

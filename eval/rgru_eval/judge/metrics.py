@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from rgru_codec.metrics import decibels, ms_ssim, psnr
+from rgru_codec.metrics import colour_differences, decibels, ms_ssim, psnr
 from rgru_eval.errors import EvalError
 from rgru_eval.measure.pictures import pixels_of
 
@@ -115,32 +115,11 @@ GROUPS = {
 }
 SMALLEST = {"ssim": 11, "ssimulacra2": 8}  # shorter sides have no value
 DEFAULT_METRICS = ("msssim", "psnr", "ssim", "colour")
-BLOCK = 8
-"""Side of the blocks whose mean colour is compared, in pixels."""
 
 
 def luma(image: Image) -> npt.NDArray[np.uint8]:
     """Luma of an RGB or grey picture, uint8, shape (h, w, 1)."""
     return pixels_of(image.convert("L"))
-
-
-def block_colours(samples: npt.NDArray[np.uint8]) -> Floats:
-    """Return CIELAB (D65) of the mean sRGB values of each block of ``BLOCK`` pixels a side.
-
-    Args:
-        samples: 0..255, (height, width, 1 or 3); blocks at the right and lower edge may be smaller.
-
-    Returns:
-        (rows of blocks, columns of blocks, 3).
-    """
-    from skimage.color import rgb2lab
-
-    height, width, channels = samples.shape
-    down, across = np.arange(0, height, BLOCK), np.arange(0, width, BLOCK)
-    sums = np.add.reduceat(np.add.reduceat(samples.astype(np.float64), down), across, axis=1)
-    sizes = np.outer(np.diff(down, append=height), np.diff(across, append=width))
-    means = sums / sizes[..., None] / 255
-    return np.asarray(rgb2lab(np.repeat(means, 3, axis=2) if channels == 1 else means))
 
 
 class Judge:
@@ -156,7 +135,6 @@ class Judge:
         self.grey = source.mode == "L"
         self._luma = self.samples if self.grey else luma(source)
         self.wanted = tuple(wanted)
-        self._lab: Floats | None = None
 
     def __call__(self, decoded: Image, wanted: Sequence[str] | None = None) -> dict[str, float]:
         """Return metric name -> value for a decoded picture of the same size and mode.
@@ -188,11 +166,7 @@ class Judge:
         return {"psnr": value} if math.isfinite(value) else {}  # JSON has no such number
 
     def _colour(self, decoded: Image) -> dict[str, float]:
-        from skimage.color import deltaE_ciede2000
-
-        if self._lab is None:
-            self._lab = block_colours(self.samples)
-        difference = deltaE_ciede2000(self._lab, block_colours(pixels_of(decoded)))
+        difference = colour_differences(self.samples, pixels_of(decoded))
         return {
             "colour_mean": float(difference.mean()),
             "colour_p95": float(np.percentile(difference, 95)),

@@ -27,6 +27,17 @@ class _PillowCodec(Codec):
     FORMAT: ClassVar[str]
     FEATURE: ClassVar[str]
     TITLE: ClassVar[str]
+    LABEL: ClassVar[str]  # with the parameters by name
+    FIXED: ClassVar[Mapping[str, Any]] = {}  # further arguments of Pillow: one thread above all
+
+    def label(self) -> str:
+        """Return name and preset, e.g. ``AVIF 4:4:4 speed 6``."""
+        return self.LABEL.format(**self._arguments())
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return the parameters as Pillow has them: subsampling as 4:2:0."""
+        spelt = {k: ":".join(str(v)) for k, v in self.options.items() if k == "subsampling"}
+        return {**self.options, **spelt}
 
     def check(self) -> None:
         """Raise UnavailableError if this Pillow was built without the library."""
@@ -61,7 +72,7 @@ class _PillowCodec(Codec):
 
     def save_options(self, setting: float) -> dict[str, Any]:
         """Return Pillow's arguments for one setting."""
-        return {"quality": round(setting)}
+        return {"quality": round(setting), **self._arguments(), **self.FIXED}
 
 
 class Jpeg(_PillowCodec, CuttableCodec):
@@ -71,6 +82,7 @@ class Jpeg(_PillowCodec, CuttableCodec):
     """
 
     FORMAT, FEATURE, TITLE = "JPEG", "jpg", "JPEG"
+    LABEL = "JPEG {subsampling}"
     PARAMETERS: ClassVar[Mapping[str, Value]] = {
         "subsampling": "420",
         "optimize": False,
@@ -89,9 +101,8 @@ class Jpeg(_PillowCodec, CuttableCodec):
 
     def label(self) -> str:
         """Return e.g. ``JPEG 4:2:0 optimised``."""
-        ratio = ":".join(str(self.options["subsampling"]))
         tables = "optimised" if self.options["optimize"] else "default Huffman"
-        return f"JPEG {ratio} {'progressive' if self.options['progressive'] else tables}"
+        return f"{super().label()} {'progressive' if self.options['progressive'] else tables}"
 
     def versions(self) -> dict[str, str]:
         """Add which JPEG library Pillow was built with."""
@@ -99,15 +110,6 @@ class Jpeg(_PillowCodec, CuttableCodec):
 
         turbo = features.version("libjpeg_turbo")
         return super().versions() | ({"libjpeg_turbo": turbo} if turbo else {})
-
-    def save_options(self, setting: float) -> dict[str, Any]:
-        """Return quality, subsampling and the two flags."""
-        return {
-            "quality": round(setting),
-            "subsampling": ":".join(str(self.options["subsampling"])),
-            "optimize": self.options["optimize"],
-            "progressive": self.options["progressive"],
-        }
 
     def cut_files(self, image: Image) -> Iterator[tuple[float, bytes]]:
         """Return progressive files; a sequential one is blank below the cut."""
@@ -125,31 +127,21 @@ class Webp(_PillowCodec):
     """WebP, lossy (libwebp). ``method`` 0..6 is the effort."""
 
     FORMAT, FEATURE, TITLE = "WEBP", "webp", "WebP"
+    LABEL = "WebP method {method}"
     PARAMETERS: ClassVar[Mapping[str, Value]] = {"method": 4}
     SHOWN = ("method",)
     SETTINGS = (0, 1, 3, 6, 10, 15, 20, 30, 40, 50, 60, 70, 80, 87, 95)
-
-    def label(self) -> str:
-        """Return e.g. ``WebP method 4``."""
-        return f"WebP method {self.options['method']}"
-
-    def save_options(self, setting: float) -> dict[str, Any]:
-        """Return quality and method."""
-        return {"quality": round(setting), "method": self.options["method"]}
 
 
 class Avif(_PillowCodec):
     """AVIF (libavif). ``speed`` 0..10, slow to fast; ``subsampling`` 444 or 420."""
 
     FORMAT, FEATURE, TITLE = "AVIF", "avif", "AVIF"
+    LABEL = "AVIF {subsampling} speed {speed}"
+    FIXED: ClassVar[Mapping[str, Any]] = {"max_threads": 1}
     PARAMETERS: ClassVar[Mapping[str, Value]] = {"speed": 6, "subsampling": "444"}
     SHOWN = ("speed", "subsampling")
     SETTINGS = (0, 5, 10, 15, 20, 25, 30, 40, 50, 60, 70, 80, 88)
-
-    def label(self) -> str:
-        """Return e.g. ``AVIF 4:4:4 speed 6``."""
-        ratio = ":".join(str(self.options["subsampling"]))
-        return f"AVIF {ratio} speed {self.options['speed']}"
 
     def check(self) -> None:
         """Raise UnavailableError if Pillow lacks AVIF; keep its decoder to one thread otherwise."""
@@ -158,27 +150,16 @@ class Avif(_PillowCodec):
 
         AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
-    def save_options(self, setting: float) -> dict[str, Any]:
-        """Return quality, speed, subsampling, one thread."""
-        return {
-            "quality": round(setting),
-            "speed": self.options["speed"],
-            "subsampling": ":".join(str(self.options["subsampling"])),
-            "max_threads": 1,
-        }
-
 
 class JpegXl(_PillowCodec):
     """JPEG XL (libjxl) through the Pillow plugin ``pillow-jxl-plugin``; ``effort`` 1..9."""
 
     FORMAT, FEATURE, TITLE = "JXL", "jxl", "JPEG XL"
+    LABEL = "JPEG XL effort {effort}"
+    FIXED: ClassVar[Mapping[str, Any]] = {"lossless": False, "num_threads": 1}
     PARAMETERS: ClassVar[Mapping[str, Value]] = {"effort": 7}
     SHOWN = ("effort",)
     SETTINGS = (0, 3, 6, 10, 15, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95)
-
-    def label(self) -> str:
-        """Return e.g. ``JPEG XL effort 7``."""
-        return f"JPEG XL effort {self.options['effort']}"
 
     def check(self) -> None:
         """Raise UnavailableError without the plugin; load it otherwise."""
@@ -195,13 +176,8 @@ class JpegXl(_PillowCodec):
         return {"pillow": PIL.__version__, "pillow-jxl-plugin": plugin}
 
     def save_options(self, setting: float) -> dict[str, Any]:
-        """Return quality, effort, one thread."""
-        return {
-            "quality": setting,
-            "effort": self.options["effort"],
-            "lossless": False,
-            "num_threads": 1,
-        }
+        """Return Pillow's arguments; the quality may be a fraction."""
+        return super().save_options(setting) | {"quality": setting}
 
 
 class Jpeg2000(_PillowCodec, CuttableCodec):
@@ -212,14 +188,11 @@ class Jpeg2000(_PillowCodec, CuttableCodec):
     """
 
     FORMAT, FEATURE, TITLE = "JPEG2000", "jpg_2000", "JPEG 2000"
+    LABEL = "JPEG 2000"
     SETTINGS = (0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.1, 1.4, 1.7, 2.0, 2.5)
     UNIT = "bpp"
     WHOLE_NUMBERS = False
     CUT = 2.0
-
-    def label(self) -> str:
-        """Return the name."""
-        return "JPEG 2000"
 
     def encode(self, image: Image, setting: float) -> bytes:
         """Compress to one quality layer of about ``setting`` bits per pixel."""

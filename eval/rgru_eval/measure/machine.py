@@ -9,6 +9,7 @@ import re
 import sys
 from pathlib import Path
 
+import rgru_codec
 from rgru_codec.processes import cores
 
 PACKAGES = ("numpy", "pillow", "scikit-image", "scipy", "ssimulacra2")
@@ -32,9 +33,7 @@ def load_average() -> float | None:
 
 def describe_software() -> dict[str, str]:
     """Return versions of the packages that metrics and summaries come from."""
-    from rgru_eval import __version__
-
-    versions = {"rgru-eval": __version__}
+    versions = {"rgru-eval": rgru_codec.__version__}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)

@@ -5,37 +5,22 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any
 
 
-class Progress:
-    """A bar on a terminal, silence elsewhere; messages go above it."""
+def bar(total: int) -> Any:
+    """Return tqdm's bar over so many tasks: drawn on a terminal, silent elsewhere."""
+    from tqdm import tqdm
 
-    def __init__(self, total: int, stream: TextIO | None = None) -> None:
-        self.stream = stream or sys.stderr
-        self.bar: Any = None
-        if self.stream.isatty() and total:
-            from tqdm import tqdm
+    return tqdm(total=total, unit="task", dynamic_ncols=True, disable=None if total else True)
 
-            self.bar = tqdm(total=total, file=self.stream, unit="task", dynamic_ncols=True)
 
-    def step(self, text: str) -> None:
-        """Move on by one task, named ``text``."""
-        if self.bar is not None:
-            self.bar.set_postfix_str(text, refresh=False)
-            self.bar.update()
+def say(text: str) -> None:
+    """Print a line on standard error, above a bar."""
+    from tqdm import tqdm
 
-    def say(self, text: str) -> None:
-        """Print one line."""
-        if self.bar is not None:
-            self.bar.write(text, file=self.stream)
-        else:
-            print(text, file=self.stream, flush=True)
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self.bar is not None:
-            self.bar.close()
+    tqdm.write(text, file=sys.stderr)
+    sys.stderr.flush()
 
 
 class Throttle:

@@ -19,7 +19,7 @@ from rgru_eval.judge.metrics import GROUPS, METRICS, check_metrics, metric_names
 from rgru_eval.measure.codecs import BASELINE, Codec
 from rgru_eval.measure.machine import describe_machine, describe_software, load_average
 from rgru_eval.measure.pictures import Source, find_pictures, read_picture
-from rgru_eval.measure.progress import Progress, Throttle
+from rgru_eval.measure.progress import Throttle, bar, say
 from rgru_eval.measure.registry import make_codecs
 from rgru_eval.measure.tasks import Outcome, Task, measure_memory, run_parallel, run_task
 from rgru_eval.results import Results, Row, load_results
@@ -54,11 +54,10 @@ def run(order: Order) -> Results:
     """
     check_metrics(order.metrics)
     results = _opened(order)
-    progress = Progress(0)
-    sources = _register_pictures(results, order, progress)
-    codecs = _register_codecs(results, order, progress)
+    sources = _register_pictures(results, order)
+    codecs = _register_codecs(results, order)
     _describe(results, order)
-    tasks = _tasks_left(results, order, sources, codecs, progress)
+    tasks = _tasks_left(results, order, sources, codecs)
     _save_paths(order.out, sources)
     _note_load(results, tasks, 0)
     try:
@@ -74,7 +73,7 @@ def run(order: Order) -> Results:
         results.metadata["updated"] = _now()
         results.save(order.out)
     for line in load_notes(results):
-        progress.say(line)
+        say(line)
     return results
 
 
@@ -111,7 +110,7 @@ def _opened(order: Order) -> Results:
     return Results()
 
 
-def _register_pictures(results: Results, order: Order, progress: Progress) -> list[Source]:
+def _register_pictures(results: Results, order: Order) -> list[Source]:
     """Check every picture, note its size and digest; broken ones are named and left out."""
     found = find_pictures(order.images)
     if order.limit:
@@ -123,7 +122,7 @@ def _register_pictures(results: Results, order: Order, progress: Progress) -> li
         try:
             picture = read_picture(source.path)
         except EvalError as error:
-            _skip(results, "picture", source.id, str(error), progress)
+            _skip(results, "picture", source.id, str(error))
             continue
         width, height = picture.image.size
         about = {
@@ -139,7 +138,7 @@ def _register_pictures(results: Results, order: Order, progress: Progress) -> li
         }
         old = known.get((source.set, source.name))
         if old and old["sha256"] != about["sha256"]:
-            progress.say(f"{source.id}: other pixels than before, its rows are measured again")
+            say(f"{source.id}: other pixels than before, its rows are measured again")
             results.drop(image=(source.set, source.name))
         known[source.set, source.name] = about
         good.append(source)
@@ -147,7 +146,7 @@ def _register_pictures(results: Results, order: Order, progress: Progress) -> li
     if not good:
         raise EvalError("no picture can be read; nothing to measure")
     for line in picture_notes(results):
-        progress.say(line)
+        say(line)
     return good
 
 
@@ -173,9 +172,9 @@ def picture_notes(results: Results) -> list[str]:
     return notes
 
 
-def _skip(results: Results, what: str, name: str, why: str, progress: Progress) -> None:
+def _skip(results: Results, what: str, name: str, why: str) -> None:
     """Report on the screen and in the results."""
-    progress.say(f"skipped {what} {name}: {why}")
+    say(f"skipped {what} {name}: {why}")
     results.metadata["skipped"].append({"what": what, "name": name, "why": why})
 
 
@@ -185,7 +184,7 @@ def _forgive(results: Results, what: str, name: str) -> None:
     skipped[:] = [s for s in skipped if (s["what"], s["name"]) != (what, name)]
 
 
-def _register_codecs(results: Results, order: Order, progress: Progress) -> list[Codec]:
+def _register_codecs(results: Results, order: Order) -> list[Codec]:
     """Check every codec; rows of another version of one are measured again."""
     usable: list[Codec] = []
     for codec in make_codecs(order.codecs, order.definitions):
@@ -195,12 +194,12 @@ def _register_codecs(results: Results, order: Order, progress: Progress) -> list
             codec.check()
             versions = codec.versions()
         except UnavailableError as error:
-            _skip(results, "codec", identity, str(error), progress)
+            _skip(results, "codec", identity, str(error))
             continue
         old = results.metadata["codecs"].get(identity, {})
         if old and (old["versions"] != versions):
             dropped = results.drop(codec=identity)
-            progress.say(f"{identity}: other versions than before, {dropped} rows measured again")
+            say(f"{identity}: other versions than before, {dropped} rows measured again")
             old = {}
         results.metadata["codecs"][identity] = old | {
             "label": codec.label(),
@@ -245,7 +244,6 @@ def _tasks_left(
     order: Order,
     sources: Sequence[Source],
     codecs: Sequence[Codec],
-    progress: Progress,
 ) -> list[Task]:
     """Return what no row answers yet; where rows lack metrics, only these are measured."""
     sides = {
@@ -267,7 +265,7 @@ def _tasks_left(
                 task = Task(source, codec.identity(), missing, order.prefixes, order.definitions)
                 tasks.append(replace(task, spec=codec.spec(), files=files))
     done = len(sources) * len(codecs) - len(tasks)
-    progress.say(
+    say(
         f"pictures: {len(sources)}, codecs: {len(codecs)}, tasks to do: {len(tasks)}"
         + (f", done before: {done}" if done else "")
     )
@@ -281,17 +279,14 @@ def files_folder(out: Path) -> Path:
 
 def _measure(results: Results, order: Order, tasks: Sequence[Task]) -> None:
     """Run the tasks and keep their rows."""
-    progress = Progress(len(tasks))
     throttle = Throttle()
     jobs = min(order.jobs or cores(), len(tasks))
-    try:
-        with closing(_finished(order, tasks, jobs)) as finished:
-            for task, outcome in finished:
-                _keep(results, task, outcome, progress)
-                throttle(lambda: results.save(order.out))
-                progress.step(f"{task.source.name} {task.codec}")
-    finally:
-        progress.close()
+    with bar(len(tasks)) as progress, closing(_finished(order, tasks, jobs)) as finished:
+        for task, outcome in finished:
+            _keep(results, task, outcome)
+            throttle(lambda: results.save(order.out))
+            progress.set_postfix_str(f"{task.source.name} {task.codec}", refresh=False)
+            progress.update()
 
 
 def _finished(
@@ -305,15 +300,15 @@ def _finished(
     return run_beam(tasks, str(order.out.resolve()) + ".beam", order.beam)
 
 
-def _keep(results: Results, task: Task, outcome: Any, progress: Progress) -> None:
+def _keep(results: Results, task: Task, outcome: Any) -> None:
     """Replace the rows of this task; note its problems."""
     where = f"{task.codec} on {task.source.id}"
     _forgive(results, "task", where)
     if not isinstance(outcome, Outcome):
-        _skip(results, "task", where, f"{type(outcome).__name__}: {outcome}", progress)
+        _skip(results, "task", where, f"{type(outcome).__name__}: {outcome}")
         return
     for problem in outcome.problems:
-        _skip(results, "task", where, problem, progress)
+        _skip(results, "task", where, problem)
     key = (task.source.set, task.source.name, task.codec)
     old = [r for r in results.rows if (r["set"], r["image"], r["codec"]) == key]
     results.rows = [r for r in results.rows if (r["set"], r["image"], r["codec"]) != key]

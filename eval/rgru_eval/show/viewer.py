@@ -23,7 +23,7 @@ from rgru_eval.judge.statistics import is_learned
 from rgru_eval.measure.builtin import Avif, Jpeg, Webp
 from rgru_eval.measure.codecs import Codec, CuttableCodec
 from rgru_eval.measure.pictures import Source, pixels_of, read_picture
-from rgru_eval.measure.progress import Progress
+from rgru_eval.measure.progress import bar
 from rgru_eval.measure.tasks import file_of, ready_codec, run_parallel
 from rgru_eval.results import Results, Row
 
@@ -198,9 +198,9 @@ def make_views(
     for source in sources:
         tasks += _tasks(results, source, codecs, pictures[source.id], cut=source is sources[0])
     tasks = [replace(t, files=tuple(map(str, files)), definitions=definitions) for t in tasks]
-    progress, problems = Progress(len(tasks)), []
+    progress, problems = bar(len(tasks)), []
     for task, result in run_parallel(_safely, tasks, min(jobs, len(tasks))):
-        progress.step(task.codec)
+        progress.update()
         if not isinstance(result, dict):
             problems.append(f"{task.codec} on {task.source.id}: {result}")
             continue

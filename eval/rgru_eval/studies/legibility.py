@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from rgru_eval.errors import EvalError, UnavailableError
 from rgru_eval.measure.codecs import Codec, Step
-from rgru_eval.measure.progress import Progress
+from rgru_eval.measure.progress import bar
 from rgru_eval.show.tables import markdown
 
 WIDTH, HEIGHT = 512, 384
@@ -241,18 +241,18 @@ def measure(cards: Sequence[Card], codecs: Sequence[Codec], reader: Reader) -> p
         contrast, angle, read, error. Uncompressed cards have the codec ``uncompressed``.
     """
     rows: list[dict[str, Any]] = []
-    progress = Progress(len(cards) * (len(codecs) + 1))
+    progress = bar(len(cards) * (len(codecs) + 1))
     for number, card in enumerate(cards):
         about = {"card": number, "ground": card.ground}
         raw = {"codec": "uncompressed", "setting": 0.0, "bpp": 24.0}
         rows += _read(card, card.image, reader, about | raw)
-        progress.step("uncompressed")
+        progress.update()
         for codec in codecs:
             for step in _steps(codec, card.image):
                 figures = {"codec": codec.identity(), "setting": step.setting}
                 figures["bpp"] = 8 * len(step.data) / (WIDTH * HEIGHT)
                 rows += _read(card, step.picture.convert("RGB"), reader, about | figures)
-            progress.step(codec.identity())
+            progress.update()
     progress.close()
     return pd.DataFrame(rows)
 
