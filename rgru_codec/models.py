@@ -46,6 +46,8 @@ WEIGHTS = Path(__file__).parent / "weights"
 _RELEASED = WEIGHTS / "released.json"
 VARIABLE = "RGRU_MODELS"
 """Environment variable: packages or folders of packages, separated as in PATH."""
+FIRST = "RGRU_MODEL"
+"""Environment variable: one package, which comes before them; its name may hold any character."""
 ENTRY_POINTS = "rgru.models"
 """Group of entry points by which distributions announce a module that lies beside packages."""
 _IDS = re.compile("[0-9a-fA-F]{8}")
@@ -248,7 +250,7 @@ def user_home() -> Path:
 def homes() -> Iterator[Path]:
     """Folders that hold packages in folders named by their ids, in the order of search.
 
-    Those that ``RGRU_MODELS`` names (packages themselves too: see :func:`_named`), the user's own,
+    Those that ``RGRU_MODEL`` and ``RGRU_MODELS`` name (packages themselves too), the user's own,
     those of distributions with an entry point, those that ship with this one.
     """
     yield from (path for path in _named() if not (path / TABLE).is_file())
@@ -263,7 +265,8 @@ def homes() -> Iterator[Path]:
 
 
 def _named() -> list[Path]:
-    return [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+    parts = [os.environ.get(FIRST, ""), *os.environ.get(VARIABLE, "").split(os.pathsep)]
+    return [Path(part) for part in parts if part]
 
 
 def folders() -> Iterator[Path]:
@@ -281,12 +284,12 @@ def find_model(model_id: bytes) -> Model:
         Damaged: it is not what its id says.
         InvalidInput: its content does not fit SPEC.
     """
-    return _find(model_id, os.environ.get(VARIABLE, ""))
+    return _find(model_id, tuple(_named()))
 
 
 @functools.lru_cache(maxsize=8)
-def _find(model_id: bytes, variable: str) -> Model:
-    for path in _named():
+def _find(model_id: bytes, named: tuple[Path, ...]) -> Model:
+    for path in named:
         if (path / TABLE).is_file() and (model := Model.load(path)).id == model_id:
             return model
     for home in homes():
@@ -347,7 +350,7 @@ def known_context(model_id: bytes) -> ContextModel | None:
 def default_model() -> Model:
     """The model that compresses when none is named.
 
-    The first package that ``RGRU_MODELS`` names itself, or else the one that ships.
+    The first package that ``RGRU_MODEL`` or ``RGRU_MODELS`` names, or else the one that ships.
 
     Raises:
         ModelMissing: it is not installed.

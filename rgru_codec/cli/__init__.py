@@ -15,17 +15,23 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from rgru_codec.cli.status import (
     EPILOG,
     INTERRUPTED,
     UNUSABLE,
     Failure,
+    discard_output,
     explain,
     printable,
     say,
+    write_out,
 )
+from rgru_codec.processes import variables
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 COMMANDS = (
     "compress",
@@ -40,11 +46,17 @@ COMMANDS = (
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are safe to print."""
+    """A parser whose errors are safe to print, and whose help says when it cannot be."""
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the command line, and end with exit code 2."""
         super().error(printable(message, sys.stderr))
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        if file is sys.stdout and file is not None:
+            write_out(message)  # argparse passes over what the stream says
+        else:
+            super()._print_message(message, file)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -74,20 +86,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code (see ``rgru --help``).
     """
     _occupy_standard_streams()
-    args = build_parser().parse_args(argv)
     try:
+        args = build_parser().parse_args(argv)
         with ended_by_signals(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # those of libraries; ours are said in our words
-            _prefer(getattr(args, "model", None))
-            code: int = args.run(args)
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            with variables(_preferred(getattr(args, "model", None))):
+                code: int = args.run(args)
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        # Nobody reads on. Python would complain once more when it closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()  # nobody reads on
         return UNUSABLE
     except Exception as error:
         if os.environ.get("RGRU_DEBUG") and not isinstance(error, Failure):
@@ -98,14 +107,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _prefer(model: str | None) -> None:
-    """Let a model be the first that is looked at, in all processes: for ``--model``."""
-    if model is not None:
-        from rgru_codec.models import VARIABLE, model_named
+def _preferred(model: str | None) -> dict[str, str]:
+    """Return variables that make a model the first that is looked at, in all processes."""
+    if model is None:
+        return {}
+    from rgru_codec.cli.files import check_names
+    from rgru_codec.models import FIRST, model_named
 
-        folder = str(model_named(model).folder.resolve())
-        others = [os.environ[VARIABLE]] if os.environ.get(VARIABLE) else []
-        os.environ[VARIABLE] = os.pathsep.join([folder, *others])
+    check_names(model)
+    return {FIRST: str(model_named(model).folder.resolve())}
 
 
 @contextlib.contextmanager

@@ -13,9 +13,9 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from rgru_codec.cli.files import LIST, PICTURE_SUFFIXES, STREAM, Job, Outputs, Plan, named
+from rgru_codec.cli.files import LIST, PICTURE_SUFFIXES, STREAM, Job, Outputs, Plan
 from rgru_codec.cli.progress import Progress, Share, unseen
-from rgru_codec.cli.status import DONE, UNUSABLE, USAGE, Failure, explain, say
+from rgru_codec.cli.status import DONE, UNUSABLE, USAGE, Failure, explain, named, say
 from rgru_codec.files import write_file
 from rgru_codec.processes import cores, run_in_processes
 

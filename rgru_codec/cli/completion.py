@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from rgru_codec.cli.status import DONE
+from rgru_codec.cli.status import DONE, write_out
 
 SHELLS = ("bash", "zsh", "tcsh")
 _FILES = frozenset({"IN", "OUT", "FILE", "A", "B"})
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
     parser = build_parser()
     _complete_files(parser)
-    print(shtab.complete(parser, args.shell))
+    write_out(shtab.complete(parser, args.shell) + "\n")
     return DONE
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import os
 import stat
 import sys
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from rgru_codec.cli.status import UNUSABLE, USAGE, Failure
+from rgru_codec.cli.status import UNUSABLE, USAGE, Failure, named
 from rgru_codec.files import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 from rgru_codec.files import descriptor_of, write_file
 
@@ -250,6 +249,8 @@ class Outputs:
         """
         descriptor = 1 if target == STREAM else descriptor_of(target)
         if descriptor is not None:
+            if descriptor == 1 and sys.stdout is None:
+                raise Failure(USAGE, "standard output is closed; name a file with -o")
             if kind is not LIST and _is_terminal(descriptor):
                 raise Failure(
                     USAGE,
@@ -304,9 +305,7 @@ def _identity(name: str) -> tuple[int, int] | None:
 
 
 def _is_terminal(descriptor: int) -> bool:
-    if descriptor == 1:
-        return sys.stdout is None or sys.stdout.isatty()
-    return os.isatty(descriptor)
+    return sys.stdout.isatty() if descriptor == 1 else os.isatty(descriptor)
 
 
 def read_rgru(source: str, max_pixels: int) -> bytes:
@@ -317,7 +316,7 @@ def read_rgru(source: str, max_pixels: int) -> bytes:
 
     Raises:
         OSError: It cannot be read.
-        Failure: It is empty; standard input is a terminal.
+        Failure: It is empty; standard input is a terminal, or closed.
     """
     from rgru_format import Limits, Reader, RgruError
 
@@ -341,7 +340,8 @@ def opened(source: str) -> Iterator[BinaryIO | IO[bytes]]:
     """
     if source == STREAM:
         if sys.stdin is None or sys.stdin.isatty():
-            raise Failure(USAGE, "standard input is a terminal; give a file or a pipe")
+            what = "closed" if sys.stdin is None else "a terminal"
+            raise Failure(USAGE, f"standard input is {what}; give a file or a pipe")
         yield sys.stdin.buffer
         return
     if not source:
@@ -353,26 +353,6 @@ def opened(source: str) -> Iterator[BinaryIO | IO[bytes]]:
 def display_name(name: str, stream: str) -> str:
     """Return the name for messages."""
     return stream if name == STREAM else name
-
-
-@contextlib.contextmanager
-def named(name: str) -> Iterator[None]:
-    """Name the target in errors that do not (a full disk does not say which file it met)."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except FileExistsError:
-        raise Failure(UNUSABLE, f"{name}: exists; --force overwrites it") from None
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise Failure(
-                UNUSABLE, f"{name}: no space left on the device; nothing was written"
-            ) from None
-        words = error.strerror or str(error)
-        raise Failure(
-            UNUSABLE, f"{name}: cannot be written: {words[:1].lower()}{words[1:]}"
-        ) from None
 
 
 def _make_folder(folder: Path) -> None:

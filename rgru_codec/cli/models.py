@@ -97,6 +97,7 @@ def verify(args: argparse.Namespace) -> int:
     from rgru_codec import packages
     from rgru_codec.models import folders, model_named
 
+    check_names(*args.inputs)
     models = [str(folder) for folder in folders()] if not args.inputs else args.inputs
     codes = set()
     for name in models:

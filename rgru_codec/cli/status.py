@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
 import sys
+from collections.abc import Iterator
 from typing import TextIO
 
 DONE = 0
@@ -51,10 +53,58 @@ def printable(text: str, stream: TextIO | None = None) -> str:
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def show(line: str) -> None:
-    """Print a line of an answer on standard output, if there is one."""
+@contextlib.contextmanager
+def named(name: str) -> Iterator[None]:
+    """Name the target in errors that do not (a full disk does not say which file it met).
+
+    Raises:
+        Failure: It cannot be written.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except FileExistsError:
+        raise Failure(UNUSABLE, f"{name}: exists; --force overwrites it") from None
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise Failure(
+                UNUSABLE, f"{name}: no space left on the device; nothing was written"
+            ) from None
+        words = error.strerror or str(error)
+        raise Failure(
+            UNUSABLE, f"{name}: cannot be written: {words[:1].lower()}{words[1:]}"
+        ) from None
+
+
+def write_out(text: str) -> None:
+    """Write text to standard output, if there is one.
+
+    Raises:
+        Failure: It takes no more.
+    """
     if sys.stdout is not None:
-        print(printable(line, sys.stdout))
+        with named("standard output"):
+            try:
+                sys.stdout.write(text)
+                sys.stdout.flush()
+            except OSError:
+                discard_output()
+                raise
+
+
+def discard_output() -> None:
+    """Let go what standard output did not take: Python would try again, and complain, at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def show(line: str) -> None:
+    """Print a line of an answer on standard output, if there is one.
+
+    Raises:
+        Failure: It takes no more.
+    """
+    write_out(printable(line, sys.stdout) + "\n")
 
 
 def tell(line: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rgru_codec.cli import options
-from rgru_codec.cli.files import STREAM, read_rgru
+from rgru_codec.cli.files import STREAM, check_names, read_rgru
 from rgru_codec.cli.status import (
     CUT,
     DONE,
@@ -21,6 +21,8 @@ from rgru_codec.cli.status import (
     show,
 )
 
+HERE = "-"
+"""Of ``--vectors``: those that this checkout has."""
 _UNBOUNDED = 2**48
 """Pixels: files that are there are checked, whatever their size."""
 
@@ -37,7 +39,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--vectors",
         nargs="?",
-        const="",
+        const=HERE,
         metavar="DIR",
         help="check this decoder against conformance files; DIR is format/vectors of a checkout "
         "(needed where rgru is installed elsewhere)",
@@ -50,6 +52,7 @@ def add_command(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Verify all inputs."""
     if args.vectors is not None:
+        check_names(args.vectors)
         return _vectors(args.vectors, verbose=args.verbose, quiet=args.quiet)
     if not args.inputs:
         raise Failure(USAGE, "verify needs a file, or --vectors")
@@ -127,7 +130,7 @@ def _vectors(where: str, *, verbose: bool, quiet: bool) -> int:
     from rgru_codec.vectors import check_pixels
     from rgru_format.conformance import VECTORS, run_vectors
 
-    folder = Path(where) if where else VECTORS
+    folder = VECTORS if where == HERE else Path(where)
     results = run_vectors(folder, lambda model_id: find_model(model_id).context())
     results += check_pixels(folder)
     for result in results:

@@ -77,6 +77,9 @@ def test_what_is_not_certain_gets_a_hint_before_any_work(
         ("decompress", "whole.rgru", "--animate", ""),
         ("decompress", "whole.rgru", "--format", ""),
         ("models", "add", ""),
+        ("models", "verify", ""),
+        ("info", "whole.rgru", "--model", ""),
+        ("verify", "--vectors", ""),
     ],
 )
 def test_an_empty_argument_is_no_name(rgru: Rgru, folder: Path, words: tuple[str, ...]) -> None:

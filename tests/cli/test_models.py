@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,21 @@ def test_what_is_no_model_is_not_installed(rgru: Rgru, tmp_path: Path) -> None:
         assert result.code == 2
         assert "not a model package" in result.err
     assert rgru("models", "verify", "nothing").code == 2
+
+
+@pytest.mark.skipif(os.pathsep != ":", reason="where folders of a list are parted by colons")
+def test_the_folder_of_a_model_may_hold_a_colon(
+    rgru: Rgru, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``--model`` reaches other processes by a variable: one that is not taken apart."""
+    monkeypatch.chdir(tmp_path)
+    place = Path("12:30:00") / model.id.hex()
+    shutil.copytree(model.folder, place)
+    for name in ("a.png", "b.png"):
+        picture(40, 32).save(name)
+    assert rgru("compress", "a.png", "b.png", "-j", 2, "-l", 1, "--model", place).code == 0
+    result = rgru("decompress", "a.rgru", "b.rgru", "-j", 2, "-o", "out/", "--model", place)
+    assert result.code == 0, result.err
+    assert rgru("info", "a.rgru", "--model", place).out.count("not installed") == 0
+    assert models.FIRST not in os.environ
+    assert rgru("decompress", "a.rgru", "-o", "c.png").code == 5

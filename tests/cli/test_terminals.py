@@ -111,6 +111,51 @@ def test_streams_that_are_closed(folder: Path, words: str, closed: str, name: st
             assert image.size == (40, 24)
 
 
+@posix
+@pytest.mark.parametrize(
+    ("words", "closed", "hint"),
+    [
+        ("compress a.png -o -", ">&-", "standard output is closed"),
+        ("decompress whole.rgru -o /dev/stdout", ">&-", "standard output is closed"),
+        ("info -", "<&-", "standard input is closed"),
+        ("compress - -o b.rgru", "<&-", "standard input is closed"),
+    ],
+)
+def test_a_stream_that_is_closed_is_no_terminal(
+    folder: Path, words: str, closed: str, hint: str
+) -> None:
+    script = f"{sys.executable} -m rgru_codec.cli {words} {closed}"
+    result = subprocess.run(
+        ["bash", "-c", script], env=environment(), capture_output=True, check=False, text=True
+    )
+    assert (result.returncode, hint in result.stderr) == (2, True), result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has /dev/full")
+@pytest.mark.parametrize(
+    "words",
+    [("--help",), ("--version",), ("info", "--help"), ("completion", "bash"), ("info", "a.rgru")],
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_answer_that_cannot_be_written_is_no_success(
+    folder: Path, words: tuple[str, ...], unbuffered: str
+) -> None:
+    """Argparse passes over what the stream says: help into a full disk used to exit with 0."""
+    Path("a.rgru").write_bytes(Path("whole.rgru").read_bytes())
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "rgru_codec.cli", *words],
+            env={**environment(), "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            text=True,
+        )
+    assert result.returncode == 1
+    assert "standard output: no space left on the device" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 @pytest.mark.parametrize(
     "error",
     [
