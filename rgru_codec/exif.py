@@ -116,6 +116,15 @@ def orientation_of(exif: bytes) -> int | None:
     return found
 
 
+def says_nothing(exif: bytes) -> bool:
+    """Tell whether a TIFF structure says no more than that the picture is upright."""
+    start = _first_directory(exif)
+    entries = list(_entries(exif, start))
+    upright = all(one.tag == ORIENTATION and _number(exif, one) == 1 for one in entries)
+    end = _end(exif, start) if start + 2 <= len(exif) else len(exif)
+    return bool(entries) and upright and not any(exif[end : end + 4])
+
+
 def with_orientation_reset(exif: bytes) -> bytes:
     """Return the structure with orientation 1, and without its thumbnail if that was turned.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import io
 import re
 import struct
@@ -16,11 +15,10 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
-from xml.parsers import expat
 
 from PIL import Image
 
-from rgru_codec import colour
+from rgru_codec import colour, xmp
 from rgru_codec.colour import ColourSpace
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -30,7 +28,6 @@ _LARGEST_TEXT = 2**20 - 1
 _LARGEST_TEXTS = 2**26
 _HEAD = 1 << 16
 _ORIENTATION = 274
-_XMP_NAME, _XMP_NOTE = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _GAIN_MAPS = (
     b'hdrgm:Version="',
     b"http://ns.apple.com/HDRGainMap/",
@@ -248,10 +245,10 @@ def _jpeg(file: BinaryIO, image: Image.Image) -> Facts:
     """Segments of JPEG (ITU-T T.81, B.1) before the first scan."""
     main, pieces, marks = None, dict[bytes, dict[int, bytes]](), b""
     for content in _application_segments(file):
-        if content.startswith(_XMP_NAME):
-            main = main or content[len(_XMP_NAME) :]
-        elif content.startswith(_XMP_NOTE) and len(content) >= len(_XMP_NOTE) + 40:
-            rest = content[len(_XMP_NOTE) :]
+        if content.startswith(xmp.NAME):
+            main = main or content[len(xmp.NAME) :]
+        elif content.startswith(xmp.EXTENSION) and len(content) >= len(xmp.EXTENSION) + 40:
+            rest = content[len(xmp.EXTENSION) :]
             offset = int.from_bytes(rest[36:40], "big")
             pieces.setdefault(rest[:32], {})[offset] = rest[40:]
         elif content.startswith(b"urn:iso:"):
@@ -259,11 +256,11 @@ def _jpeg(file: BinaryIO, image: Image.Image) -> Facts:
     notes = []
     joined = None
     if pieces:
-        joined = _joined(main or b"", pieces)
+        joined = xmp.joined(main or b"", pieces)
         if joined is None:
             notes.append("Extended XMP that does not belong together was left out")
-    xmp = joined or main or b""
-    if any(mark in xmp + marks for mark in _GAIN_MAPS):
+    said = joined or main or b""
+    if any(mark in said + marks for mark in _GAIN_MAPS):
         notes.append("the gain map (HDR) was left out")
     elif (frames := getattr(image, "n_frames", 1)) > 1:
         notes.append(f"further pictures of the file were left out: {frames - 1}")
@@ -286,33 +283,6 @@ def _application_segments(file: BinaryIO) -> Iterator[bytes]:
         content = file.read(max(size - 2, 0))
         if marker[1] in (0xE1, 0xE2):
             yield content
-
-
-def _joined(main: bytes, pieces: dict[bytes, dict[int, bytes]]) -> bytes | None:
-    """XMP with its extension put in (XMP specification part 3, 1.1.3.1); None if that fails."""
-    named = re.search(rb"""xmpNote:HasExtendedXMP\s*(?:=\s*["']|>\s*)([0-9A-Fa-f]{32})""", main)
-    if named is None or named[1].upper() not in {key.upper() for key in pieces}:
-        return None
-    parts = next(found for key, found in pieces.items() if key.upper() == named[1].upper())
-    extension = b"".join(parts[offset] for offset in sorted(parts))
-    if (
-        hashlib.md5(extension, usedforsecurity=False).hexdigest().upper().encode()
-        != named[1].upper()
-    ):
-        return None
-    start, stop = re.search(rb"<rdf:RDF[^<>]*>", extension), extension.rfind(b"</rdf:RDF")
-    end = main.rfind(b"</rdf:RDF")
-    if start is None or stop < start.end() or end < 0 or b"<!" in main + extension:
-        return None
-    head = re.sub(rb"""\s?xmpNote:HasExtendedXMP\s*=\s*(?:"[^"]*"|'[^']*')""", b"", main[:end])
-    head = re.sub(rb"<xmpNote:HasExtendedXMP>[^<]*</xmpNote:HasExtendedXMP>", b"", head)
-    joined = head + extension[start.end() : stop].strip() + main[end:]
-    parser = expat.ParserCreate(namespace_separator=" ")
-    try:  # a namespace that only the extension's frame declares would be missing
-        parser.Parse(joined.strip(b"\0 \r\n\t"), True)
-    except (expat.ExpatError, ValueError, LookupError):
-        return None
-    return joined
 
 
 def _isobmff(head: bytes) -> Facts:

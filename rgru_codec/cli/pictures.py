@@ -125,6 +125,7 @@ def encode_picture(
     Raises:
         InvalidInput: The format cannot hold the picture, or has no quality.
     """
+    from rgru_codec.exif import says_nothing, without_prefix
     from rgru_format import InvalidInput
 
     options = {**_OPTIONS.get(kind, {})}
@@ -142,7 +143,7 @@ def encode_picture(
                 with_it = _with_piece(options, kind, name, info[name])
                 if with_it is not None and _holds(sample, kind, with_it, name):
                     options = with_it
-                else:
+                elif not (name == "exif" and says_nothing(without_prefix(info[name]))):
                     missing.append(_NAMES[name])
         try:
             content = _encoded(image, kind, options)
@@ -172,6 +173,11 @@ def _with_piece(
         info = PngInfo()
         info.add_itxt("XML:com.adobe.xmp", content.decode("utf-8", "replace"))
         return {**options, "pnginfo": info}
+    if name == "xmp" and kind == "JPEG":  # Pillow writes one segment, and refuses what needs more
+        from rgru_codec.xmp import segments
+
+        found = segments(content)
+        return None if found is None else {**options, "extra": found}
     if kind == "TIFF" and name in ("exif", "xmp"):  # both are tags of the picture's directory
         from PIL import Image
 

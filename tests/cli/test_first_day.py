@@ -414,3 +414,13 @@ def test_large_pictures_are_read_from_a_stream(rgru: Rgru, folder: Path) -> None
     for name in ("large.bmp", "large.tga", "large.tiff"):
         Image.new("RGB", (2600, 2200)).save(name)
         assert len(read_picture(name)) == Path(name).stat().st_size > 2**24
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "GIF", "JPEG"])
+def test_exif_that_says_upright_and_no_more_is_not_missed(kind: str) -> None:
+    """AVIF has a place of its own for it, and GIF means it."""
+    tags = Image.Exif()
+    tags[0x0112] = 1
+    image = picture()
+    image.info["exif"] = tags.tobytes()
+    assert encode_picture(image, kind)[1] == ()
