@@ -255,8 +255,13 @@ def _of_profile(icc: bytes) -> ColourSpace | None:
     return None
 
 
+def is_profile(icc: bytes) -> bool:
+    """Tell whether data has the signature of a profile (ICC.1:2022, 7.2.12)."""
+    return icc[36:40] == b"acsp"
+
+
 def _tags(icc: bytes) -> dict[bytes, bytes]:
-    if icc[36:40] != b"acsp":
+    if not is_profile(icc):
         raise ValueError("no profile")
     (count,) = struct.unpack_from(">I", icc, 128)
     tags = {}

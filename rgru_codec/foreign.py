@@ -139,13 +139,15 @@ def _colour_told(image: Image.Image) -> ColourSpace | None:
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Name, place of the content and size of a PNG's chunks."""
+    """Name, place of the content and size of a PNG's chunks, as far as they are some."""
     file.seek(0)
     if file.read(8) != PNG_SIGNATURE:
         return
     at = 8
     while len(head := file.read(8)) == 8:
         size, name = struct.unpack(">I4s", head)
+        if not name.isalpha():  # 2 GB of zeros would be as many chunks as they have room for
+            return
         yield name, at + 8, size
         at += size + 12
         file.seek(at)

@@ -79,7 +79,8 @@ class Wanted:
         keep_icc: Keep a profile byte for byte also where it says what needs no profile.
 
     Raises:
-        InvalidInput: No bytes, ``exif`` that is none, an unknown name in ``strip``.
+        InvalidInput: No bytes, ``icc_profile`` or ``exif`` that is none, an unknown name in
+            ``strip``.
     """
 
     icc_profile: bytes | None = None
@@ -96,6 +97,8 @@ class Wanted:
         if unknown := self.strip - STRIPPED:
             known = "icc, exif, xmp, gps and hidden"
             raise InvalidInput(f"strip takes {known}, got {', '.join(sorted(map(str, unknown)))}")
+        if self.icc_profile and not colour.is_profile(self.icc_profile):
+            raise InvalidInput("icc_profile must be an ICC profile, which has acsp at byte 36")
         if self.exif:
             object.__setattr__(self, "exif", tiff.without_prefix(self.exif))
             if not tiff.is_exif(self.exif or b""):

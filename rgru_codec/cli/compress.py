@@ -127,13 +127,14 @@ def settings_of(args: argparse.Namespace) -> Settings:
         InvalidInput: Values that do not fit together.
         Failure: More layers than the model has; an ICC profile that is none.
     """
+    from rgru_codec.colour import is_profile
     from rgru_codec.encoder import Settings
     from rgru_format import Limits
 
     _check_layers(args.layers)
     given = {name: getattr(args, name) for name in ("exif", "xmp", "icc")}
     content = {k: None if path is None else _metadata(k, path) for k, path in given.items()}
-    if content["icc"] is not None and content["icc"][36:40] != b"acsp":  # ICC.1:2022, 7.2.12
+    if content["icc"] is not None and not is_profile(content["icc"]):
         raise Failure(USAGE, f"--icc {args.icc}: is not an ICC profile")
     return Settings(
         layers=args.layers,

@@ -38,7 +38,12 @@ def read_picture(source: str) -> bytes:
         if len(head) == _LARGE and not _may_be_picture(head):
             shown = display_name(source, "standard input")
             raise Failure(UNUSABLE, f"{shown}: is not a picture of a known format")
-        return head + file.read()
+        if len(head) < _LARGE:
+            return head
+        if not file.seekable():
+            return head + file.read()
+        file.seek(0)  # a large picture is not held twice
+        return file.read()
 
 
 def _may_be_picture(head: bytes) -> bool:

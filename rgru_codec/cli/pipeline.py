@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import posixpath
 import shutil
 import time
@@ -27,7 +28,9 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics.metric import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from rgru_codec.cli.status import UNUSABLE, Failure
+from rgru_codec.cli.files import check_names
+from rgru_codec.cli.status import UNUSABLE, USAGE, Failure
+from rgru_codec.files import write_file
 
 if TYPE_CHECKING:
     from rgru_codec.encoder import Settings
@@ -59,17 +62,28 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
         How many pictures were compressed, skipped because they were done, and failed.
 
     Raises:
-        Failure: an input matches nothing, or all of them no picture.
+        Failure: an input matches nothing, or all of them no picture; the output cannot be a
+            folder; there is no such runner.
+        RgruError: the model is not at hand.
     """
     from rgru_codec.cli.compress import settings_of
     from rgru_codec.cli.pictures import known_suffixes
 
-    output = args.output.rstrip("/")
-    work = Compress(settings_of(args), output, args.force, args.measure)
+    check_names(args.output, *args.input)
+    output = args.output.rstrip("/") or args.output
+    settings = settings_of(args)
+    model = settings.package()  # what is missing is told here rather than for each picture
+    if settings.encoder is not None:
+        model.encoder(settings.encoder)
+    work = Compress(settings, output, args.force, args.measure)
     temporary = _temporary(output)
-    patterns = [_pattern(text) for text in args.input]
+    patterns = [tuple(map(os.fsencode, _pattern(text))) for text in args.input]
     _remove(temporary)
-    pipeline = beam.Pipeline(options=PipelineOptions(list(rest), save_main_session=False))
+    _make_lists(output)
+    try:
+        pipeline = beam.Pipeline(options=PipelineOptions(list(rest), save_main_session=False))
+    except ValueError as error:
+        raise Failure(USAGE, str(error)) from None
     outcomes = (
         pipeline
         | "Patterns" >> beam.Create(patterns)
@@ -80,7 +94,7 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
     )
     lists = (
         outcomes
-        | "By list" >> beam.Map(lambda outcome: (outcome.failed, outcome.line))
+        | "By list" >> beam.Map(lambda outcome: (outcome.failed, json.dumps(outcome.line)))
         | "One worker a list" >> beam.GroupByKey()
     )
     _ = lists | "Write lists" >> beam.ParDo(_WriteList(temporary))
@@ -93,6 +107,18 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
     if not any(counts.values()):
         raise Failure(UNUSABLE, f"{' '.join(args.input)}: no pictures of a known kind")
     return counts
+
+
+def _make_lists(output: str) -> None:
+    """Make the folder of the lists, to find out whether that is possible.
+
+    Raises:
+        Failure: it is not.
+    """
+    try:
+        _make(f"{output}/{REPORTS}")
+    except OSError as error:
+        raise Failure(UNUSABLE, f"{output}: cannot be made a folder: {error}") from None
 
 
 def _put(source: str, target: str) -> None:
@@ -122,14 +148,14 @@ class _WriteList(beam.DoFn):  # type: ignore[misc]
         super().__init__()
         self._temporary = temporary
 
-    def process(self, element: tuple[bool, Iterable[dict[str, Any]]]) -> None:
+    def process(self, element: tuple[bool, Iterable[str]]) -> None:
         """Write one list; twice, if a runner repeats it."""
         failed, lines = element
         name = next(name for name, of_failures in LISTS.items() if of_failures == failed)
         path = f"{self._temporary}/{uuid.uuid4().hex}"
         with FileSystems.create(path, "application/octet-stream") as file:
             for line in lines:
-                file.write(json.dumps(line, sort_keys=True).encode() + b"\n")
+                file.write(line.encode() + b"\n")
         FileSystems.rename([path], [f"{self._temporary}/{name}.jsonl"])
 
 
@@ -183,14 +209,17 @@ def _pattern(text: str) -> tuple[str, str]:
 
 
 def _matches(
-    pattern: tuple[str, str], suffixes: frozenset[str], output: str
-) -> Iterator[tuple[str, str]]:
-    """Yield (target, source) of each picture that a pattern matches."""
-    glob, base = pattern
+    pattern: tuple[bytes, bytes], suffixes: frozenset[str], output: str
+) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (target, source) of each picture that a pattern matches.
+
+    Names travel as bytes: Beam encodes text as UTF-8, which names of files need not be.
+    """
+    glob, base = map(os.fsdecode, pattern)
     for path in _match(glob):
         stem, suffix = posixpath.splitext(path[len(base) :].lstrip("/") if base else path)
         if suffix.lower() in suffixes and not posixpath.basename(path).startswith("._"):
-            yield f"{output}/{stem}.rgru", path
+            yield os.fsencode(f"{output}/{stem}.rgru"), os.fsencode(path)
 
 
 class Compress(beam.DoFn):  # type: ignore[misc]
@@ -216,10 +245,10 @@ class Compress(beam.DoFn):  # type: ignore[misc]
 
         compress(np.zeros((16, 16, 3), np.uint8), layers=1, threads=self._settings.threads)
 
-    def process(self, element: tuple[str, Iterable[str]]) -> Iterator[Outcome]:
+    def process(self, element: tuple[bytes, Iterable[bytes]]) -> Iterator[Outcome]:
         """One picture; other sources with the same target are failures."""
-        target, sources = element
-        first, *others = sorted(set(sources))
+        target = os.fsdecode(element[0])
+        first, *others = sorted(map(os.fsdecode, set(element[1])))
         yield self._attempt(first, target)
         for other in others:
             words = f"{other}: its output {target} is already that of {first}"
@@ -231,7 +260,10 @@ class Compress(beam.DoFn):  # type: ignore[misc]
         start = time.monotonic()
         try:
             there = not self._force and FileSystems.exists(target)
-            line = self._skip(target) if there else self._compress(source, target)
+            try:
+                line = self._skip(target) if there else self._compress(source, target)
+            except FileExistsError:  # another attempt was faster
+                line = self._skip(target)
         except Exception as error:  # whatever it is: the pictures after it are not to suffer
             failure = explain(error, source)
             return self._failed(source, failure.code, failure.message)
@@ -273,7 +305,15 @@ class Compress(beam.DoFn):  # type: ignore[misc]
         return {"status": "skipped", **_sizes(data)}
 
     def _replace(self, target: str, data: bytes) -> None:
-        """Write under a name of this attempt's own, then rename: no one sees half a file."""
+        """Write under a name of this attempt's own, then rename: no one sees half a file.
+
+        Raises:
+            FileExistsError: it has appeared meanwhile, on a disk of this machine.
+        """
+        if "://" not in target:
+            _make(posixpath.dirname(target))
+            write_file(target, data, overwrite=self._force)
+            return
         path = f"{self._temporary}/{uuid.uuid4().hex}"
         with FileSystems.create(path, "application/octet-stream") as file:
             file.write(data)
@@ -288,7 +328,7 @@ def _make(folder: str) -> None:
     try:
         FileSystems.mkdirs(folder)
     except OSError:
-        if not FileSystems.exists(folder):
+        if not FileSystems.exists(folder) or Path(folder).is_file():
             raise
 
 

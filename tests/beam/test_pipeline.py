@@ -172,3 +172,80 @@ def test_inputs_that_match_nothing(
         assert main(["compress", "--input", "a.png", name, "--output", "out"]) == 1
         assert capsys.readouterr().err == f"rgru: {name}: nothing matches\n"
         assert not Path("out").exists()
+
+
+@needs_beam
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (("--input", "", "--output", "out"), "there is no file name: an argument is empty"),
+        (("--input", "a.png", "--output", ""), "there is no file name: an argument is empty"),
+        (("--input", "a.png", "--output", "a.png"), "a.png: cannot be made a folder"),
+        (("--input", "a.png", "--output", "a.png/out"), "a.png/out: cannot be made a folder"),
+        (("--input", "a.png", "--output", "out", "--runner", "None"), "Unexpected pipeline runner"),
+        (("--input", "a.png", "--output", "out", "--model", "none"), "none: neither the folder"),
+        (("--input", "a.png", "--output", "out", "--encoder", "x"), "no encoder 'x'"),
+        (("--input", "a.png", "--output", "out", "--layers", "99"), "--layers 99: the model"),
+        (("--input", "a.png", "--output", "out", "--icc", "a.png"), "is not an ICC profile"),
+        (("--input", "a.png", "--output", "out", "--exif", "x"), "no such file or directory: x"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_any_work(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    hint: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An empty name used to stand for the whole disk."""
+    from rgru_codec.cli.beam import main
+
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (16, 16)).save("a.png")
+    before = Path("a.png").read_bytes()
+    code = main(["compress", *options])
+    err = capsys.readouterr().err
+    assert (code in (1, 2), hint in err, "bug" in err) == (True, True, False), err
+    assert Path("a.png").read_bytes() == before
+    assert [path.name for path in tmp_path.rglob("*.rgru")] == []
+
+
+@needs_beam
+@posix
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    """Names of files are bytes; one that was no UTF-8 used to stop all the others."""
+    (tmp_path / "in").mkdir()
+    for name in (b"in/a.png", b"in/b\xff.png", b"in/c\xfe.jpg"):
+        path = tmp_path / os.fsdecode(name)
+        Image.new("RGB", (16, 16)).save(path)
+    (tmp_path / os.fsdecode(b"in/d\xfd.png")).write_bytes(b"no picture")
+    options = ("--input", "in", "--output", "out", "-l", 1)
+    found = finish(start(*options, workers=2, cwd=tmp_path))
+    assert found == (1, "rgru: 3 compressed, 0 skipped, 1 failed")
+    written = sorted(os.fsencode(path.name) for path in (tmp_path / "out").glob("*.rgru"))
+    assert written == [b"a.rgru", b"b\xff.rgru", b"c\xfe.rgru"]
+    assert lines(tmp_path / "out/_rgru/failures.jsonl")[0]["source"].endswith("d\udcfd.png")
+
+
+@needs_beam
+def test_a_result_that_appears_during_the_work_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rgru_codec.cli import pipeline
+    from rgru_codec.encoder import Settings
+
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
+    target = tmp_path / "out" / "a.rgru"
+    work = pipeline.Compress(Settings(layers=1), str(tmp_path / "out"), False, False)
+
+    def compress(source: str, name: str) -> dict[str, object]:
+        target.parent.mkdir()
+        target.write_bytes(b"of somebody else")
+        work._replace(name, b"ours")
+        raise AssertionError("it was overwritten")
+
+    monkeypatch.setattr(work, "_compress", compress)
+    (found,) = work.process((os.fsencode(target), [os.fsencode(tmp_path / "a.png")]))
+    assert found.failed
+    assert "exists, but it is faulty" in found.line["message"]
+    assert target.read_bytes() == b"of somebody else"

@@ -134,14 +134,15 @@ def test_alpha_in_jpeg(rgru: Rgru, folder: Path) -> None:
 def test_metadata_goes_along(rgru: Rgru, folder: Path) -> None:
     exif = Image.Exif()
     exif[0x010F] = "Cam"
+    profile = bytes(36) + b"acsp" + bytes(88)
     data = rgru_codec.compress(
-        picture(), layers=1, exif=exif.tobytes(), icc_profile=b"profile", xmp=b"<x>1</x>"
+        picture(), layers=1, exif=exif.tobytes(), icc_profile=profile, xmp=b"<x>1</x>"
     )
     (folder / "m.rgru").write_bytes(data)
     for name in ("m.png", "m.jpg", "m.webp"):
         assert rgru("decompress", "m.rgru", "-o", name).code == 0
         with Image.open(name) as image:
-            assert image.info["icc_profile"] == b"profile"
+            assert image.info["icc_profile"] == profile
             assert image.getexif()[0x010F] == "Cam"
             assert image.info["xmp"] == b"<x>1</x>"
     rgru("decompress", "m.rgru", "-o", "s.png", "--strip", "all")

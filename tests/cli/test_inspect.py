@@ -73,7 +73,10 @@ def test_info_of_damage(rgru: Rgru, folder: Path) -> None:
 def test_info_of_metadata(rgru: Rgru, folder: Path) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     rgba = picture().convert("LA")
-    for icc, words in ((profile, "sRGB built-in"), (b"rubbish", "cannot be read")):
+    for icc, words in (
+        (profile, "sRGB built-in"),
+        (bytes(36) + b"acsp" + bytes(88), "cannot be read"),
+    ):
         data = rgru_codec.compress(rgba, layers=1, icc_profile=icc, xmp=b"<x/>", keep_icc=True)
         (folder / "m.rgru").write_bytes(data)
         result = rgru("info", "m.rgru")

@@ -30,6 +30,11 @@ def photo(height: int, width: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(whole[top : top + height, left : left + width])
 
 
+def profile(size: int = 128, text: bytes = b"") -> bytes:
+    """The shell of an ICC profile: its signature, and whatever text."""
+    return (bytes(36) + b"acsp" + text).ljust(size, b"\0")
+
+
 @pytest.fixture(scope="session")
 def pixels() -> NDArray[np.uint8]:
     return photo(48, 40)
@@ -46,7 +51,7 @@ def alpha_data(pixels: NDArray[np.uint8]) -> bytes:
     """A file with two layers, an alpha plane and metadata."""
     alpha = np.linspace(0, 255, pixels[..., 0].size).astype(np.uint8).reshape(pixels.shape[:2])
     rgba = np.dstack([pixels, alpha])
-    return rgru_codec.compress(rgba, layers=2, icc_profile=b"profile", xmp=b"<x/>")
+    return rgru_codec.compress(rgba, layers=2, icc_profile=profile(), xmp=b"<x/>")
 
 
 @pytest.fixture

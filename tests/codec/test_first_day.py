@@ -267,6 +267,8 @@ def test_more_threads_than_cores_are_no_more_than_cores(data: bytes) -> None:
         lambda d: untyped.compress(np.zeros((4, 4, 3), np.uint8), threads=0),
         lambda d: untyped.compress(np.zeros((4, 4, 3), np.uint8), strip=3),
         lambda d: untyped.compress(np.zeros((4, 4, 3), np.uint8), frame="1"),
+        lambda d: untyped.compress(np.zeros((4, 4, 3), np.uint8), icc_profile=b"x"),
+        lambda d: untyped.compress(np.zeros((4, 4, 3), np.uint8), icc_profile="x"),
         lambda d: untyped.compress(np.zeros((4, 4, 3), np.complex64), convert_depth=True),
         lambda d: untyped.compress(np.zeros((4, 4, 3), np.uint8), limits=3),
         lambda d: untyped.compress(np.zeros((4, 4, 3), np.uint8), model="none"),

@@ -8,6 +8,7 @@ import importlib
 import io
 import struct
 import sys
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -422,3 +423,12 @@ def test_info_tells_what_is_ignored_behind_the_last_layer() -> None:
     found = rgru_codec.info(data + bytes(100))
     assert (found.ignored, found.error, found.unfinished) == (100, None, 0)
     assert found.bytes_for(layers=99) >= len(data)
+
+
+def test_zeros_behind_the_signature_of_a_png_are_no_chunks() -> None:
+    """They used to count as one chunk for every twelve bytes."""
+    data = b"\x89PNG\r\n\x1a\n" + bytes(2**24)
+    start = time.process_time()
+    with pytest.raises(rgru_codec.Unreadable):
+        rgru_codec.compress(data)
+    assert time.process_time() - start < 0.5

@@ -17,7 +17,7 @@ from rgru_codec.exif import is_exif, with_orientation_reset, without_gps
 from rgru_codec.metadata import read_metadata
 from rgru_codec.picture import to_planes
 
-from .conftest import photo
+from .conftest import photo, profile
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = (
@@ -172,8 +172,8 @@ def test_png_xmp() -> None:
 def test_arguments_replace_the_pictures_own() -> None:
     image = jpeg(exif=b"Exif\0\0" + exif(6), icc_profile=ICC, xmp=b"<old/>")
     with pytest.warns(UserWarning, match=r"given, 8, was not applied: .* has its own, 6"):
-        found = kept(image, icc_profile=b"new", exif=exif(8), xmp=b"<new/>")
-    assert found.info["icc_profile"] == b"new"
+        found = kept(image, icc_profile=profile(), exif=exif(8), xmp=b"<new/>")
+    assert found.info["icc_profile"] == profile()
     assert found.info["exif"] == b"Exif\0\0" + with_orientation_reset(exif(8))
     assert found.info["xmp"] == b"<new/>"
     assert found.size == (16, 24), "the picture's own orientation is applied all the same"

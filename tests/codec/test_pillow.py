@@ -13,7 +13,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 import rgru_codec
 import rgru_codec.pillow
 
-from .conftest import photo
+from .conftest import photo, profile
 
 
 @pytest.fixture(autouse=True)
@@ -47,12 +47,12 @@ def test_load_decodes(path: Path, data: bytes) -> None:
 def test_metadata_is_there_at_open(alpha_data: bytes) -> None:
     image = Image.open(io.BytesIO(alpha_data))
     assert image.mode == "RGBA"
-    assert image.info == {"icc_profile": b"profile", "xmp": b"<x/>"}
+    assert image.info == {"icc_profile": profile(), "xmp": b"<x/>"}
     assert image.tobytes() == rgru_codec.decompress(alpha_data).tobytes()
 
 
 def test_large_metadata() -> None:
-    data = rgru_codec.compress(photo(16, 16), layers=1, icc_profile=bytes(50_000))
+    data = rgru_codec.compress(photo(16, 16), layers=1, icc_profile=profile(50_000))
     assert len(Image.open(io.BytesIO(data)).info["icc_profile"]) == 50_000
 
 
@@ -78,17 +78,17 @@ def test_use_layers(path: Path, data: bytes) -> None:
 
 def test_save_options(pixels: np.ndarray, tmp_path: Path) -> None:
     image = Image.fromarray(pixels)
-    image.info["icc_profile"] = b"own"
+    image.info["icc_profile"] = profile()
     path = tmp_path / "a.rgru"
     image.save(path, layers=2)
-    assert path.read_bytes() == rgru_codec.compress(pixels, layers=2, icc_profile=b"own")
+    assert path.read_bytes() == rgru_codec.compress(pixels, layers=2, icc_profile=profile())
     image.save(path, target_size=300, icc_profile=None)
     assert path.read_bytes() == rgru_codec.compress(pixels, target_size=300)
     image.save(path, bpp=2, strip=True)
     assert path.read_bytes() == rgru_codec.compress(pixels, bpp=2)
-    image.save(path, quality=1, icc_profile=b"other", xmp=b"<x/>")
+    image.save(path, quality=1, icc_profile=profile(text=b"other"), xmp=b"<x/>")
     with Image.open(path) as found:
-        assert found.info == {"icc_profile": b"other", "xmp": b"<x/>"}
+        assert found.info == {"icc_profile": profile(text=b"other"), "xmp": b"<x/>"}
 
 
 def test_save_exif(pixels: np.ndarray) -> None:

@@ -13,6 +13,8 @@ import rgru_codec
 from rgru_codec.metrics import ms_ssim
 from rgru_format import cut_to_size
 
+from .conftest import profile
+
 Pixels = NDArray[np.uint8]
 
 
@@ -127,4 +129,4 @@ def test_limits_of_the_encoder(pixels: Pixels) -> None:
         rgru_codec.compress(pixels, limits=rgru_codec.Limits(max_pixels=100))
     limits = rgru_codec.Limits(max_metadata_bytes=10)
     with pytest.raises(rgru_codec.LimitExceeded, match="max_metadata_bytes"):
-        rgru_codec.compress(pixels, icc_profile=b"x" * 20, limits=limits)
+        rgru_codec.compress(pixels, icc_profile=profile(), limits=limits)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from rgru_format import InvalidInput
 from rgru_train import made
@@ -102,3 +102,15 @@ def test_so_many_crops_are_made(photos: Path) -> None:
     plain, some = (Crops(both, 32, 64, 1, made=share) for share in (0.0, 0.25))
     different = (plain.draw(0) != some.draw(0)).any(axis=(1, 2, 3))
     assert 0.1 < different.mean() < 0.45
+
+
+def test_no_other_program_is_run_on_a_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow hands PostScript to Ghostscript, whatever the file is called."""
+    content = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
+    (tmp_path / "a.jpg").write_bytes(content)
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_: pytest.fail("it ran"))
+    for read in (load, lambda path: Photo(path, "").size):
+        with pytest.raises(UnidentifiedImageError):
+            read(tmp_path / "a.jpg")

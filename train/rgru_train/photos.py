@@ -22,6 +22,7 @@ from PIL import Image, ImageOps
 from rgru_format import InvalidInput
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 TABLES = ("train_manifest.csv", "manifest.csv")
 UNKNOWN = "not recorded"
 _HELD_OUT_OF = 32
@@ -55,7 +56,7 @@ class Photo:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height, from the header."""
-        with Image.open(self.path) as image:
+        with _opened(self.path) as image:
             return image.size
 
 
@@ -117,9 +118,14 @@ def _photo(folder: Path, path: Path, rows: dict[str, dict[str, str]]) -> Photo:
     return Photo(path, source, row.get("kind") or "", row.get("licence") or UNKNOWN)
 
 
+def _opened(path: Path) -> Image.Image:
+    """Open a photo, whatever its name says; Pillow would run other programs on some formats."""
+    return Image.open(path, formats=FORMATS)
+
+
 def load(path: Path) -> NDArray[np.uint8]:
     """Read a photo as (H, W, 3), uint8, upright."""
-    with Image.open(path) as image:
+    with _opened(path) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
