@@ -29,6 +29,8 @@ LARGEST = 2**16
 """Bytes of a file."""
 SIDE = 2**13
 """Of the largest square picture within the limit on pixels."""
+LENGTH = 2**14
+"""Of the longest picture of one pixel's width that the limits allow."""
 
 
 def empty(width: int, height: int, layers: int | None = None, *boxes: bytes) -> bytes:
@@ -69,17 +71,18 @@ Case = tuple[str, Callable[[], bytes]]
 
 def cases(part: int) -> dict[str, Case]:
     """Return words and file of each case; pictures have a part of the pixels that are allowed."""
-    side, length = math.isqrt(SIDE**2 // part), 2**23 // part
-    square, thin = f"{side} x {side}", f"1 x {length}"
+    side, half = math.isqrt(SIDE**2 // part), SIDE**2 // part // 8
+    square, thin, strip = f"{side} x {side}", f"1 x {LENGTH}", f"8 x {half}"
     return {
         "nothing": ("one layer of 16 x 16 pixels", lambda: empty(16, 16, 1)),
         "header": ("width, height: 16777215 x 1", lambda: empty(2**24 - 1, 1, 1)),
         "square_1": (f"pixels: {square}, one layer", lambda: empty(side, side, 1)),
-        "thin_1": (f"positions: {thin}, one layer", lambda: empty(1, length, 1)),
+        "strip_1": (f"positions: {strip}, one layer", lambda: empty(8, half, 1)),
         "square": (f"pixels: {square}, all layers", lambda: empty(side, side)),
-        "thin": (f"positions: {thin}, all layers", lambda: empty(1, length)),
+        "strip": (f"positions: {strip}, all layers", lambda: empty(8, half)),
+        "thin": (f"positions: {thin}, all layers", lambda: empty(1, LENGTH)),
         "alpha": ("`ALPH` of 8192 x 6200, no layer", lambda: alpha(SIDE, 6200)),
-        "alpha_thin": ("`ALPH` of 1 x 8388608, no layer", lambda: alpha(1, 2**23)),
+        "alpha_strip": ("`ALPH` of 8 x 2097152, no layer", lambda: alpha(8, 2**21)),
         "metadata": (
             "metadata: 16 MiB in a deflated `exif` box",
             lambda: _small(pack_box(Box(BOX_EXIF, bytes(2**24 - 4)))),

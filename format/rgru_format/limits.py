@@ -29,7 +29,9 @@ POSITION = 16
 """Side of the square of pixels that one position of the grid stands for, in pixels."""
 
 _FEW = 256
-"""Positions that nobody needs to be kept from, whatever part of them the picture fills."""
+"""Positions that nobody needs to be kept from, however low the limit and thin the picture."""
+_THIN = 2**16
+"""Pixels that a position counts as, in pictures that fill less than half of their positions."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +39,10 @@ class Limits:
     """Bounds that a caller puts on a decoder; the defaults are safe for unknown files."""
 
     max_pixels: int = 2**26
-    """Width times height, in pixels. The squares of 16 x 16 pixels that a decoder works in count
-    half, so that no picture costs more than twice what a square one at the limit costs."""
+    """Width times height, in pixels. Work goes by the squares of 16 x 16 pixels, the positions: a
+    picture one pixel wide costs 16 times what a square one of as many pixels costs. Where pixels
+    fill less than half of the positions these count instead, 2^16 each, so that by default
+    there are 2^10 at most. No picture with more costs more than twice what a square one costs."""
     max_metadata_bytes: int = 2**24
     """Types and contents of all boxes together, inflated; the alpha plane is not counted (its size
     follows from the picture's)."""
@@ -62,11 +66,12 @@ class Limits:
     def check_pixels(self, height: int, width: int) -> None:
         """Raise LimitExceeded where a picture has more pixels than allowed."""
         rows, columns = grid_size(height, width)
-        pixels = height * width
-        if rows * columns > _FEW:
-            pixels = max(pixels, rows * columns * POSITION**2 // 2)
+        pixels, how = height * width, ""
+        if rows * columns > max(_FEW, 2 * pixels // POSITION**2):
+            pixels = rows * columns * _THIN
+            how = "the picture is so thin that it counts as more; pass Limits(max_pixels=...)"
         if pixels > self.max_pixels:
-            raise LimitExceeded("max_pixels", pixels, self.max_pixels)
+            raise LimitExceeded("max_pixels", pixels, self.max_pixels, how)
 
     def check_memory(self, value: int) -> None:
         """Raise LimitExceeded where ``value`` bytes are more than may be allocated."""

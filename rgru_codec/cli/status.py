@@ -164,8 +164,10 @@ def _limit_words(error: object) -> str:
 
     assert isinstance(error, LimitExceeded)
     if error.name == "max_pixels":
+        counts = "is so thin that it counts as" if "thin" in error.how else "has"
         return (
-            f"the picture has {number(error.value)} pixels, the limit is {number(error.limit)}; "
+            f"the picture {counts} {number(error.value)} pixels, the limit is "
+            f"{number(error.limit)}; "
             f"allow more with --max-pixels {error.value}"
         )
     if error.name == "max_memory":

@@ -17,7 +17,15 @@ import pytest
 from rgru_format import LimitExceeded, sigmoid_table
 from rgru_format.conformance import VECTORS
 from rgru_format.container import MAX_PAYLOAD
-from rgru_format.limits import MAX_BOXES, MAX_CODES, MAX_GROUPS, MAX_LAYERS, Limits
+from rgru_format.limits import (
+    MAX_BOXES,
+    MAX_CODES,
+    MAX_GROUPS,
+    MAX_LAYERS,
+    POSITION,
+    Limits,
+    grid_size,
+)
 from tools.make_vectors import write_random
 
 from . import independent_reader as reader
@@ -149,12 +157,34 @@ def test_the_limits_are_those_of_spec() -> None:
     assert f"| layers of a model, layers of a file | {MAX_LAYERS} |" in text
     assert MAX_PAYLOAD == 2**30 - 1
     assert "| width * height | 2^26 pixels |" in text
-    assert "| positions of the grid | 2^19 |" in text
+    assert (
+        "| positions of a grid, if the picture fills less than half of their pixels | 2^10 |"
+        in text
+    )
     assert re.search(r"before it \| 2\^24 bytes", text)
     assert Limits() == Limits(2**26, 2**24, None)
     Limits().check_pixels(2**23, 8)
-    with pytest.raises(LimitExceeded):
-        Limits().check_pixels(2**23 + 1, 1)
+    Limits().check_pixels(1, 2**14)
+    Limits(max_pixels=2**26 + 2**16).check_pixels(1, 2**14 + 1)
+    Limits(max_pixels=2**12).check_pixels(1, 2**12)
+    for height, width in ((2**14 + 1, 1), (7, 2**14 + 1), (2**24 - 1, 1), (8, 2**23 + 1)):
+        with pytest.raises(LimitExceeded):
+            Limits().check_pixels(height, width)
+
+
+@pytest.mark.parametrize("height", range(1, 40))
+@pytest.mark.parametrize("width", [2**14 + 1, 20_000, 1_000_000, 2**24 - 1])
+def test_no_large_picture_has_more_than_twice_the_positions_of_a_square_one(
+    height: int, width: int
+) -> None:
+    """Work goes by positions; 1 x 1 000 000 used to cost 16 times what 1000 x 1000 costs."""
+    try:
+        Limits().check_pixels(height, width)
+    except LimitExceeded:
+        return
+    rows, columns = grid_size(height, width)
+    assert rows * columns <= 2 * height * width / POSITION**2
+    assert rows * columns <= 2**19
 
 
 def test_small_models_have_the_usual_table() -> None:

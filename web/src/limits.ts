@@ -10,12 +10,14 @@ export const MOST_GROUPS = 64;
 export const MOST_LAYERS = 64;
 export const MOST_BOXES = 256;
 
-/** Positions that nobody needs to be kept from, whatever part of them the picture fills. */
+/** Positions that nobody needs to be kept from, however low the limit and thin the picture. */
 const FEW = 256;
+/** Pixels that a position counts as, in pictures that leave most of their positions' pixels empty. */
+const THIN = 2 ** 16;
 
 /** Bounds that a caller puts on a decoder; the defaults are safe for unknown files. */
 export interface Limits {
-  /** Width times height; squares of 16 x 16 pixels count half. */
+  /** Width times height; where pixels fill less than half of the positions these count, 2^16 each. */
   maxPixels: number;
   /** Types and contents of all boxes, inflated, the alpha plane apart. */
   maxMetadataBytes: number;
@@ -34,7 +36,7 @@ export function gridSize(height: number, width: number): [number, number] {
 export function checkPixels(height: number, width: number, limits: Limits): void {
   const [rows, columns] = gridSize(height, width);
   let pixels = height * width;
-  if (rows * columns > FEW) pixels = Math.max(pixels, (rows * columns * POSITION ** 2) / 2);
+  if (rows * columns > Math.max(FEW, Math.floor((2 * pixels) / POSITION ** 2))) pixels = rows * columns * THIN;
   if (pixels > limits.maxPixels) throw new LimitExceeded('maxPixels', pixels, limits.maxPixels);
 }
 
