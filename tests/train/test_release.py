@@ -51,6 +51,13 @@ def test_the_card_tells_what_the_model_is(released: Path) -> None:
         assert words in card, words
 
 
+def test_the_configuration_is_on_the_card_and_not_in_the_id(released: Path) -> None:
+    table = json.loads((released / "model.json").read_text())
+    assert list(table) == ["name", "codes", "decoder", "painter"]
+    _, _, rest = (released / "MODEL_CARD.md").read_text().partition("```json\n")
+    assert RunConfig.from_json(rest.partition("\n```")[0]) == tiny()
+
+
 def test_the_manifest_gives_sources_and_licences(released: Path, photos: Path) -> None:
     assert summary(photos)["sources"] == [
         ["blobs", "CC0-1.0", 4],

@@ -100,6 +100,8 @@ def model_card(
         _validation(step, rows),
         "## Code length, integer context model against the trained one",
         _lengths(lengths),
+        "## Configuration",
+        f"```json\n{config.as_json()}\n```",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -116,7 +118,7 @@ def _facts(config: RunConfig, step: int, rows: Sequence[dict[str, Any]]) -> str:
     facts = [
         ("network", f"{network.cell}, {network.reconstruction}, {layers} iterations"),
         ("codes a position", ", ".join(map(str, network.codes))),
-        ("configuration", f"{config.digest} (whole in model.json)"),
+        ("configuration", config.digest),
         ("distortion", f"{training.distortion}, {training.luma:g} of it luma"),
         ("steps", f"{step} of {training.batch} crops of {training.crop}x{training.crop} pixels"),
         ("hours", f"{hours(rows):.1f}"),

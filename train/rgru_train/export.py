@@ -53,7 +53,7 @@ def export(model: Model, name: str, home: Path) -> Package:
     arrays = _arrays(model)
     encoder = {name: array for name, array in arrays.items() if name.startswith(_OF_ENCODER)}
     decoder = {name: array for name, array in arrays.items() if name not in encoder}
-    table = decoder_table(network, name) | {"config": msgspec.to_builtins(model.config)}
+    table = decoder_table(network, name)
     context = integers(model.context)
     own = {"default": (encoder_table(network), encoder)}
     package = write_package(home, table, decoder, context, own)
@@ -76,7 +76,6 @@ def decoder_table(network: NetworkConfig, name: str) -> dict[str, Any]:
     """Return what ``model.json`` says (SPEC 11.2)."""
     return {
         "name": name,
-        "stride": 16,
         "codes": list(network.codes),
         "decoder": [_layer(layer) for layer in network.decoder],
         "painter": [_layer(layer) for layer in network.painter],
