@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rgru_codec.encoder import Settings as Settings
     from rgru_codec.encoder import compress as compress
     from rgru_codec.inspection import Info as Info
-    from rgru_codec.inspection import LayerInfo as LayerInfo
     from rgru_codec.inspection import info as info
     from rgru_codec.models import Model as Model
     from rgru_codec.models import default_model as default_model
@@ -51,7 +50,7 @@ _HOMES = {
     "rgru_codec.models": ("Model", "default_model"),
     "rgru_codec.decoder": ("Decoder", "LayerDecoded", "decompress", "thumbnail"),
     "rgru_codec.encoder": ("Settings", "compress"),
-    "rgru_codec.inspection": ("Info", "LayerInfo", "info"),
+    "rgru_codec.inspection": ("Info", "info"),
     "rgru_codec.streams": ("Stage", "aiter_pictures", "iter_pictures"),
     "rgru_format": (
         "BoxRead",

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from rgru_codec.models import find_model, known_context
 from rgru_codec.source import Source, check_count, check_limits, read_rgru
-from rgru_format import (
-    POSITION,
-    Box,
-    Header,
-    InvalidInput,
-    Layer,
-    Limits,
-    ModelMissing,
-    RgruError,
-)
+from rgru_format import POSITION, Header, InvalidInput, Limits, ModelMissing, Report
 from rgru_format import inspect as inspect_file
 
 _CODES_A_PIXEL = 7.0
@@ -27,41 +17,8 @@ _THUMBNAILS = (64, 128, 256, 512, 1024, 2048)
 """Sizes that `Info.as_dict` tells the bytes for, in pixels."""
 
 
-@dataclasses.dataclass(frozen=True)
-class LayerInfo:
-    """One layer of a file."""
-
-    number: int
-    """From 1."""
-    groups: int
-    """Groups that are there."""
-    complete: bool | None
-    """Whether all its groups are there; None if the model is not installed."""
-    bytes: int
-    """Size of its groups, framing included."""
-    framing: int
-    """Bytes of lengths and checksums among them."""
-    end: int
-    """The file up to here holds this layer and those before it."""
-    offsets: tuple[int, ...]
-    """Where its groups begin."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Info:
+class Info(Report):
     """What a file says of itself."""
-
-    header: Header
-    layers: tuple[LayerInfo, ...]
-    boxes: tuple[Box, ...]
-    size: int
-    """Bytes of the file."""
-    unfinished: int
-    """Bytes at its end that belong to a group or box that was cut."""
-    ignored: int = 0
-    """Bytes behind the last layer that the model has, where nothing can follow."""
-    error: RgruError | None = None
-    """A fault; what is told here stands before it."""
 
     @property
     def width(self) -> int:
@@ -125,7 +82,7 @@ class Info:
             "layers": [
                 {
                     "layer": layer.number,
-                    "groups": layer.groups,
+                    "groups": len(layer.groups),
                     "complete": layer.complete,
                     "bytes": layer.bytes,
                     "framing": layer.framing,
@@ -135,7 +92,9 @@ class Info:
                 for layer in self.layers
             ],
             "bytes_for_thumbnail": self._bytes_for_thumbnails(),
-            "metadata": {b.type.decode("latin-1").strip(): len(b.content) for b in self.boxes},
+            "metadata": {
+                one.box.type.decode("latin-1").strip(): len(one.box.content) for one in self.boxes
+            },
         }
 
     def _bytes_for_thumbnails(self) -> dict[str, int] | None:
@@ -163,8 +122,7 @@ def info(source: Source, *, limits: Limits | None = None) -> Info:
         NotRgru, UnsupportedVersion, Damaged, LimitExceeded: See `rgru_format.errors`.
     """
     found = inspect(read_rgru(source), limits=limits)
-    if found.error is not None:
-        raise found.error
+    found.sound()
     return found
 
 
@@ -175,25 +133,7 @@ def inspect(data: bytes, *, limits: Limits | None = None) -> Info:
         NotRgru, UnsupportedVersion, Damaged, LimitExceeded: The header itself cannot be used.
     """
     check_limits(limits)
-    report = inspect_file(data, limits, known_context)
-    layers = tuple(map(_layer_info, report.layers))
-    boxes = tuple(one.box for one in report.boxes)
-    unfinished, ignored = 0, 0
-    if report.ending is not None:
-        unfinished, ignored = report.ending.unfinished, report.ending.ignored
-    return Info(report.header, layers, boxes, len(data), unfinished, ignored, report.error)
-
-
-def _layer_info(layer: Layer) -> LayerInfo:
-    return LayerInfo(
-        layer.number,
-        len(layer.groups),
-        layer.complete,
-        layer.bytes,
-        layer.framing,
-        layer.end,
-        tuple(group.offset for group in layer.groups),
-    )
+    return Info(**vars(inspect_file(data, limits, known_context)))
 
 
 def layers_for(header: Header, size: int, codes: Sequence[int]) -> int:

@@ -100,7 +100,7 @@ def measured(photo: Image.Image, metadata: dict[str, bytes]) -> tuple[int, int, 
     raw = sum(_element(4 + len(content)) for content in metadata.values())
     now = sum(one.end - one.offset for one in report.boxes)
     assert {one.box.type for one in report.boxes} <= {*METADATA_BOXES, b"cicp"}
-    return HEADER_SIZE + raw, report.layers[0].offset, raw, now
+    return HEADER_SIZE + raw, report.layers[0].offsets[0], raw, now
 
 
 def _element(payload: int) -> int:

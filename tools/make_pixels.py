@@ -39,7 +39,7 @@ def files() -> Iterator[tuple[str, bytes]]:
     ramp = np.linspace(0, 255, photo.width * photo.height).astype(np.uint8)
     photo.putalpha(Image.fromarray(ramp.reshape(photo.height, photo.width)))
     yield "alpha", rgru_codec.compress(photo, layers=2)
-    split = next(layer for layer in rgru_codec.info(whole).layers if layer.groups > 1)
+    split = next(layer for layer in rgru_codec.info(whole).layers if len(layer.groups) > 1)
     yield "cut_inside_layer", whole[: split.offsets[1] + 3]
 
 

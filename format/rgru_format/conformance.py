@@ -77,8 +77,7 @@ def decode_vector(data: bytes, find_model: FindModel) -> dict[str, Any]:
         RgruError: the file is not valid.
     """
     report, decoded = check(data, find_model=find_model)
-    header, ending = report.sound().header, report.ending
-    assert ending is not None
+    header = report.sound().header
     assert decoded.codes is not None
     plane = decoded.alpha
     return {
@@ -93,7 +92,7 @@ def decode_vector(data: bytes, find_model: FindModel) -> dict[str, Any]:
         "alpha_plane": None if plane is None else _sha256(np.ascontiguousarray(plane).tobytes()),
         "layers": decoded.digests,
         "unfinished": _unfinished(decoded.codes),
-        "ignored": ending.ignored,
+        "ignored": report.ignored,
     }
 
 

@@ -39,9 +39,9 @@ class Layer:
     """Whether all its groups are there; None if the model is not known."""
 
     @property
-    def offset(self) -> int:
-        """First byte of the first group, from the start of the file."""
-        return self.groups[0].offset
+    def offsets(self) -> tuple[int, ...]:
+        """Where the groups begin, in bytes from the start of the file."""
+        return tuple(group.offset for group in self.groups)
 
     @property
     def end(self) -> int:
@@ -104,9 +104,14 @@ class Report:
         return self.elements[-1].end if self.elements else HEADER_SIZE
 
     @property
-    def cut(self) -> bool:
-        """Whether the file ends inside an element."""
-        return self.ending is not None and self.ending.unfinished > 0
+    def unfinished(self) -> int:
+        """Bytes at the end that belong to an element that was cut."""
+        return self.ending.unfinished if self.ending else 0
+
+    @property
+    def ignored(self) -> int:
+        """Bytes behind the last layer that the model has, where nothing can follow."""
+        return self.ending.ignored if self.ending else 0
 
     @property
     def alpha_missing(self) -> bool:

@@ -332,7 +332,8 @@ class Stages:
         whole = sum(layer.complete is True for layer in found.layers)
         enough = self.work.layers is not None and whole >= self.work.layers
         if isinstance(found.error, Damaged) and not (self.work.partial or enough):
-            raise _damage(found.error, whole, sum(layer.groups for layer in found.layers[whole:]))
+            groups = sum(len(layer.groups) for layer in found.layers[whole:])
+            raise _damage(found.error, whole, groups)
 
     def _write_step(self, job: Job, number: int, image: Image.Image, outputs: Outputs) -> None:
         if self.steps is not None:

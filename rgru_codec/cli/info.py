@@ -104,7 +104,8 @@ def _colour(found: Info) -> str:
     from rgru_codec.metadata import metadata_of
     from rgru_format import BOX_COLOUR, BOX_ICC
 
-    box = next((one for one in found.boxes if one.type in (BOX_COLOUR, BOX_ICC)), None)
+    boxes = (one.box for one in found.boxes)
+    box = next((one for one in boxes if one.type in (BOX_COLOUR, BOX_ICC)), None)
     if box is None:
         return "grey, gamma of sRGB (assumed)" if found.header.grey else "sRGB (assumed)"
     icc = metadata_of(box, grey=found.header.grey).get("icc_profile")
@@ -137,7 +138,7 @@ def layer_table(layers: list[dict[str, Any]], offsets: Info | None = None) -> li
 
 def _metadata(found: Info) -> str:
     names = {b"iccp": "ICC", b"exif": "Exif", b"xmp ": "XMP", b"ALPH": "alpha"}
-    sizes = {box.type: len(box.content) for box in found.boxes}
+    sizes = {one.box.type: len(one.box.content) for one in found.boxes}
     words = [f"{names[t]} {number(sizes[t])} B" if t in sizes else f"{names[t]} -" for t in names]
     words += [f"{t.decode('latin-1')} {number(n)} B" for t, n in sizes.items() if t not in names]
     return ", ".join(words)

@@ -95,9 +95,9 @@ def check(data: bytes, max_pixels: int) -> tuple[int, str]:
     else:
         words, held = "codes decode", layer_count(decoded.codes.layer, decoded.codes.group)
     words = f"checksums match, {words}; {held}"
-    if report.ending.ignored:
-        words += f"; {number(report.ending.ignored)} bytes behind the last layer were ignored"
-    if report.cut:
+    if report.ignored:
+        words += f"; {number(report.ignored)} bytes behind the last layer were ignored"
+    if report.unfinished:
         cut = f"{words}; cut short: {number(report.ending.missing)} bytes or more are missing"
         return CUT, cut + (f"; {report.suspicion}" if report.suspicion else "")
     return DONE, f"{words}, {number(len(data))} bytes"
@@ -122,7 +122,7 @@ def fault_in(data: bytes) -> str:
         report = inspect(data, Limits(max_pixels=_UNBOUNDED), known_context).sound()
     except RgruError as error:
         return f"it is faulty: {error}"
-    return "it is cut short" if report.cut or not report.layers else ""
+    return "it is cut short" if report.unfinished or not report.layers else ""
 
 
 def _vectors(where: str, *, verbose: bool, quiet: bool) -> int:

@@ -75,7 +75,7 @@ def test_a_file_is_complete_with_its_alpha_plane_only() -> None:
     layers = WHOLE[21:]
     alpha = pack_box(Box(BOX_ALPHA, encode_alpha(np.zeros((1, 1), np.uint8))))
     assert isinstance(with_model(start + layers + bytes(3)).error, Damaged)
-    assert with_model(start + layers + alpha[:-1]).cut
+    assert with_model(start + layers + alpha[:-1]).unfinished
     assert with_model(start + layers).alpha_missing
     ending = with_model(start + layers + alpha + bytes(3)).sound().ending
     assert ending is not None

@@ -116,7 +116,7 @@ def test_every_flipped_bit_is_told_and_earlier_layers_stay(name: str) -> None:
                 assert report.error.offset <= bit // 8
         else:
             # A length that grew: the file looks cut, which is told; and one bit explains it.
-            assert report.cut
+            assert report.unfinished
             assert report.end <= bit // 8
             assert report.suspicion is not None
             assert f"byte {bit // 8} " in report.suspicion
@@ -267,7 +267,7 @@ def test_importing_the_format_costs_numpy_only() -> None:
 def test_a_report_tells_layers_boxes_and_alpha() -> None:
     report, decoded = check(load("boxes"), find_model=find_model)
     assert report.sound() is report
-    assert not report.cut
+    assert not report.unfinished
     names = [one.box.type for one in report.boxes]
     assert names == [b"iccp", b"note", b"exif", b"xmp "]
     assert [(one.number, len(one.groups)) for one in report.layers] == [(1, 1), (2, 2)]

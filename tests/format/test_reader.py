@@ -281,7 +281,7 @@ def test_a_file_with_fewer_layers_is_a_prefix(layers: int) -> None:
     assert data.startswith(cut)
     contents = inspect(cut).sound()
     assert max((one.layer for one in contents.groups), default=0) == min(layers, 2)
-    assert not contents.cut
+    assert not contents.unfinished
     assert len(contents.boxes) == (1 if layers == 0 else 3)
 
 
