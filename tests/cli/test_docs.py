@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import re
 import shutil
 import subprocess
 import sys
@@ -75,6 +77,15 @@ def evaluate(path: Path) -> None:
         example.evaluate()
 
 
+def test_the_install_without_compiled_libraries_names_all_others() -> None:
+    """It named neither threadpoolctl nor tqdm, and rgru ended in a traceback."""
+    required = importlib.metadata.requires("rgru-codec") or []
+    names = {re.split(r"[^\w-]", one)[0] for one in required if "extra ==" not in one}
+    line = re.search(r"pip install (numpy .*)", (ROOT / "docs" / "platforms.md").read_text("utf-8"))
+    assert line
+    assert {*line[1].split(), "ai-edge-litert", "constriction"} == names
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_examples_of_the_manual_page(workshop: Path) -> None:
     image = picture(96, 64, noise=0)  # the MS-SSIM of the example is reached on a photo
@@ -102,8 +113,6 @@ def test_examples_of_the_readme(workshop: Path) -> None:
 @pytest.mark.parametrize("page", ["cli.md", "measured.md"])
 def test_samples_are_of_the_shipped_model(page: str) -> None:
     """tools/refresh.py writes them anew."""
-    import re
-
     from rgru_codec import default_model
 
     found = re.findall(r"[Mm]odel ([0-9a-f]{8})", (ROOT / "docs" / page).read_text("utf-8"))
@@ -140,7 +149,6 @@ def test_the_slow_stream_explains_bad_files(workshop: Path) -> None:
 
 
 def test_links_between_pages() -> None:
-    import re
 
     for path in (ROOT / "docs").glob("*.md"):
         for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text("utf-8")):
