@@ -395,7 +395,7 @@ def environment() -> dict[str, str]:
 def test_parallel_run_stops_at_ctrl_c_and_goes_on(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     command = [sys.executable, "-m", "rgru_eval", "run", "--images", str(folder), "--jobs", "2"]
-    command += ["--codecs", "jpeg:optimize,avif", "--metrics", "msssim", "--out", str(out)]
+    command += ["--codecs", "jpeg:optimize,webp", "--metrics", "msssim", "--out", str(out)]
     process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not out.exists() and process.poll() is None and time.monotonic() < deadline:

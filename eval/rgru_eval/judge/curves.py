@@ -104,12 +104,12 @@ def tabulate(
 
     Pictures that lack one of the settings, because the codec failed there, are left out.
     """
-    rows = rows_of(results, "file", group)
+    rows = rows_of(results, "file", group).set_index(["id", "setting"])
     tables = {}
-    for codec in results.metadata["codecs"]:
-        own = rows[rows["codec"] == codec]
+    for codec in (c for c in results.metadata["codecs"] if c in set(rows["codec"])):
+        wide = rows[rows["codec"] == codec][["bpp", *METRICS]].astype(float).unstack("setting")
         for metric in metrics:
-            table = _table(codec, metric, own)
+            table = _table(codec, metric, wide["bpp"], wide[metric])
             if table is not None:
                 tables[codec, metric] = table
     return tables
@@ -123,24 +123,17 @@ def rows_of(results: Results, kind: str, group: Group | None = None) -> pd.DataF
     return rows if group is None else rows[rows["id"].isin(group.images)]
 
 
-def _table(codec: str, metric: str, rows: pd.DataFrame) -> Table | None:
-    rows = rows[rows[metric].notna()]
-    if rows.empty:
+def _table(codec: str, metric: str, bpp: pd.DataFrame, quality: pd.DataFrame) -> Table | None:
+    """Return the pictures with the most settings, if they have the same; a row a picture."""
+    there = quality.notna()
+    counts = there.sum(axis=1)
+    bpp = bpp.where(there)[counts == counts.max()].dropna(axis=1, how="all").dropna()
+    if bpp.empty:
         return None
-    counts = rows.groupby("id", sort=False)["setting"].nunique()
-    rows = rows[rows["id"].isin(counts.index[counts == counts.max()])]
-    bpp = rows.pivot_table(index="id", columns="setting", values="bpp", sort=False)
-    bpp = bpp[bpp.columns[np.argsort(bpp.mean().to_numpy(), kind="stable")]].dropna()
-    quality = rows.pivot_table(index="id", columns="setting", values=metric, sort=False)
-    quality = quality.loc[bpp.index, bpp.columns].astype(float)
-    return Table(
-        codec,
-        METRICS[metric],
-        tuple(bpp.index),
-        bpp.columns.to_numpy(float),
-        bpp.to_numpy(float),
-        quality.to_numpy(float),
-    )
+    order = np.argsort(bpp.mean().to_numpy(), kind="stable")
+    bpp, quality = bpp.iloc[:, order], quality.loc[bpp.index, bpp.columns].iloc[:, order]
+    settings, images = bpp.columns.to_numpy(float), tuple(bpp.index)
+    return Table(codec, METRICS[metric], images, settings, bpp.to_numpy(), quality.to_numpy())
 
 
 def rate_at(
@@ -198,15 +191,18 @@ def received(
         metric: its column.
         cuts: bits per pixel at which the files were cut.
     """
-    curves = [own.sort_values("bytes") for _, own in rows.groupby("id", sort=False)]
+    curves = [
+        (own["bpp"].to_numpy(float), np.array([np.nan, *own[metric]], float))
+        for _, own in rows.sort_values("bytes").groupby("id", sort=False)
+    ]
     bpps, means = [], []
     for bpp in cuts:
-        seen = [own[own["bpp"] <= bpp * ROUNDING] for own in curves]
-        values = np.array([own[metric].iloc[-1] if len(own) else np.nan for own in seen], float)
+        seen = [int(np.searchsorted(rates, bpp * ROUNDING, "right")) for rates, _ in curves]
+        values = np.array([own[n] for (_, own), n in zip(curves, seen, strict=True)])
         if len(values) and np.isfinite(values).all():
             bpps.append(bpp)
             means.append(float(values.mean()))
-        if all(len(part) == len(own) for part, own in zip(seen, curves, strict=True)):
+        if all(n == len(rates) for (rates, _), n in zip(curves, seen, strict=True)):
             break  # all files are whole
     return bpps, means
 
