@@ -6,14 +6,16 @@ Exit codes: 0 done; 1 something the message names is wrong; 2 usage; 130 Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+T = TypeVar("T")
 # Copies of the defaults in registry.py and metrics.py: --help loads none of the libraries.
 DEFAULT_CODECS = "rgru,jpeg,webp,avif,jxl,jpeg2000,cjxl-progressive,avif-layered"
 TEXT_CODECS = "rgru,jpeg:optimize,webp,avif:speed=6,jxl"
@@ -65,7 +67,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _define(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--define", action="append", default=[], metavar="FILE", help="more codecs: .json or .py"
+        "--define",
+        dest="definitions",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="more codecs: .json or .py",
     )
 
 
@@ -108,11 +115,15 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     p.add_argument("-j", "--jobs", type=_count, default=0, help="workers (default: one a core)")
     p.add_argument(
-        "--no-prefix", action="store_true", help="do not cut files of progressive codecs"
+        "--no-prefix",
+        dest="prefixes",
+        action="store_false",
+        help="do not cut files of progressive codecs",
     )
     p.add_argument(
         "--no-files",
-        action="store_true",
+        dest="keep_files",
+        action="store_false",
         help="do not keep the files that are measured in RESULTS.files, for the report's viewer",
     )
     p.add_argument("--report", type=Path, metavar="HTML", help="make the report as well")
@@ -203,6 +214,13 @@ def _add_studies(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
 
 
+def _made(kind: Callable[..., T], args: argparse.Namespace, **changes: object) -> T:
+    """Make an order of the options that have the names of its fields."""
+    names = inspect.signature(kind).parameters
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in vars(args).items() if k in names}
+    return kind(**given | changes)
+
+
 def _run(args: argparse.Namespace) -> None:
     import shlex
     import signal
@@ -212,19 +230,8 @@ def _run(args: argparse.Namespace) -> None:
     from rgru_eval.measure.run import Order, run
     from rgru_eval.show.tables import text
 
-    order = Order(
-        images=tuple(args.images),
-        codecs=tuple(args.codecs),
-        out=args.out,
-        metrics=parse_metrics(args.metrics),
-        definitions=tuple(args.define),
-        jobs=args.jobs,
-        prefixes=not args.no_prefix,
-        keep_files=not args.no_files,
-        restart=args.restart,
-        limit=args.limit,
-        beam=tuple(shlex.split(args.beam)),
-    )
+    parsed = {"metrics": parse_metrics(args.metrics), "beam": tuple(shlex.split(args.beam))}
+    order = _made(Order, args, **parsed)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     results = run(order)
     for group in groups(results):
@@ -235,26 +242,14 @@ def _run(args: argparse.Namespace) -> None:
     if args.report:
         from rgru_eval.show.report import ReportOrder, write_report
 
-        files = {"results": (args.out,), "output": args.report, "png": args.png}
-        write_report(ReportOrder(**files, jobs=args.jobs, definitions=tuple(args.define)))
+        files = {"results": (args.out,), "output": args.report, "images": ()}
+        write_report(_made(ReportOrder, args, **files))
 
 
 def _report(args: argparse.Namespace) -> None:
     from rgru_eval.show.report import ReportOrder, write_report
 
-    write_report(
-        ReportOrder(
-            results=tuple(args.results),
-            output=args.output,
-            png=args.png,
-            images=tuple(args.images),
-            pictures=args.pictures,
-            title=args.title,
-            against=args.against,
-            jobs=args.jobs,
-            definitions=tuple(args.define),
-        )
-    )
+    write_report(_made(ReportOrder, args))
 
 
 def _summary(args: argparse.Namespace) -> None:
@@ -302,7 +297,7 @@ def _legibility(args: argparse.Namespace) -> None:
     from rgru_eval.measure.registry import make_codecs
     from rgru_eval.studies import legibility
 
-    reader, codecs = legibility.make_reader(), make_codecs(args.codecs, args.define)
+    reader, codecs = legibility.make_reader(), make_codecs(args.codecs, args.definitions)
     for codec in codecs:
         codec.check()
     cards = legibility.make_cards(args.cards, args.seed)
@@ -331,7 +326,7 @@ def _codecs(args: argparse.Namespace) -> None:
     from rgru_eval.errors import EvalError
     from rgru_eval.measure.registry import FAMILIES, registry
 
-    for name, factory in registry(args.define).items():
+    for name, factory in registry(args.definitions).items():
         codec = factory(name, {})
         try:
             codec.check()
