@@ -15,8 +15,8 @@ help:  ## list the targets
 demo: $(DEMO)/ready  ## compress a photo and draw demo/out/steps.png (no TensorFlow)
 	$(DEMO)/bin/python examples/demo.py
 
-test: $(TEST)/ready web/build/ready  ## run all tests
-	$(TEST)/bin/python -m pytest
+test: $(TEST)/ready web/build/ready  ## run all tests, a process a core
+	$(TEST)/bin/python -m pytest -n auto --dist loadfile
 
 bench: $(TEST)/ready  ## hold times against their limits, on a machine that does nothing else
 	$(TEST)/bin/python -m pytest -m bench

@@ -122,7 +122,13 @@ function writeDocument(marked, text, file, here) {
 /** What speed is measured with, and what takes a picture of the page. */
 async function tools() {
   const node = { platform: 'node', packages: 'external', outExtension: { '.js': '.mjs' } };
-  await build({ ...common, ...node, entryPoints: ['tools/speed.ts', 'tools/screenshot.ts'], outdir: 'build' });
+  await build({
+    ...common,
+    ...node,
+    entryPoints: ['tools/speed.ts', 'tools/screenshot.ts', 'tools/heap.ts'],
+    outdir: 'build',
+    plugins: [wasm],
+  });
   await build({ ...common, platform: 'browser', entryPoints: ['tools/networks.ts'], outdir: 'build', plugins: [wasm] });
 }
 

@@ -1,4 +1,8 @@
-"""``rgru completion``: a completion script for a shell."""
+"""``rgru completion``: a completion script for a shell.
+
+shtab is loaded when a script is asked for. Its own option (``add_argument_to``) would load it at
+every start of the program, which then takes half as long again.
+"""
 
 from __future__ import annotations
 

@@ -122,15 +122,28 @@ async function takeOriginal(now: Shown, data: Blob): Promise<void> {
   if (now === shown) await refresh(now);
 }
 
+/** Compress, and show meanwhile: the original at once, beside it what the layers written so far show. */
 async function encodeIt(now: Shown): Promise<void> {
   const began = performance.now();
   const pieces: Uint8Array[] = [];
   const { signal } = now.stop;
-  for await (const { layers, piece } of encodeStream(now.original as ImageBitmap, { models: MODELS, signal })) {
+  view.right = now.original;
+  page.right.textContent = 'original';
+  view.draw();
+  const options = { models: MODELS, signal, show: true };
+  for await (const { layers, piece, bitmap } of encodeStream(now.original as ImageBitmap, options)) {
     pieces.push(piece);
-    if (now === shown)
-      page.status.textContent = `Compressing: ${layers} layers after ${seconds(performance.now() - began)}`;
+    if (now !== shown) return bitmap?.close();
+    page.status.textContent = `Compressing: ${layers} layers after ${seconds(performance.now() - began)}`;
+    if (!bitmap) continue;
+    view.left?.close();
+    view.left = bitmap;
+    page.left.textContent = `rgru, ${layers} layers`;
+    page.view.setAttribute('aria-label', `${now.name}, while it is compressed: ${layers} layers`);
+    view.draw();
   }
+  view.left?.close();
+  view.left = null;
   now.file = joined(pieces);
 }
 

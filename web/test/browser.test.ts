@@ -8,21 +8,13 @@ import { after, before, describe, test } from 'node:test';
 import puppeteer, { type Browser, type Page } from 'puppeteer-core';
 
 import * as rgru from '../src/node.js';
+import { BROWSERS, found } from './browsers.js';
 import { madePicture, makeModel } from './made.js';
 import { packPng } from './png.js';
 import { serve } from './server.js';
 import { WEB } from './tools.js';
 
 const WIDTHS = [360, 820, 1400];
-const BROWSERS = [
-  ['chrome', ['chromium', 'chromium-browser', 'google-chrome']],
-  ['firefox', ['firefox-esr', 'firefox']],
-] as const;
-
-function found(names: readonly string[]): string | undefined {
-  const folders = (process.env.PATH ?? '').split(':');
-  return names.flatMap((name) => folders.map((folder) => path.join(folder, name))).find((file) => fs.existsSync(file));
-}
 
 let folder: string;
 let model: string;
@@ -235,6 +227,15 @@ for (const [name, programs] of BROWSERS) {
         );
       await upload('large.png');
       await page.waitForFunction(() => document.getElementById('status')?.textContent?.startsWith('Compressing'));
+      assert.equal(await text('#right'), 'original');
+      // The picture builds up while it is compressed.
+      await page.waitForFunction(() => document.getElementById('left')?.textContent?.startsWith('rgru, 1 layer'));
+      const colours = await page.$eval('#view', (view) => {
+        const { width, height } = view as HTMLCanvasElement;
+        const context = (view as HTMLCanvasElement).getContext('2d') as CanvasRenderingContext2D;
+        return new Set(new Uint32Array(context.getImageData(0, 0, width / 3, height).data.buffer)).size;
+      });
+      assert.ok(colours > 50, `${colours} colours on the stage`);
       await page.select('#line', '50000');
       await upload('picture.rgru'); // what was going on stops
       await ended();

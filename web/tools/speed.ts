@@ -1,7 +1,8 @@
 /**
  * Speed in Chromium: node build/speed.mjs PACKAGES ID FILE [all|last] prints, as JSON, when each layer of FILE is shown
- * (milliseconds from the start of fetching engine, weights and file), the largest memory of the page's process (MiB),
- * and milliseconds of processor time of decoder and painter for 768 x 512 pixels. PACKAGES: as pages fetch them.
+ * (milliseconds from the start of fetching engine, weights and file), the largest heap of the worker (MiB: what V8 has
+ * of objects, and of buffers, memory of wasm among them, as its inspector tells it from moment to moment), the largest
+ * memory of the page's whole process (MiB, the browser's own code and bitmaps included), and milliseconds of processor time of decoder and painter for 768 x 512 pixels. PACKAGES: as pages fetch them.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -9,7 +10,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 
-import puppeteer from 'puppeteer-core';
+import puppeteer, { type Page } from 'puppeteer-core';
 
 import { serve } from '../test/server.js';
 
@@ -42,6 +43,25 @@ function renderers(name: string): string[] {
     });
 }
 
+/** Watches the heap of the worker that decodes; returns what tells its largest size so far. */
+function watched(page: Page): () => { objects: number; buffers: number; both: number } {
+  const most = { objects: 0, buffers: 0, both: 0 };
+  page.on('workercreated', (worker) => {
+    const timer = setInterval(() => {
+      worker.client.send('Runtime.getHeapUsage').then(
+        ({ usedSize, backingStorageSize }) => {
+          const all = { objects: usedSize, buffers: backingStorageSize, both: usedSize + backingStorageSize };
+          for (const key of ['objects', 'buffers', 'both'] as const)
+            most[key] = Math.max(most[key], Math.round(all[key] / 2 ** 20));
+        },
+        () => clearInterval(timer),
+      );
+    }, 20);
+    page.on('close', () => clearInterval(timer));
+  });
+  return () => most;
+}
+
 /** Largest resident memory of a renderer, in MiB. */
 function memory(): number {
   return Math.round(
@@ -63,6 +83,7 @@ function spent(): number {
 
 try {
   const page = await browser.newPage();
+  const heap = watched(page);
   await page.goto(`${host.url}empty.html`);
   const shown = await page.evaluate(async (pictures) => {
     const library = '/dist/index.js';
@@ -76,7 +97,7 @@ try {
     }
     return all;
   }, kind);
-  const peak = memory();
+  const [peak, most] = [memory(), heap()];
   const networks = await page.evaluateHandle(async (model) => {
     const script = '/build/networks.js';
     const { Networks } = (await import(script)) as typeof import('./networks.js');
@@ -90,7 +111,14 @@ try {
     return (spent() - before) / RUNS;
   };
   console.log(
-    JSON.stringify({ shown, memory: peak, relaxed, decoder: await timed('decoder'), painter: await timed('paint') }),
+    JSON.stringify({
+      shown,
+      heap: most,
+      memory: peak,
+      relaxed,
+      decoder: await timed('decoder'),
+      painter: await timed('paint'),
+    }),
   );
 } finally {
   await browser.close();
