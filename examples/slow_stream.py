@@ -108,7 +108,7 @@ def main() -> None:
     try:
         data = args.file.read_bytes()
         if args.file.suffix != ".rgru":
-            data = rgru_codec.compress(data)
+            data = rgru_codec.compress(data, layers="all")
         count = show(data, args)
     except (OSError, rgru_codec.RgruError) as error:
         sys.exit(f"{args.file}: {error}")

@@ -43,6 +43,10 @@ from rgru_format import (
 )
 from rgru_format.boxes import LATE_BOXES
 
+DEFAULT_MSSSIM = 0.98
+"""The RGB MS-SSIM that is aimed at where nothing is said: hardly to be told from the original."""
+ALL = "all"
+"""As a number of layers: all that the model has."""
 _TARGETS = ("layers", "quality", "bpp", "target_size", "msssim")
 _UNBOUNDED = Limits(max_pixels=2**48, max_metadata_bytes=2**48)
 """For files that were just written: what they may hold has been checked."""
@@ -56,7 +60,7 @@ class Settings:
         InvalidInput: Two targets, a value out of its range or of another type.
     """
 
-    layers: int | None = None
+    layers: int | str | None = None
     quality: float | None = None
     bpp: float | None = None
     target_size: int | None = None
@@ -78,8 +82,10 @@ class Settings:
         for name in _TARGETS:
             kind = numbers.Integral if name == "layers" else numbers.Real
             value = getattr(self, name)
+            if name == "layers" and value == ALL:
+                continue
             if isinstance(value, bool) or not isinstance(value, kind | None):
-                words = "a whole number" if name == "layers" else "a number"
+                words = "a whole number, or 'all'" if name == "layers" else "a number"
                 raise InvalidInput(f"{name} must be {words}, got {value!r}")
         given = [name for name in _TARGETS if getattr(self, name) is not None]
         if len(given) > 1:
@@ -99,6 +105,16 @@ class Settings:
         if self.frame is not None:
             check_count("frame", self.frame, 0)
         self.metadata()
+
+    @property
+    def aim(self) -> float | None:
+        """The MS-SSIM that ends the work, if one does; by default a file aims at one, too."""
+        return DEFAULT_MSSSIM if self.by_default else self.msssim
+
+    @property
+    def by_default(self) -> bool:
+        """Whether nothing is said of how much to keep."""
+        return all(getattr(self, name) is None for name in _TARGETS)
 
     def metadata(self) -> Wanted:
         """Return what metadata the file is to have."""
@@ -141,7 +157,7 @@ class Settings:
 def compress(
     image: Picture,
     *,
-    layers: int | None = None,
+    layers: int | str | None = None,
     quality: float | None = None,
     bpp: float | None = None,
     target_size: int | None = None,
@@ -160,13 +176,14 @@ def compress(
 ) -> bytes:
     """Compress a picture to the bytes of a whole file.
 
-    Of ``layers``, ``quality``, ``bpp``, ``target_size`` and ``msssim`` at most one may be given;
-    by default the file has all layers. A file can be cut later: see `rgru_format.cut_to_layers`.
+    Of ``layers``, ``quality``, ``bpp``, ``target_size`` and ``msssim`` at most one may be given. By
+    default the file has the fewest layers that reach `DEFAULT_MSSSIM` (.98), or all if none do. A
+    file can be cut later: see `rgru_format.cut_to_layers`.
 
     Args:
         image: A PIL image; or uint8 (H, W), (H, W, 2), (H, W, 3) or (H, W, 4); or a picture of
             another format: a path, an open file, or bytes.
-        layers: So many layers (1 to the model's number).
+        layers: So many layers (1 to the model's number), or ``"all"`` of them.
         quality: 1 to 100: so many hundredths of the groups that a file can have, at least one.
             100 is all layers; a larger value never gives a smaller file.
         bpp: Bits per pixel that the file may take at most (whole file).
@@ -242,6 +259,8 @@ class Encoded:
     """Complete layers in it."""
     groups: int
     """Groups of the layer after them."""
+    msssim: float | None
+    """The RGB MS-SSIM that was reached, where a target or the default asked for one."""
     _show: Callable[[], NDArray[np.uint8]] = dataclasses.field(repr=False, compare=False)
 
     @functools.cached_property
@@ -273,7 +292,7 @@ class _Encoder:
         height, width = planes.pixels.shape[:2]
         self.planes, self.settings, self.model = planes, settings, settings.package()
         context, most = self.model.context(), self.model.iterations
-        self.layers = most if settings.layers is None else settings.layers
+        self.layers = settings.layers if isinstance(settings.layers, int) else most
         if not 1 <= self.layers <= most:
             raise InvalidInput(f"layers must be 1..{most}, got {self.layers}")
         self.size = settings.largest_size(height, width)
@@ -311,8 +330,8 @@ class _Encoder:
         return iterate(self.model, pixels, settings.threads, settings.encoder)
 
     def run(self, share: Callable[[float], object]) -> Encoded:
-        least = self.settings.msssim or 0.0
-        reached = 0.0
+        least = self.settings.aim
+        reached: float | None = None
         for codes, painter in self._iterations():
             share((self.coder.layer + 0.5) / self.layers)  # the networks take about half of it
             payloads = self.coder.encode_layer(codes)
@@ -320,18 +339,21 @@ class _Encoder:
             share(self.coder.layer / self.layers)
             if not self._add_layer(payloads):
                 return self._cut()
-            if least:
+            if least is not None:
                 reached = ms_ssim(self._shown(painter), self.planes.pixels, least=least)
-            if self.coder.layer >= self.layers or not self.groups or reached >= (least or 2.0):
+                if reached >= least:
+                    break
+            if self.coder.layer >= self.layers or not self.groups:
                 break
-        if reached < least:
+        if least is not None and reached is not None and reached < least:
             reached = ms_ssim(self._shown(painter), self.planes.pixels)
-            raise InvalidInput(
-                f"msssim {least} cannot be reached: all {self.coder.layer} layers "
-                f"give {reached:.4f}; ask for less, or for layers={self.coder.layer}"
-            )
+            if not self.settings.by_default:
+                raise InvalidInput(
+                    f"msssim {least} cannot be reached: all {self.coder.layer} layers "
+                    f"give {reached:.4f}; ask for less, or for layers={self.coder.layer}"
+                )
         shown = functools.partial(self._shown, painter)
-        return Encoded(self.writer.getvalue(), self.coder.layer, 0, shown)
+        return Encoded(self.writer.getvalue(), self.coder.layer, 0, reached, shown)
 
     def _add_layer(self, payloads: list[bytes]) -> bool:
         """Append groups, and boxes behind layer 1; whether there was room for all of them."""
@@ -360,7 +382,7 @@ class _Encoder:
             )
         data = self.writer.getvalue()[: self.end]
         shown = functools.partial(self._decoded, data)
-        return Encoded(data, self.coder.layer - 1, self.started, shown)
+        return Encoded(data, self.coder.layer - 1, self.started, None, shown)
 
     def _shown(self, painter: Painter) -> NDArray[np.uint8]:
         """What a decoder would show now."""

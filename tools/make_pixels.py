@@ -33,7 +33,7 @@ from tools.make_vectors import add_files, list_of
 def files() -> Iterator[tuple[str, bytes]]:
     """Yield name and content of the .rgru files of the default model."""
     photo = Image.fromarray(photos.astronaut()[60:108, 170:234])
-    whole = rgru_codec.compress(photo)
+    whole = rgru_codec.compress(photo, layers="all")
     yield "all_layers", whole
     yield "grey", rgru_codec.compress(photo.convert("L").crop((0, 0, 37, 29)), layers=3)
     ramp = np.linspace(0, 255, photo.width * photo.height).astype(np.uint8)
@@ -45,7 +45,7 @@ def files() -> Iterator[tuple[str, bytes]]:
 
 def files_of_tiny(model: Model) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of files of a model whose networks have every kind of layer."""
-    whole = rgru_codec.compress(photos.astronaut()[60:108, 170:231], model=model)
+    whole = rgru_codec.compress(photos.astronaut()[60:108, 170:231], layers="all", model=model)
     yield "networks", whole
     last = rgru_codec.info(whole).layers[-1]
     yield (

@@ -33,7 +33,7 @@ def main(site: Path) -> None:
     for name in NAMES:
         image = Image.fromarray(np.asarray(getattr(skimage.data, name)()))
         image.save(folder / f"{name}.png", optimize=True)
-        (folder / f"{name}.rgru").write_bytes(rgru_codec.compress(image))
+        (folder / f"{name}.rgru").write_bytes(rgru_codec.compress(image, layers="all"))
         image.thumbnail((_THUMBNAIL, _THUMBNAIL))
         small = io.BytesIO()
         image.save(small, "JPEG", quality=80)

@@ -37,7 +37,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         pages, file = place / "models", place / "photo.rgru"
-        file.write_bytes(rgru_codec.compress(_photo(), model=model))
+        file.write_bytes(rgru_codec.compress(_photo(), layers="all", model=model))
         _node("bin/rgru-pack-model.mjs", str(model.folder), str(pages))
         _node("build.mjs", "tools")
         found = json.loads(_node("build/speed.mjs", str(pages), model.id.hex(), str(file)))

@@ -25,8 +25,9 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "compress",
         help="compress pictures to .rgru files",
-        description="Compress pictures to .rgru files. Without a target a file has all layers; it "
-        "can be cut later, or read in part.",
+        description="Compress pictures to .rgru files. Without a target a file has the fewest "
+        "layers that reach MS-SSIM .98, or all where these do not. It can be cut later, or read "
+        "in part.",
     )
     options.add_batch(parser, "pictures")
     add_encoding(parser)
@@ -45,7 +46,13 @@ def add_encoding(parser: argparse.ArgumentParser) -> None:
         metavar="Q",
         help="1..100: so many hundredths of the groups of codes; 100 keeps everything",
     )
-    target.add_argument("-l", "--layers", type=options.count(1), metavar="N", help="so many layers")
+    target.add_argument(
+        "-l",
+        "--layers",
+        type=options.layers,
+        metavar="N",
+        help="so many layers, or all: for the archive",
+    )
     target.add_argument(
         "--msssim",
         type=options.between(0, 1, open_ends=True),
@@ -170,8 +177,8 @@ def _metadata(name: str, path: str) -> bytes:
     return content
 
 
-def _check_layers(layers: int | None) -> None:
-    if layers is None:
+def _check_layers(layers: int | str | None) -> None:
+    if not isinstance(layers, int):
         return
     from rgru_codec.models import default_model
 
@@ -202,19 +209,30 @@ class Compress:
         encoded = encode(planes, self.settings, share)
         write(job, encoded.data)
         name = display_name(job.target, "standard output")
-        summary = _summary(name, len(data), planes, encoded, time.monotonic() - start)
+        summary = self._summary(name, len(data), planes, encoded, time.monotonic() - start)
         details = _details(encoded) if self.verbose else ()
         return batch.Outcome(DONE, summary, planes.notes, details)
 
+    def _summary(
+        self, name: str, before: int, planes: Planes, encoded: Encoded, seconds: float
+    ) -> str:
+        height, width = planes.pixels.shape[:2]
+        size = len(encoded.data)
+        return (
+            f"{name}: {width}x{height}, {self._layers(encoded)}, "
+            f"{number(before)} {_arrow()} {number(size)} bytes "
+            f"({8 * size / (width * height):.3f} bpp), PSNR {_psnr(encoded, planes)}, "
+            f"{seconds:.1f} s"
+        )
 
-def _summary(name: str, before: int, planes: Planes, encoded: Encoded, seconds: float) -> str:
-    height, width = planes.pixels.shape[:2]
-    size = len(encoded.data)
-    layers = layer_count(encoded.layers, encoded.groups)
-    return (
-        f"{name}: {width}x{height}, {layers}, {number(before)} {_arrow()} {number(size)} bytes "
-        f"({8 * size / (width * height):.3f} bpp), PSNR {_psnr(encoded, planes)}, {seconds:.1f} s"
-    )
+    def _layers(self, encoded: Encoded) -> str:
+        """Say how much was kept, and why."""
+        words = layer_count(encoded.layers, encoded.groups)
+        if encoded.msssim is None:
+            return words
+        most = self.settings.package().iterations
+        words = f"{encoded.layers} of {most} layers for MS-SSIM {encoded.msssim:.3f}"
+        return words + (" (--layers all keeps all)" if encoded.layers < most else "")
 
 
 def _details(encoded: Encoded) -> tuple[str, ...]:

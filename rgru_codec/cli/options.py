@@ -40,6 +40,11 @@ def count(least: int, most: int | None = None) -> Callable[[str], int]:
     return parse
 
 
+def layers(text: str) -> int | str:
+    """Take a number of layers, or ``all``."""
+    return text if text == "all" else count(1)(text)
+
+
 def between(low: float, high: float, *, open_ends: bool = False) -> Callable[[str], float]:
     """Take a number in a range."""
 

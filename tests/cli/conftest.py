@@ -83,7 +83,7 @@ def data() -> bytes:
     """A file of all layers."""
     import rgru_codec
 
-    return rgru_codec.compress(picture())
+    return rgru_codec.compress(picture(), layers="all")
 
 
 @pytest.fixture

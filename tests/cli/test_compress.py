@@ -18,7 +18,7 @@ from .conftest import Rgru, picture, process
 
 
 def test_summary_line(rgru: Rgru, folder: Path) -> None:
-    result = rgru("compress", "a.png", "-o", "b.rgru")
+    result = rgru("compress", "a.png", "-o", "b.rgru", "--layers", "all")
     size = len((folder / "b.rgru").read_bytes())
     layers = rgru_codec.default_model().iterations
     assert result.code == 0
@@ -29,6 +29,21 @@ def test_summary_line(rgru: Rgru, folder: Path) -> None:
         rf"\({8 * size / 960:.3f} bpp\), PSNR \d+\.\d dB, \d+\.\d s\n"
     ).replace(f"{size:,}", f"{size:,}".replace(",", " "))
     assert re.fullmatch(pattern, result.err), result.err
+
+
+def test_the_summary_says_what_the_default_is(rgru: Rgru, folder: Path) -> None:
+    most = rgru_codec.default_model().iterations
+    flat = Image.new("RGB", (64, 48), (120, 130, 140))
+    for image, words in (
+        (flat, rf"[1-4] of {most} layers for MS-SSIM 0\.9[89]\d"),
+        (Image.effect_noise((64, 48), 200), rf"{most} of {most} layers for MS-SSIM 0\.\d{{3}}, "),
+    ):
+        image.save("c.png")
+        result = rgru("compress", "c.png", "-o", "b.rgru")
+        assert re.search(words, result.err), result.err
+        assert Path("b.rgru").read_bytes() == rgru_codec.compress("c.png")
+        assert ("(--layers all keeps all)" in result.err) == (image is flat)
+    assert rgru("compress", "c.png", "-o", "b.rgru", "--layers", "most").code == 2
 
 
 def test_derived_name_never_overwrites(rgru: Rgru, folder: Path) -> None:

@@ -43,7 +43,7 @@ def pixels() -> NDArray[np.uint8]:
 @pytest.fixture(scope="session")
 def data(pixels: NDArray[np.uint8]) -> bytes:
     """A file of all layers."""
-    return rgru_codec.compress(pixels)
+    return rgru_codec.compress(pixels, layers="all")
 
 
 @pytest.fixture(scope="session")

@@ -419,7 +419,7 @@ def test_exif_of_a_file_that_is_none_is_left_out_and_said() -> None:
 
 
 def test_info_tells_what_is_ignored_behind_the_last_layer() -> None:
-    data = rgru_codec.compress(photo(16, 24))
+    data = rgru_codec.compress(photo(16, 24), layers="all")
     found = rgru_codec.info(data + bytes(100))
     assert (found.ignored, found.error, found.unfinished) == (100, None, 0)
     assert found.bytes_for(layers=99) >= len(data)

@@ -122,7 +122,7 @@ def test_a_group_of_an_unfinished_layer_is_used() -> None:
     model = rgru_codec.default_model()
     if max(model.context().groups) < 2:
         pytest.skip("no layer of this model has two groups")
-    data = rgru_codec.compress(photo(32, 32))
+    data = rgru_codec.compress(photo(32, 32), layers="all")
     group = next(g for g in inspect(data).groups if g.group > 0)
     with_group, without = data[: group.offset], data[: ends(data)[group.layer - 2]]
     assert len(with_group) > len(without)
@@ -339,7 +339,7 @@ def cost(data: bytes, cuts: list[int]) -> float:
 
 @pytest.mark.bench
 def test_a_hundred_pieces_cost_no_more_than_the_layers() -> None:
-    data = rgru_codec.compress(photo(160, 160), threads=1)
+    data = rgru_codec.compress(photo(160, 160), layers="all", threads=1)
     hundred = [len(data) * n // 100 for n in range(1, 101)]
     cost(data, hundred)
     pairs = [(cost(data, hundred), cost(data, ends(data))) for _ in range(5)]

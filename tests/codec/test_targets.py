@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import rgru_codec
+from rgru_codec.encoder import DEFAULT_MSSSIM, Settings, encode, prepare
 from rgru_codec.metrics import ms_ssim
 from rgru_format import cut_to_size
 
-from .conftest import profile
+from .conftest import photo, profile
 
 Pixels = NDArray[np.uint8]
 
@@ -29,8 +32,43 @@ def test_layers(layers: int, pixels: Pixels, data: bytes) -> None:
     assert data.startswith(small)
 
 
-def test_all_layers_by_default(data: bytes) -> None:
-    assert len(rgru_codec.info(data).layers) == rgru_codec.default_model().iterations
+def test_all_layers(data: bytes, pixels: Pixels) -> None:
+    most = rgru_codec.default_model().iterations
+    assert len(rgru_codec.info(data).layers) == most
+    assert rgru_codec.compress(pixels, layers=most) == data
+
+
+def saved(pixels: Pixels) -> bytes:
+    rgru_codec.pillow.register()
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "RGRU")
+    return file.getvalue()
+
+
+def written(pixels: Pixels, folder: Path) -> bytes:
+    rgru_codec.imwrite(folder / "a.rgru", pixels)
+    return (folder / "a.rgru").read_bytes()
+
+
+def test_by_default_a_file_has_the_fewest_layers_of_the_stated_similarity(tmp_path: Path) -> None:
+    pixels = photo(96, 112)
+    whole = rgru_codec.compress(pixels, layers="all")
+    found = rgru_codec.compress(pixels)
+    ends = [layer.end for layer in rgru_codec.info(whole).layers]
+    reached = [similarity(whole[:end], pixels) for end in ends]
+    first = next((n for n, value in enumerate(reached) if value >= DEFAULT_MSSSIM), len(ends) - 1)
+    assert found == whole[: ends[first]]
+    assert found == saved(pixels) == written(pixels, tmp_path)
+    assert DEFAULT_MSSSIM == 0.98  # what the documentation says
+
+
+def test_by_default_a_picture_that_is_out_of_reach_has_all_layers() -> None:
+    generator = np.random.default_rng(0)
+    noise = generator.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    encoded = encode(prepare(noise, Settings()), Settings())
+    assert encoded.layers == rgru_codec.default_model().iterations
+    assert encoded.msssim is not None
+    assert encoded.msssim < DEFAULT_MSSSIM
 
 
 def test_target_size_is_the_file_cut_there(pixels: Pixels, data: bytes) -> None:
@@ -112,7 +150,9 @@ def test_alpha_counts(pixels: Pixels) -> None:
         ({"strip": ["jfif"]}, "strip takes icc, exif, xmp, gps and hidden, got jfif"),
         ({"exif": b"rubbish"}, "exif must be Exif data"),
         ({"strip": "jfif"}, "strip takes icc, exif, xmp, gps and hidden, got jfif"),
-        ({"layers": 2.5}, r"layers must be a whole number, got 2\.5"),
+        ({"layers": 2.5}, r"layers must be a whole number, or 'all', got 2\.5"),
+        ({"layers": "most"}, "layers must be a whole number, or 'all', got 'most'"),
+        ({"layers": "all", "bpp": 1.0}, "layers and bpp exclude each other"),
         ({"quality": "high"}, "quality must be a number, got 'high'"),
         ({"target_size": "3k"}, "target_size must be a number, got '3k'"),
         ({"xmp": "<x/>"}, "xmp must be bytes, got str"),

@@ -35,7 +35,7 @@ def test_tensorboard_opens_what_was_written(photo: Image.Image, tmp_path: Path) 
         return Client(apps[route], Response).get(f"{route}?run=.&name={name}")
 
     (embedding,) = json.loads(get("/info").data)["embeddings"]
-    codes = layers_of(compress(photo, strip=True))[1][: 176 // 16, : 192 // 16]
+    codes = layers_of(compress(photo, layers="all", strip=True))[1][: 176 // 16, : 192 // 16]
     assert embedding["tensorShape"] == [codes.shape[0] * codes.shape[1], codes.shape[2]]
     tensor = np.frombuffer(get("/tensor").data, np.float32).reshape(embedding["tensorShape"])
     assert np.array_equal(tensor, codes.reshape(-1, codes.shape[2]))

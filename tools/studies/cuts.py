@@ -60,7 +60,7 @@ def measure(name: str, image: Image, count: int) -> Curve:
     from rgru_codec.streams import stages_at
     from rgru_format import HEADER_SIZE
 
-    data = compress(image, strip=True)
+    data = compress(image, layers="all", strip=True)
     layers = info(data).layers
     ends = [HEADER_SIZE, *(n for layer in layers for n in (*layer.offsets[1:], layer.end))]
     places = [round(len(data) * part / count) for part in range(1, count + 1)]

@@ -60,7 +60,7 @@ def measure(images: Iterable[Image]) -> tuple[pd.DataFrame, float]:
     model, rows = default_model(), []
     entropy = networks = 0.0
     for image in images:
-        contents = inspect(compress(image, strip=True))
+        contents = inspect(compress(image, layers="all", strip=True))
         begin = time.perf_counter()
         layers = decode_groups(contents.groups, contents.header.grid)
         entropy += time.perf_counter() - begin

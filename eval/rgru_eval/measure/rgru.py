@@ -90,7 +90,7 @@ class Rgru(CuttableCodec):
 
         layers = round(setting)
         if self._last is None or self._last[0] is not image or self._last[1] != layers:
-            data = compress(image, layers=layers or None, strip=True, **self._arguments())
+            data = compress(image, layers=layers or "all", strip=True, **self._arguments())
             self._last = (image, layers, bytes(data))
         return self._last[2]
 

@@ -79,7 +79,7 @@ def _points(pictures: Iterable[tuple[str, Image]], layer: int) -> Points:
     about: list[tuple[str, int, int, str]] = []
     thumbnails: list[NDArray[np.uint8]] = []
     for name, image in pictures:
-        layers = layers_of(compress(image, strip=True))
+        layers = layers_of(compress(image, layers="all", strip=True))
         if not 1 <= layer <= len(layers):
             raise EvalError(f"--layer {layer}: the model has layers 1 to {len(layers)}")
         samples = pixels_of(image.convert("RGB"))
