@@ -22,9 +22,9 @@ from rgru_format.boxes import (
 )
 from rgru_format.codes import CodesEncoder
 from rgru_format.container import Header
+from rgru_format.context.evaluator import Codes
 from rgru_format.context.model import ContextModel, sigmoid_table
 from rgru_format.context.order import CROSS, group_bounds, own_rows
-from rgru_format.context.reference import Codes
 from rgru_format.context.weights import (
     ACCUMULATOR_MAX,
     ACTIVATION_MAX,

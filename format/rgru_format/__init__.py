@@ -26,11 +26,9 @@ from rgru_format.container import VERSION as VERSION
 from rgru_format.container import Header as Header
 from rgru_format.container import pack_box as pack_box
 from rgru_format.container import pack_group as pack_group
-from rgru_format.context.fast import FastEvaluator as FastEvaluator
+from rgru_format.context.evaluator import Evaluator as Evaluator
 from rgru_format.context.model import ContextModel as ContextModel
 from rgru_format.context.model import sigmoid_table as sigmoid_table
-from rgru_format.context.reference import Evaluator as Evaluator
-from rgru_format.context.reference import ReferenceEvaluator as ReferenceEvaluator
 from rgru_format.context.weights import LayerWeights as LayerWeights
 from rgru_format.context.weights import PassWeights as PassWeights
 from rgru_format.errors import Damaged as Damaged

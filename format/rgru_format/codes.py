@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from rgru_format.coder import PROBABILITY_BITS, BitDecoder, BitEncoder, chances
 from rgru_format.context.adaptation import Adaptation, Entries, code_group
-from rgru_format.context.fast import FastEvaluator
+from rgru_format.context.evaluator import Codes, Evaluator, with_partners
 from rgru_format.context.model import ContextModel
 from rgru_format.context.order import phase_positions, turns
-from rgru_format.context.reference import Codes, Evaluator, with_partners
 from rgru_format.errors import Damaged, InvalidInput
 from rgru_format.limits import largest_payload
 from rgru_format.reader import GroupRead
@@ -41,7 +40,7 @@ class CodesEncoder:
         height: int,
         width: int,
         *,
-        evaluator: type[Evaluator] = FastEvaluator,
+        evaluator: type[Evaluator] = Evaluator,
         adapt: bool = True,
     ) -> None:
         _check_grid(height, width)
@@ -129,7 +128,7 @@ class CodesDecoder:
         height: int,
         width: int,
         *,
-        evaluator: type[Evaluator] = FastEvaluator,
+        evaluator: type[Evaluator] = Evaluator,
     ) -> None:
         _check_grid(height, width)
         self.model = model

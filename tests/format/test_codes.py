@@ -16,10 +16,11 @@ from rgru_format import (
     Damaged,
     GroupRead,
     InvalidInput,
-    ReferenceEvaluator,
     codes_digest,
 )
 from tools.random_files import random_codes, random_model
+
+from .definition import DefinedEvaluator
 
 
 @settings(max_examples=30)
@@ -33,9 +34,9 @@ def test_codes_come_back(
     model = random_model(seed, counts, groups, extreme=extreme, phases=phases)
     layers = random_codes(seed, model, rows, columns)
     encoder = CodesEncoder(model, rows, columns)
-    plain_encoder = CodesEncoder(model, rows, columns, evaluator=ReferenceEvaluator)
+    plain_encoder = CodesEncoder(model, rows, columns, evaluator=DefinedEvaluator)
     decoder = CodesDecoder(model, rows, columns)
-    plain_decoder = CodesDecoder(model, rows, columns, evaluator=ReferenceEvaluator)
+    plain_decoder = CodesDecoder(model, rows, columns, evaluator=DefinedEvaluator)
     for number, codes in enumerate(layers, start=1):
         payloads = encoder.encode_layer(codes)
         assert plain_encoder.encode_layer(codes) == payloads
@@ -86,7 +87,7 @@ def test_expectation_knows_what_has_arrived(model: ContextModel) -> None:
     first, second, _ = random_codes(3, model, 4, 5)
     encoder = CodesEncoder(model, 4, 5)
     decoder = CodesDecoder(model, 4, 5)
-    plain = CodesDecoder(model, 4, 5, evaluator=ReferenceEvaluator)
+    plain = CodesDecoder(model, 4, 5, evaluator=DefinedEvaluator)
     for codes in (first, second):
         for group, payload in enumerate(encoder.encode_layer(codes)):
             expected = decoder.expectation()

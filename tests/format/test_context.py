@@ -21,13 +21,13 @@ from threadpoolctl import threadpool_info
 from rgru_format import (
     ContextModel,
     Damaged,
-    FastEvaluator,
+    Evaluator,
     InvalidInput,
     PassWeights,
-    ReferenceEvaluator,
     sigmoid_table,
 )
-from rgru_format.context import fast
+from rgru_format.context import evaluator as evaluation
+from rgru_format.context.evaluator import Codes
 from rgru_format.context.exact import exact_products
 from rgru_format.context.file import TABLE_SIZE
 from rgru_format.context.order import (
@@ -38,26 +38,27 @@ from rgru_format.context.order import (
     phase_positions,
     turns,
 )
-from rgru_format.context.reference import Codes
 from rgru_format.context.weights import ACCUMULATOR_MAX
 from tools.random_files import random_codes, random_model
+
+from .definition import DefinedEvaluator
 
 GRIDS = [(1, 1), (1, 2), (2, 1), (1, 9), (9, 1), (3, 3), (5, 8), (7, 5)]
 
 
 def assert_equal_results(model: ContextModel, layers: list[Codes]) -> None:
     rows, columns = layers[0].shape[:2]
-    plain = ReferenceEvaluator(model, rows, columns)
-    fast = FastEvaluator(model, rows, columns)
+    plain = DefinedEvaluator(model, rows, columns)
+    quick = Evaluator(model, rows, columns)
     previous = None
     for t, codes in enumerate(layers):
         plain.start_layer(previous)
-        fast.start_layer(previous)
+        quick.start_layer(previous)
         for group in range(model.groups[t]):
             for phase in range(model.phases[t]):
                 for everywhere in (False, True):
                     one = plain.indices(codes, group, phase, everywhere)
-                    other = fast.indices(codes, group, phase, everywhere)
+                    other = quick.indices(codes, group, phase, everywhere)
                     if everywhere and phase:
                         continue  # no use of it: a later pass knows only a part of its group
                     assert one.dtype == other.dtype == np.int16
@@ -95,7 +96,7 @@ def test_fast_path_equals_reference_on_random_models(
 
 def test_extreme_models_use_the_whole_range() -> None:
     model = random_model(3, (6, 6), (2, 1), states=8, hidden=8, extreme=True)
-    evaluator = ReferenceEvaluator(model, 6, 6)
+    evaluator = DefinedEvaluator(model, 6, 6)
     evaluator.start_layer(None)
     codes = random_codes(0, model, 6, 6)[0]
     index = evaluator.indices(codes, 1, 1)
@@ -112,13 +113,13 @@ def test_tiles_do_not_show() -> None:
 PROGRAM = """
 import hashlib, sys
 sys.path[:0] = {path!r}
-from rgru_format import FastEvaluator
+from rgru_format import Evaluator
 from tools.random_files import random_codes, random_model
 digest = hashlib.sha256()
 for extreme in (False, True):
     model = random_model(11, (96, 64), (1, 2), states=48, hidden=64, extreme=extreme)
     first, second = random_codes(4, model, 24, 31)
-    evaluator = FastEvaluator(model, 24, 31)
+    evaluator = Evaluator(model, 24, 31)
     evaluator.start_layer(None)
     digest.update(evaluator.indices(first, 0, 1).tobytes())
     evaluator.start_layer(first)
@@ -145,7 +146,7 @@ def test_the_number_of_threads_does_not_matter() -> None:
     for extreme in (False, True):
         model = random_model(11, (96, 64), (1, 2), states=48, hidden=64, extreme=extreme)
         first, second = random_codes(4, model, 24, 31)
-        evaluator = ReferenceEvaluator(model, 24, 31)
+        evaluator = DefinedEvaluator(model, 24, 31)
         evaluator.start_layer(None)
         digest.update(evaluator.indices(first, 0, 1).tobytes())
         evaluator.start_layer(first)
@@ -164,7 +165,7 @@ def test_only_known_codes_are_looked_at(model: ContextModel) -> None:
         later = np.append(later, phase_positions(5, 6, phase, 5))
     other.reshape(-1, 5)[later, start:] *= -1  # own group in phase 1, and all later groups
     other[..., stop:] *= -1
-    for kind in (FastEvaluator, ReferenceEvaluator):
+    for kind in (Evaluator, DefinedEvaluator):
         evaluator = kind(model, 5, 6)
         evaluator.start_layer(None)
         evaluator.start_layer(random_codes(1, model, 5, 6)[0])
@@ -361,7 +362,7 @@ def test_flags_that_a_processor_sets_in_exact_products_mean_nothing(
 ) -> None:
     """As some do with the Scalable Matrix Extension (numpy issue 28687)."""
     causes = {"divide": (1.0, 0.0), "over": (1e38, 1e-38), "invalid": (0.0, 0.0)}
-    honest = fast._requantise
+    honest = evaluation._requantise
 
     def noisy(total: NDArray[np.float32]) -> NDArray[np.float32]:
         above, below = causes[name]
@@ -369,11 +370,11 @@ def test_flags_that_a_processor_sets_in_exact_products_mean_nothing(
         return honest(total)
 
     codes = random_codes(1, model, 4, 5)
-    expected = FastEvaluator(model, 4, 5)
-    evaluator = FastEvaluator(model, 4, 5)
+    expected = Evaluator(model, 4, 5)
+    evaluator = Evaluator(model, 4, 5)
     with np.errstate(all="raise"):
         expected.start_layer(None)
-        monkeypatch.setattr(fast, "_requantise", noisy)
+        monkeypatch.setattr(evaluation, "_requantise", noisy)
         evaluator.start_layer(None)
         found = evaluator.indices(codes[0], 0, 1)
         evaluator.start_layer(codes[0])
@@ -413,14 +414,14 @@ def test_a_process_forked_while_another_thread_decodes_goes_on() -> None:
 import os, sys, threading, warnings
 warnings.simplefilter("ignore")  # newer Pythons warn of the fork that is tried here
 sys.path[:0] = {path!r}
-from rgru_format import FastEvaluator
+from rgru_format import Evaluator
 from tools.random_files import random_codes, random_model
 model = random_model(11, (96,), (1,), states=48, hidden=64)
 codes = random_codes(4, model, 60, 60)[0]
 
 def work(times):
     for _ in range(times):
-        evaluator = FastEvaluator(model, 60, 60)
+        evaluator = Evaluator(model, 60, 60)
         evaluator.start_layer(None)
         evaluator.indices(codes, 0, 1)
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rgru_format.context.evaluator import Codes, Evaluator, Indices, with_partners
 from rgru_format.context.exact import exact_products
 from rgru_format.context.order import chunk_size, turns
-from rgru_format.context.reference import Codes, Evaluator, Indices, with_partners
 from rgru_format.context.weights import LOGIT_RANGE, LayerWeights
 
 _ONE = 2**16

@@ -2,8 +2,7 @@
 
 Every weight is an integer (or an integer times 64), and no sum of any part of the terms leaves the
 range in which float32 holds every integer (SPEC section 7.5): the order of summation, fused
-multiply-add, blocking and the number of threads do not matter. The integers are those of
-``rgru_format.context.reference``.
+multiply-add, blocking and the number of threads do not matter.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from numpy.typing import NDArray
 from rgru_format.context.exact import exact_products
 from rgru_format.context.model import ContextModel
 from rgru_format.context.order import Taps, neighbour_rows, phase_positions, spacing
-from rgru_format.context.reference import Codes, Indices
 from rgru_format.context.tiles import (
     ALL_TAPS,
     Float,
@@ -35,6 +33,10 @@ from rgru_format.context.weights import (
     LayerWeights,
 )
 
+Codes = NDArray[np.int8]
+"""(rows, columns, channels), each -1 or +1; 0 where unknown."""
+Indices = NDArray[np.int16]
+"""Entries of the probability table, 0 .. 352."""
 _Number = TypeVar("_Number", np.int8, np.float32)
 
 _TILE_COLUMNS = 128
@@ -171,8 +173,22 @@ def _prepare(layer: LayerWeights) -> _FloatLayer:
     return ready
 
 
-class FastEvaluator:
-    """The same integers as ``ReferenceEvaluator``, by float32 matrix products.
+def with_partners(index: Indices, partners: Codes, q: NDArray[np.int32]) -> Indices:
+    """Return the table entries of odd channels, given their partners (SPEC section 7.4).
+
+    Args:
+        index: (positions, channels) of odd channels.
+        partners: (positions, channels), 0 where unknown.
+        q: (channels,), of these channels.
+    """
+    entries: Indices = q.astype(np.int16) * (partners > 0)
+    entries += index
+    np.maximum(entries, 0, out=entries)  # np.clip takes longer on small arrays
+    return np.minimum(entries, 2 * LOGIT_RANGE, out=entries)
+
+
+class Evaluator:
+    """Follows one picture through the layers; before layer 1 the state is zero.
 
     The grid is worked off in tiles, so that memory beyond state, hidden sums and result does not
     grow with the picture.
@@ -187,7 +203,11 @@ class FastEvaluator:
         self._previous: Codes | None = None
 
     def start_layer(self, previous: Codes | None) -> None:
-        """See ``Evaluator``."""
+        """Go on to the next layer.
+
+        Args:
+            previous: all codes of the layer before; None for the first layer.
+        """
         self._previous = previous
         with exact_products():
             if previous is not None:
@@ -198,7 +218,19 @@ class FastEvaluator:
                 self._hidden = self._hidden_sums(self._state)
 
     def indices(self, codes: Codes, group: int, phase: int, everywhere: bool = False) -> Indices:
-        """See ``Evaluator``."""
+        """Return table entries for the codes of a pass.
+
+        Args:
+            codes: (rows, columns, C). Read are the groups before ``group`` and the group itself at
+                positions of earlier phases; what stands elsewhere does not matter.
+            group: from 0.
+            phase: from 0.
+            everywhere: evaluate the weights of the pass at all positions, not at its own only.
+
+        Returns:
+            (positions in raster order, channels of the group), before what the partner at the same
+            place adds (``with_partners``).
+        """
         layer = self._model.layers[self._layer]
         weights = _prepare(layer).passes[group][phase]
         rows, columns = self._grid

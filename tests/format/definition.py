@@ -1,95 +1,44 @@
 """The evaluation of a context model as SPEC section 7.4 defines it, in plain integers.
 
-``ReferenceEvaluator`` is the arbiter; ``rgru_format.context.fast`` gives the same integers sooner.
+``DefinedEvaluator`` is the arbiter; that of ``rgru_format`` gives the same integers sooner.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 
+from rgru_format.context.evaluator import Codes, Evaluator, Indices
 from rgru_format.context.model import ContextModel
 from rgru_format.context.order import neighbour_rows, phase_grid, phase_positions, spacing
 from rgru_format.context.weights import ACTIVATION_MAX, CODE_SCALE, LOGIT_RANGE, LayerWeights
 
-Codes = NDArray[np.int8]
-"""(rows, columns, channels), each -1 or +1; 0 where unknown."""
-Indices = NDArray[np.int16]
-"""Entries of the probability table, 0 .. 352."""
 
-
-class Evaluator(Protocol):
-    """Follows one picture through the layers."""
-
-    def __init__(self, model: ContextModel, rows: int, columns: int) -> None:
-        """Start before layer 1 with a state of zeros."""
-
-    def start_layer(self, previous: Codes | None) -> None:
-        """Go on to the next layer.
-
-        Args:
-            previous: all codes of the layer before; None for the first layer.
-        """
-
-    def indices(self, codes: Codes, group: int, phase: int, everywhere: bool = False) -> Indices:
-        """Return table entries for the codes of a pass.
-
-        Args:
-            codes: (rows, columns, C). Read are the groups before ``group`` and the group itself at
-                positions of earlier phases; what stands elsewhere does not matter.
-            group: from 0.
-            phase: from 0.
-            everywhere: evaluate the weights of the pass at all positions, not at its own only.
-
-        Returns:
-            (positions in raster order, channels of the group), before what the partner at the same
-            place adds (``with_partners``).
-        """
-
-
-def with_partners(index: Indices, partners: Codes, q: NDArray[np.int32]) -> Indices:
-    """Return the table entries of odd channels, given their partners (SPEC section 7.4).
-
-    Args:
-        index: (positions, channels) of odd channels.
-        partners: (positions, channels), 0 where unknown.
-        q: (channels,), of these channels.
-    """
-    entries: Indices = q.astype(np.int16) * (partners > 0)
-    entries += index
-    np.maximum(entries, 0, out=entries)  # np.clip takes longer on small arrays
-    return np.minimum(entries, 2 * LOGIT_RANGE, out=entries)
-
-
-class ReferenceEvaluator:
+class DefinedEvaluator(Evaluator):
     """The definition, in plain integers; slow."""
 
     def __init__(self, model: ContextModel, rows: int, columns: int) -> None:
         self._model = model
         self._grid = (rows, columns)
         self._layer = -1
-        self._state = np.zeros((rows, columns, model.states), np.int64)
+        self._states = np.zeros((rows, columns, model.states), np.int64)
         self._previous: Codes | None = None
 
     def start_layer(self, previous: Codes | None) -> None:
-        """See ``Evaluator``."""
         self._previous = previous
         if previous is not None:
             weights = self._model.layers[self._layer]
             codes = CODE_SCALE * previous.astype(np.int64)
-            total = _convolve(codes, weights.A) + self._state @ weights.B.astype(np.int64)
-            self._state = _requantise(total + weights.a)
+            total = _convolve(codes, weights.A) + self._states @ weights.B.astype(np.int64)
+            self._states = _requantise(total + weights.a)
         self._layer += 1
 
     def indices(self, codes: Codes, group: int, phase: int, everywhere: bool = False) -> Indices:
-        """See ``Evaluator``."""
         layer = self._model.layers[self._layer]
         weights = layer.passes[group][phase]
         known = CODE_SCALE * self._known(codes, layer, group, phase)
         of_codes = _convolve(known, weights.V, spacing(layer.phases, phase))
-        total = _convolve(self._state, layer.U) + of_codes + weights.v
+        total = _convolve(self._states, layer.U) + of_codes + weights.v
         hidden = _requantise(total)
         hidden = _requantise(hidden @ weights.W.astype(np.int64) + weights.w)
         start, stop = layer.bounds[group]
