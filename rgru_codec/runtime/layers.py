@@ -117,7 +117,6 @@ class Conv(Layer):
 
     @property
     def scale(self) -> Fraction:
-        """Factor by which the sides shrink."""
         return Fraction(self.stride)
 
     @property
@@ -126,16 +125,13 @@ class Conv(Layer):
         return _half(self.kernel - self.stride)
 
     def depth_after(self, depth: int, spacing: int) -> int:
-        """Channels that come out."""
         return self.depth
 
     def arrays(self, depth: int) -> Shapes:
-        """Names and shapes of the layer's arrays."""
         kernel = {"kernel": (self.kernel, self.kernel, depth, self.depth)}
         return kernel | ({"bias": (self.depth,)} if self.bias else {})
 
     def run(self, ops: Ops[T], w: Arrays, x: T) -> T:
-        """The layer's output."""
         relu = self.activation == "relu"
         if self.kernel == self.stride == 1:
             return ops.product(x, w["kernel"][0, 0], w.get("bias"), relu)
@@ -150,11 +146,9 @@ class Separable(Conv):
     kernel: int = 3
 
     def arrays(self, depth: int) -> Shapes:
-        """Names and shapes of the layer's arrays."""
         return _separable_arrays(self.kernel, self.stride, depth, self.depth, self.bias)
 
     def run(self, ops: Ops[T], w: Arrays, x: T) -> T:
-        """The layer's output."""
         return separable(ops, w, x, self.stride, relu=self.activation == "relu")
 
 
@@ -173,14 +167,12 @@ class Residual(Layer):
         return 2 * _half(self.kernel - 1)
 
     def arrays(self, depth: int) -> Shapes:
-        """Names and shapes of the layer's arrays."""
         inner = self.inner or depth
         first = _separable_arrays(self.kernel, 1, depth, inner, True)
         second = _separable_arrays(self.kernel, 1, inner, depth, True)
         return _below("S1", first) | _below("S2", second)
 
     def run(self, ops: Ops[T], w: Arrays, x: T) -> T:
-        """The layer's output."""
         inner = separable(ops, under(w, "S1"), ops.relu(x), relu=True)
         return ops.add(x, separable(ops, under(w, "S2"), inner))
 
@@ -199,7 +191,6 @@ class ResidualGRU(Layer):
 
     @property
     def scale(self) -> Fraction:
-        """Factor by which the sides shrink."""
         return Fraction(self.stride)
 
     @property
@@ -208,11 +199,9 @@ class ResidualGRU(Layer):
         return _half(self.kernel - self.stride) + self.stride * 2 * _half(self.hidden - 1)
 
     def depth_after(self, depth: int, spacing: int) -> int:
-        """Channels that come out."""
         return self.depth
 
     def arrays(self, depth: int) -> Shapes:
-        """Names and shapes of the layer's arrays."""
         own = self.depth
         return {
             **_below("W", _separable_arrays(self.kernel, self.stride, depth, 3 * own, self.bias)),
@@ -260,17 +249,14 @@ class DepthToSpace(Layer):
 
     @property
     def scale(self) -> Fraction:
-        """Factor by which the sides shrink: below 1."""
         return Fraction(1, self.factor)
 
     def depth_after(self, depth: int, spacing: int) -> int:
-        """Channels that come out."""
         if depth % self.factor**2:
             raise InvalidInput(f"depth_to_space by {self.factor} of {depth} channels")
         return depth // self.factor**2
 
     def run(self, ops: Ops[T], w: Arrays, x: T) -> T:
-        """The layer's output."""
         return ops.depth_to_space(x, self.factor)
 
 
@@ -283,15 +269,12 @@ class SpaceToDepth(Layer):
 
     @property
     def scale(self) -> Fraction:
-        """Factor by which the sides shrink."""
         return Fraction(self.factor)
 
     def depth_after(self, depth: int, spacing: int) -> int:
-        """Channels that come out."""
         return depth * self.factor**2
 
     def run(self, ops: Ops[T], w: Arrays, x: T) -> T:
-        """The layer's output."""
         return ops.space_to_depth(x, self.factor)
 
 
@@ -302,7 +285,6 @@ class Picture(Layer):
     kind: ClassVar[str] = "picture"
 
     def depth_after(self, depth: int, spacing: int) -> int:
-        """Channels that come out."""
         return depth + 3 * spacing**2
 
 

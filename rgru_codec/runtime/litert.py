@@ -65,53 +65,42 @@ class GraphOps:
         return self._tensor((1, _SIDE // spacing, _SIDE // spacing, channels))
 
     def conv(self, x: int, kernel: Array, bias: Array | None, stride: int, relu: bool) -> int:
-        """A convolution with a kernel (k, k, in, out)."""
         options = schema.Conv2DOptionsT()
         weights = kernel.transpose(3, 0, 1, 2)
         return self._kernel(_Op.CONV_2D, options, x, weights, bias, stride, relu)
 
     def depthwise(self, x: int, kernel: Array, stride: int) -> int:
-        """A convolution of each channel with its own kernel: (k, k, channels)."""
         options = schema.DepthwiseConv2DOptionsT()
         options.depthMultiplier = 1
         return self._kernel(_Op.DEPTHWISE_CONV_2D, options, x, kernel[None], None, stride, False)
 
     def product(self, x: int, kernel: Array, bias: Array | None = None, relu: bool = False) -> int:
-        """A convolution with a kernel of one tap: (in, out)."""
         return self.conv(x, kernel[None, None], bias, 1, relu)
 
     def add(self, a: int, b: int) -> int:
-        """A sum."""
         return self._node(_Op.ADD, [a, b], self._shape(a), schema.AddOptionsT())
 
     def subtract(self, a: int, b: int) -> int:
-        """A difference."""
         return self._node(_Op.SUB, [a, b], self._shape(a), schema.SubOptionsT())
 
     def multiply(self, a: int, b: int | float) -> int:
-        """An elementwise product."""
         if isinstance(b, float):
             b = self._constant(np.full((1, 1, 1, 1), b, np.float32))
         return self._node(_Op.MUL, [a, b], self._shape(a), schema.MulOptionsT())
 
     def relu(self, x: int) -> int:
-        """max(x, 0)."""
         return self._node(_Op.RELU, [x], self._shape(x))
 
     def sigmoid(self, x: int) -> int:
-        """1 / (1 + exp(-x))."""
         return self._node(_Op.LOGISTIC, [x], self._shape(x))
 
     def tanh(self, x: int) -> int:
-        """The hyperbolic tangent."""
         return self._node(_Op.TANH, [x], self._shape(x))
 
     def exp(self, x: int) -> int:
-        """The exponential."""
         return self._node(_Op.EXP, [x], self._shape(x), schema.ExpOptionsT())
 
     def clip(self, x: int) -> int:
-        """What is beyond -1 or 1 becomes -1 or 1."""
         return self._node(_Op.RELU_N1_TO_1, [x], self._shape(x))
 
     def join(self, parts: Sequence[int]) -> int:
@@ -125,7 +114,6 @@ class GraphOps:
         return self._node(_Op.CONCATENATION, list(parts), (*first[:3], depth), options)
 
     def depth_to_space(self, x: int, factor: int) -> int:
-        """Channel (dy * factor + dx) * C + c becomes channel c, dy rows and dx columns on."""
         options = schema.DepthToSpaceOptionsT()
         options.blockSize = factor
         _, rows, columns, depth = self._shape(x)
@@ -133,7 +121,6 @@ class GraphOps:
         return self._node(_Op.DEPTH_TO_SPACE, [x], shape, options)
 
     def space_to_depth(self, x: int, factor: int) -> int:
-        """The inverse of :meth:`depth_to_space`."""
         options = schema.SpaceToDepthOptionsT()
         options.blockSize = factor
         _, height, width, depth = self._shape(x)

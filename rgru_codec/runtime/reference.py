@@ -26,7 +26,6 @@ class NumpyOps:
     """The operations of :class:`rgru_codec.runtime.layers.Ops`, carried out at once."""
 
     def conv(self, x: Array, kernel: Array, bias: Array | None, stride: int, relu: bool) -> Array:
-        """A convolution with a kernel (k, k, in, out)."""
         side = kernel.shape[0]
         if side == stride:  # blocks side by side
             blocks = self.space_to_depth(x, side)
@@ -40,7 +39,6 @@ class NumpyOps:
         return np.maximum(total, 0.0, out=total) if relu else total
 
     def depthwise(self, x: Array, kernel: Array, stride: int) -> Array:
-        """A convolution of each channel with its own kernel: (k, k, channels)."""
         side, (rows, columns) = kernel.shape[0], (-(-n // stride) for n in x.shape[1:3])
         total = np.empty((1, rows, columns, x.shape[3]), np.float32)
         taps = list(_taps(x, side, stride, rows, columns))
@@ -56,26 +54,21 @@ class NumpyOps:
     def product(
         self, x: Array, kernel: Array, bias: Array | None = None, relu: bool = False
     ) -> Array:
-        """A convolution with a kernel of one tap: (in, out)."""
         y = (x.reshape(-1, x.shape[3]) @ kernel).reshape(*x.shape[:3], -1)
         if bias is not None:
             y += bias
         return np.maximum(y, 0.0, out=y) if relu else y
 
     def add(self, a: Array, b: Array) -> Array:
-        """A sum."""
         return a + b
 
     def subtract(self, a: Array, b: Array) -> Array:
-        """A difference."""
         return a - b
 
     def multiply(self, a: Array, b: Array | float) -> Array:
-        """An elementwise product."""
         return a * (np.float32(b) if isinstance(b, float) else b)
 
     def relu(self, x: Array) -> Array:
-        """max(x, 0)."""
         return np.maximum(x, np.float32(0.0))
 
     def sigmoid(self, x: Array) -> Array:
@@ -86,29 +79,23 @@ class NumpyOps:
         return y
 
     def tanh(self, x: Array) -> Array:
-        """The hyperbolic tangent."""
         return np.tanh(x)
 
     def exp(self, x: Array) -> Array:
-        """The exponential."""
         return np.exp(x)
 
     def clip(self, x: Array) -> Array:
-        """What is beyond -1 or 1 becomes -1 or 1."""
         return np.clip(x, np.float32(-1.0), np.float32(1.0))
 
     def join(self, parts: Sequence[Array]) -> Array:
-        """Channels side by side."""
         return np.concatenate(parts, axis=3)
 
     def depth_to_space(self, x: Array, factor: int) -> Array:
-        """Channel (dy * factor + dx) * C + c becomes channel c, dy rows and dx columns on."""
         _, rows, columns, depth = x.shape
         x = x.reshape(1, rows, columns, factor, factor, -1).transpose(0, 1, 3, 2, 4, 5)
         return x.reshape(1, rows * factor, columns * factor, depth // factor**2)
 
     def space_to_depth(self, x: Array, factor: int) -> Array:
-        """The inverse of :meth:`depth_to_space`."""
         _, height, width, depth = x.shape
         x = x.reshape(1, height // factor, factor, width // factor, factor, depth)
         x = x.transpose(0, 1, 3, 2, 4, 5)
