@@ -2,6 +2,7 @@
 PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
+DOCS := .venv-docs
 RELEASE := .venv-release
 SITE := build/site
 FUZZ_SECONDS ?= 600
@@ -32,10 +33,12 @@ wheel-test: $(RELEASE)/ready  ## build wheel and sdist, test them with PYTHONS, 
 	$(RELEASE)/bin/python -m tools.wheel_test --python $(PYTHONS)
 	$(RELEASE)/bin/python -m tools.wheel_test --python $(firstword $(PYTHONS)) --lowest
 
-site: $(DEMO)/ready web/build/ready  ## build the page of the browser decoder in build/site: any static host serves it
+site: $(DOCS)/ready web/build/ready  ## build pages and browser decoder in build/site: any static host serves them
 	rm -rf $(SITE)
+	$(DOCS)/bin/python tools/site_pages.py build/pages
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet
 	cd web && npm run --silent build && node build.mjs site ../$(SITE)
-	$(DEMO)/bin/python tools/site_samples.py $(SITE)
+	$(DOCS)/bin/python tools/site_samples.py $(SITE)
 	node web/bin/rgru-pack-model.mjs $(SITE)/package $(SITE)/models && rm -r $(SITE)/package
 
 lint: $(TEST)/ready  ## ruff, mypy and the doors between rooms
@@ -45,7 +48,7 @@ lint: $(TEST)/ready  ## ruff, mypy and the doors between rooms
 	$(TEST)/bin/lint-imports
 
 clean:  ## remove environments and outputs
-	rm -rf $(DEMO) $(TEST) $(RELEASE) dist .fuzz demo web/build web/dist web/node_modules
+	rm -rf $(DEMO) $(TEST) $(DOCS) $(RELEASE) dist .fuzz demo web/build web/dist web/node_modules
 
 $(DEMO)/ready: pyproject.toml
 	$(PYTHON) -m venv $(DEMO)
@@ -55,6 +58,11 @@ $(DEMO)/ready: pyproject.toml
 $(TEST)/ready: pyproject.toml
 	$(PYTHON) -m venv $(TEST)
 	$(TEST)/bin/pip install --quiet --disable-pip-version-check --editable '.[train,eval,test]'
+	touch $@
+
+$(DOCS)/ready: pyproject.toml
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/pip install --quiet --disable-pip-version-check --editable '.[docs]' scikit-image
 	touch $@
 
 $(RELEASE)/ready: Makefile

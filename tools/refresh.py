@@ -8,13 +8,15 @@ Runs each command that a page names and puts its output between the marks of its
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -81,6 +83,38 @@ def rates(kodak: Path) -> None:
     put(ROOT / "README.md", "rates", f"\n{run(*summary, *few)}\n")
     put(DOCS / "numbers.md", "all rates", f"\n{run(*summary)}\n")
     print(run("rgru-eval", "plot", *results, "-o", DOCS))
+
+
+_WHY = {"msssim_rgb": "0.95", "ssimulacra2": "70", "psnr": "32"}
+"""Metrics of why.md, and where their curves are read."""
+_WHY_CODECS = (
+    "rgru",
+    "avif:speed=6,subsampling=444",
+    "jxl:effort=7",
+    "webp:method=4",
+    "jpeg:subsampling=420,optimize",
+)
+
+
+def why(kodak: Path) -> None:
+    """What rgru and others cost, in why.md, from the committed results."""
+    found = run("rgru-eval", "summary", ROOT / "eval" / "results" / "kodak.json", "--json")
+    rows = {row["codec"]: row for row in json.loads(found)["kodak"]}
+    put(DOCS / "why.md", "why", f"\n{why_table([rows[name] for name in _WHY_CODECS])}\n")
+
+
+def why_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write rates and speeds of codecs, rows of ``rgru-eval summary --json``."""
+    head = (
+        "|  | RGB MS-SSIM .95 | SSIMULACRA2 70 | PSNR 32 dB | compress, Mpx/s | decompress, Mpx/s |"
+    )
+    lines = [head, "| --- | ---: | ---: | ---: | ---: | ---: |"]
+    for row in rows:
+        rates = (row[metric]["rates"][at] for metric, at in _WHY.items())
+        cells = [f"{rate['bound']}{rate['bpp']:.3f}".replace("0.", ".", 1) for rate in rates]
+        cells += [f"{row[name]:.3g}" for name in ("encode_mps", "decode_mps")]
+        lines.append(f"| {row['label']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def samples(kodak: Path) -> None:
@@ -153,6 +187,7 @@ STEPS: dict[str, Callable[[Path], None]] = {
     for step in (
         measure,
         rates,
+        why,
         samples,
         animation,
         demo,

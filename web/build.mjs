@@ -70,53 +70,6 @@ async function site(to = 'build/site') {
   const browser = { ...common, platform: 'browser', minify: true };
   await build({ ...browser, entryPoints: ['site/main.ts', 'site/measure.ts'], outdir: to, plugins: [worker] });
   for (const name of ['index.html', 'style.css']) fs.copyFileSync(`site/${name}`, path.join(to, name));
-  const marked = await import('marked');
-  const docs = fs.readdirSync('../docs').filter((name) => name.endsWith('.md'));
-  const drawn = fs.readdirSync('../docs').filter((name) => /\.(png|webp|jpg|svg|csv)$/.test(name));
-  const pages = [
-    ...docs.map((name) => [`../docs/${name}`, name]),
-    ['../format/SPEC.md', 'SPEC.md'],
-    ['../format/ERRATA.md', 'ERRATA.md'],
-    ['../README.md', 'README.md'],
-  ];
-  fs.mkdirSync(path.join(to, 'docs'), { recursive: true });
-  for (const name of drawn) fs.copyFileSync(`../docs/${name}`, path.join(to, 'docs', name));
-  const here = new Set([...pages.map(([, name]) => name), ...drawn]);
-  for (const [from, name] of pages)
-    writeDocument(marked, fs.readFileSync(from, 'utf8'), path.join(to, 'docs', name.replace(/md$/, 'html')), here);
-  const list = pages
-    .map(([, name]) => `* [${name.replace('.md', '')}](${name})`)
-    .sort()
-    .join('\n');
-  writeDocument(
-    marked,
-    `# Documents\n\n${list}\n\n[Back to the page](../index.html)`,
-    path.join(to, 'docs/index.html'),
-    here,
-  );
-}
-
-/** Documents point at each other as files of the repository; what is not `here` is no link. */
-function writeDocument(marked, text, file, here) {
-  const title = /^# (.*)$/m.exec(text)?.[1] ?? 'rgru';
-  const renderer = new marked.Renderer();
-  renderer.heading = function ({ tokens, depth, text }) {
-    const id = text
-      .toLowerCase()
-      .replace(/[^\w\- ]/g, '')
-      .replace(/ /g, '-');
-    return `<h${depth} id="${id}">${this.parser.parseInline(tokens)}</h${depth}>\n`;
-  };
-  renderer.link = function ({ href, tokens }) {
-    const words = this.parser.parseInline(tokens);
-    const [, name, place = ''] = /([^/#]*)(#.*)?$/.exec(href);
-    if (/^(https?:|#|\.\.\/index\.html$)/.test(href)) return `<a href="${href}">${words}</a>`;
-    return here.has(name) ? `<a href="${name.replace(/\.md$/, '.html')}${place}">${words}</a>` : words;
-  };
-  renderer.image = ({ href, text }) => `<img src="${path.basename(href)}" alt="${text.replace(/"/g, '&quot;')}">`;
-  const body = marked.parse(text, { renderer }).replace(/(<img[^>]* src=")(?:[^":]*\/)([^"/]+")/g, '$1$2');
-  const head = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${title}</title><link rel="stylesheet" href="../style.css">`;
-  fs.writeFileSync(file, `${head}<body class="document"><main>${body}</main></body></html>\n`);
 }
 
 /** What speed is measured with, and what takes a picture of the page. */
