@@ -47,10 +47,16 @@ def describe(data: bytes, model: Model) -> dict[str, Any]:
 def check_pixels(folder: Path) -> list[VectorResult]:
     """Decode the vectors with pixels in a folder that is laid out as format/vectors."""
     paths = sorted(folder.glob("pixels/*.rgru"))
-    return [VectorResult(f"pixels/{path.stem}", _problem(path, folder)) for path in paths]
+    return [VectorResult(f"pixels/{path.stem}", problem_of(path, folder)) for path in paths]
 
 
-def _problem(path: Path, folder: Path) -> str | None:
+def problem_of(path: Path, folder: Path) -> str | None:
+    """Say what of a file is not as the .json and .png beside it have it; None: nothing.
+
+    Args:
+        path: The .rgru file.
+        folder: Where ``models`` may lie (see `model_of`).
+    """
     expected = json.loads(path.with_suffix(".json").read_text("utf-8"))
     data = path.read_bytes()
     try:

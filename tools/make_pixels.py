@@ -58,24 +58,24 @@ def files_of_tiny(model: Model) -> Iterator[tuple[str, bytes]]:
 def vectors() -> Iterator[tuple[str, bytes]]:
     """Yield path and content of every file."""
     for name, data in files():
-        yield from vector(name, data, rgru_codec.default_model())
+        yield from vector(f"pixels/{name}", data, rgru_codec.default_model())
     with tempfile.TemporaryDirectory() as folder, using(Reference):
         model = tiny_model.write(Path(folder))
         for part in DECODING_HALF:
             yield f"models/{model.id.hex()}/{part}", (model.folder / part).read_bytes()
         for name, data in files_of_tiny(model):
-            yield from vector(name, data, model)
+            yield from vector(f"pixels/{name}", data, model)
 
 
-def vector(name: str, data: bytes, model: Model) -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of the files of one vector."""
+def vector(path: str, data: bytes, model: Model) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of a file, its description and its picture."""
     png = io.BytesIO()
     image = rgru_codec.decompress(data, model=model)
     image.info.clear()
     image.save(png, "PNG", optimize=True)
-    yield f"pixels/{name}.rgru", data
-    yield f"pixels/{name}.json", (json.dumps(describe(data, model), indent=1) + "\n").encode()
-    yield f"pixels/{name}.png", png.getvalue()
+    yield f"{path}.rgru", data
+    yield f"{path}.json", (json.dumps(describe(data, model), indent=1) + "\n").encode()
+    yield f"{path}.png", png.getvalue()
 
 
 def forget(folder: Path) -> None:

@@ -17,7 +17,7 @@ from rgru_format.context import adaptation, order
 from tools.make_vectors import list_of
 
 ROOT = VECTORS.parents[1]
-KEPT = ("format/vectors", "rgru_codec/weights")
+KEPT = ("format/vectors", "rgru_codec/weights", "tests/released")
 """What files of a release are decoded with, or compared with: never changed, never taken away."""
 
 
@@ -39,7 +39,7 @@ def changed_since(tag: str, root: Path = ROOT) -> list[str]:
     wrong = []
     for line in git("ls-tree", "-r", tag, "--", *KEPT, root=root).splitlines():
         about, path = line.split("\t")
-        kept = path.startswith("format/vectors/") and "SHA256SUMS" not in path
+        kept = path.startswith(("format/vectors/", "tests/released/")) and "SHA256SUMS" not in path
         kept |= Path(path).name in ("context.bin", "decoder.safetensors", "model.json")
         if kept and about.split()[2] != blob(root / path):
             wrong.append(path)
@@ -69,6 +69,7 @@ def test_nothing_that_was_released_changes() -> None:
 def test_a_changed_vector_or_context_model_of_a_release_is_found(tmp_path: Path) -> None:
     files = ["format/vectors/valid/a.rgru", "format/vectors/SHA256SUMS"]
     files += [
+        "tests/released/1.0.0/grey.png",
         "rgru_codec/weights/01020304/context.bin",
         "rgru_codec/weights/01020304/MODEL_CARD.md",
     ]
@@ -87,9 +88,10 @@ def test_a_changed_vector_or_context_model_of_a_release_is_found(tmp_path: Path)
     (tmp_path / "format/vectors/SHA256SUMS").write_text("as released\nand more\n")
     (tmp_path / "rgru_codec/weights/01020304/MODEL_CARD.md").write_text("better words")
     assert changed_since("v1.0.0", tmp_path) == []
-    (tmp_path / files[2]).write_text("trained again")
+    (tmp_path / files[3]).write_text("trained again")
+    (tmp_path / files[2]).write_text("painted again")
     (tmp_path / files[0]).unlink()
-    assert changed_since("v1.0.0", tmp_path) == [files[0], files[2]]
+    assert changed_since("v1.0.0", tmp_path) == [files[0], files[3], files[2]]
 
 
 def test_every_file_is_listed_with_its_hash() -> None:
