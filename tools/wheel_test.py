@@ -27,7 +27,14 @@ PACKAGES = ("rgru_codec", "rgru_format", "rgru_train", "rgru_eval")
 ROOMS = ("rgru_codec", "format/rgru_format", "train/rgru_train", "eval/rgru_eval", "web")
 """What the copy lacks: the packages, and the browser decoder, which has its own tests."""
 LARGEST_WHEEL = 15e6
-TESTS = ("tests/test_architecture.py", "tests/format", "tests/codec", "tests/cli", "tests/eval")
+TESTS = (
+    "tests/test_architecture.py",
+    "tests/test_released.py",
+    "tests/format",
+    "tests/codec",
+    "tests/cli",
+    "tests/eval",
+)
 """Not those of training, of Beam and of the web, nor those that read the sources of a checkout."""
 FOR_TESTS = ("hypothesis", "imageio", "pytest", "safetensors", "scikit-image", "sybil")
 SMALL_DEMO = """
