@@ -222,7 +222,10 @@ def _encoder(model: Model, path: Path) -> Encoder:
 
 @functools.lru_cache(maxsize=8)
 def _context(folder: Path, digest: bytes) -> ContextModel:
-    return ContextModel.from_bytes(read_part(folder / CONTEXT))
+    try:
+        return ContextModel.from_bytes(read_part(folder / CONTEXT))
+    except Damaged as error:
+        raise Damaged(f"{folder / CONTEXT}: {error.message}") from None
 
 
 def _old(folder: Path, table: dict[str, Any]) -> Model:

@@ -30,7 +30,7 @@ from rgru_codec.runtime.networks import Network
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.reference import Reference
 from rgru_codec.runtime.weights import Array, pack_arrays, unpack_arrays
-from rgru_format import ContextModel, InvalidInput
+from rgru_format import ContextModel, Damaged, InvalidInput
 
 CARD = "MODEL_CARD.md"
 TOLERANCE = 1e-3
@@ -100,7 +100,7 @@ def add(source: Path, home: Path | None = None) -> Path:
     missing = [name for name in DECODING_HALF if name not in files]
     if missing:
         raise InvalidInput(f"{source}: not a model package, {missing[0]} is missing")
-    return _install(home, files).folder
+    return _install(home, files, str(source)).folder
 
 
 def _add_encoder(source: Path, home: Path) -> Path:
@@ -119,15 +119,24 @@ def _add_encoder(source: Path, home: Path) -> Path:
     return folder / source.name
 
 
-def _install(home: Path, files: Mapping[str, bytes]) -> Model:
-    """Write files of a package beside its place, check them, and move them there."""
+def _install(home: Path, files: Mapping[str, bytes], source: str = "package") -> Model:
+    """Write files of a package beside its place, check them, and move them there.
+
+    Args:
+        home: Where its folder is made.
+        files: By name.
+        source: What errors call it.
+    """
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home, prefix=".new-") as place:
         folder = Path(place)
         for name, content in files.items():
             (folder / name).write_bytes(content)
-        model = Model.load(folder)
-        check(model)
+        try:
+            model = Model.load(folder)
+            check(model)
+        except (InvalidInput, Damaged) as error:
+            raise type(error)(str(error).replace(place, source)) from None
         final = home / model.id.hex()
         final.mkdir(exist_ok=True)
         for name, content in files.items():
@@ -152,6 +161,8 @@ def _files_of_zip(source: Path) -> dict[str, bytes]:
                     raise InvalidInput(f"{source}: {row.filename} is there twice, or too large")
                 with archive.open(row) as file:
                     files[name] = file.read(row.file_size)
+    except FileNotFoundError:
+        raise
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError) as error:
         raise InvalidInput(f"{source}: not a model package ({error})") from None
     return files

@@ -93,10 +93,13 @@ def test_damaged_models_are_told_and_do_not_hinder_others(
 
 def test_what_is_no_model_is_not_installed(rgru: Rgru, tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK")
-    for name in ("a.zip", "missing.zip"):
-        result = rgru("models", "add", tmp_path / name)
-        assert result.code == 2
-        assert "not a model package" in result.err
+    result = rgru("models", "add", tmp_path / "a.zip")
+    assert (result.code, "not a model package" in result.err) == (2, True)
+    result = rgru("models", "add", tmp_path / "missing.zip")
+    assert (result.code, result.err) == (
+        1,
+        f"rgru: no such file or directory: {tmp_path}/missing.zip\n",
+    )
     assert rgru("models", "verify", "nothing").code == 2
 
 
@@ -116,3 +119,18 @@ def test_the_folder_of_a_model_may_hold_a_colon(
     assert rgru("info", "a.rgru", "--model", place).out.count("not installed") == 0
     assert models.FIRST not in os.environ
     assert rgru("decompress", "a.rgru", "-o", "c.png").code == 5
+
+
+@pytest.mark.parametrize("part", ["context.bin", "decoder.safetensors", "model.json"])
+def test_a_package_that_is_damaged_is_named_as_the_user_named_it(
+    rgru: Rgru, model: Model, tmp_path: Path, part: str
+) -> None:
+    """Not by the folder in which it was tried."""
+    bad = tmp_path / "bad"
+    shutil.copytree(model.folder, bad)
+    (bad / part).write_bytes((bad / part).read_bytes()[:-1] + b"x")
+    for command in (("models", "add", bad), ("models", "verify", bad)):
+        result = rgru(*command)
+        assert result.code in (1, 2)
+        assert str(bad) in result.err, result.err
+        assert ".new-" not in result.err

@@ -155,7 +155,7 @@ def test_what_is_no_package_is_not_installed(tmp_path: Path, content: bytes) -> 
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(InvalidInput, match="not a model package"):
         packages.add(tmp_path / "a.zip")
-    with pytest.raises(InvalidInput, match="not a model package"):
+    with pytest.raises(FileNotFoundError):
         packages.add(tmp_path / "nothing.zip")
 
 
