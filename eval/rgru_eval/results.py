@@ -70,18 +70,11 @@ class Results:
         """What a codec's settings are: quality, layers ..."""
         return str(self.metadata["codecs"].get(codec, {}).get("unit", "setting"))
 
-    def drop(self, *, codec: str | None = None, image: tuple[str, str] | None = None) -> int:
-        """Remove the rows of a codec or of a picture (set, name); return how many."""
-        before = len(self.rows)
-        self.rows = [
-            r
-            for r in self.rows
-            if not (
-                (codec is None or r["codec"] == codec)
-                and (image is None or (r["set"], r["image"]) == image)
-            )
-        ]
-        return before - len(self.rows)
+    def take(self, **fields: str) -> list[Row]:
+        """Remove the rows with these values, and return them."""
+        taken = [r for r in self.rows if all(r[name] == fields[name] for name in fields)]
+        self.rows = [r for r in self.rows if any(r[name] != fields[name] for name in fields)]
+        return taken
 
     def save(self, path: Path) -> None:
         """Write the file in one move: readers and interruptions never see half of it."""
@@ -149,7 +142,7 @@ def merge(parts: Sequence[Results]) -> Results:
             if known.setdefault(key, image)["sha256"] != image["sha256"]:
                 raise EvalError(f"{'/'.join(key)}: the results to be joined differ in its pixels")
         for codec, about in part.metadata["codecs"].items():
-            whole.drop(codec=codec)
+            whole.take(codec=codec)
             whole.metadata["codecs"][codec] = about
         whole.rows += part.rows
         for name in ("skipped", "commands"):

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from rgru_eval.judge.metrics import METRICS, Floats, Metric
-from rgru_eval.results import Results
+from rgru_eval.results import NAMES, Results
 
 RATES = 0.04 * 100 ** (np.arange(41) / 40)
 """Bits per pixel at which curves are averaged at equal rate."""
@@ -117,8 +117,7 @@ def tabulate(
 
 def rows_of(results: Results, kind: str, group: Group | None = None) -> pd.DataFrame:
     """Return the rows of one kind as a data frame, with a column ``id`` (``set/name``)."""
-    columns = ["kind", "set", "image", "codec", "setting", "bytes", "bpp", *METRICS]
-    rows = pd.DataFrame([r for r in results.rows if r["kind"] == kind], columns=columns)
+    rows = pd.DataFrame([r for r in results.rows if r["kind"] == kind], columns=list(NAMES))
     rows["id"] = rows["set"] + "/" + rows["image"] if len(rows) else ""
     return rows if group is None else rows[rows["id"].isin(group.images)]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rgru_eval.judge.curves import Group, Table, area, rate_at, rising, tabulate
+from rgru_eval.judge.curves import Group, Table, area, rate_at, rising, rows_of, tabulate
 from rgru_eval.judge.metrics import METRICS, Floats, Metric
 from rgru_eval.measure.codecs import ANCHORS
 from rgru_eval.results import Results
@@ -136,19 +136,13 @@ def _bd_entry(table: Table, anchor: Table, count: int) -> dict[str, Any] | None:
 
 def _speeds(results: Results, group: Group | None, codec: str) -> dict[str, float | None]:
     """Return median MP/s of encoding and decoding whole files, one thread."""
-    pixels = {
-        f"{i['set']}/{i['name']}": i["width"] * i["height"] for i in results.metadata["images"]
-    }
+    rows = rows_of(results, "file", group)
+    rows = rows[rows["codec"] == codec]
+    megapixels = 8e-6 * rows["bytes"] / rows["bpp"]
     speeds: dict[str, float | None] = {}
     for key in ("encode_s", "decode_s"):
-        values = [
-            pixels[place] / 1e6 / row[key]
-            for row in results.rows
-            if row["kind"] == "file" and row["codec"] == codec and row.get(key)
-            for place in [f"{row['set']}/{row['image']}"]
-            if group is None or place in group.images
-        ]
-        speeds[key.replace("_s", "_mps")] = float(f"{np.median(values):.3g}") if values else None
+        middle = (megapixels / rows[key].astype(float)).median()
+        speeds[key.replace("_s", "_mps")] = float(f"{middle:.3g}") if middle > 0 else None
     return speeds
 
 

@@ -139,7 +139,7 @@ def _register_pictures(results: Results, order: Order) -> list[Source]:
         old = known.get((source.set, source.name))
         if old and old["sha256"] != about["sha256"]:
             say(f"{source.id}: other pixels than before, its rows are measured again")
-            results.drop(image=(source.set, source.name))
+            results.take(set=source.set, image=source.name)
         known[source.set, source.name] = about
         good.append(source)
     results.metadata["images"] = list(known.values())
@@ -198,7 +198,7 @@ def _register_codecs(results: Results, order: Order) -> list[Codec]:
             continue
         old = results.metadata["codecs"].get(identity, {})
         if old and (old["versions"] != versions):
-            dropped = results.drop(codec=identity)
+            dropped = len(results.take(codec=identity))
             say(f"{identity}: other versions than before, {dropped} rows measured again")
             old = {}
         results.metadata["codecs"][identity] = old | {
@@ -309,9 +309,7 @@ def _keep(results: Results, task: Task, outcome: Any) -> None:
         return
     for problem in outcome.problems:
         _skip(results, "task", where, problem)
-    key = (task.source.set, task.source.name, task.codec)
-    old = [r for r in results.rows if (r["set"], r["image"], r["codec"]) == key]
-    results.rows = [r for r in results.rows if (r["set"], r["image"], r["codec"]) != key]
+    old = results.take(set=task.source.set, image=task.source.name, codec=task.codec)
     results.rows += _joined(old, outcome.rows)
 
 
