@@ -258,6 +258,11 @@ def test_missing_programs_and_modules_are_named(monkeypatch: pytest.MonkeyPatch)
         make_codec("jxl").check()
 
 
+def test_settings_of_a_program_have_the_unit_of_its_definition() -> None:
+    units = [make_codec(name).UNIT for name in ("cjxl", "avif-layered", "cwebp", "webp")]
+    assert units == ["distance", "quantizer", "quality", "quality"]
+
+
 @pytest.mark.parametrize("name", ["cjxl", "cwebp", "cjxl-progressive"])
 def test_programs_when_installed(name: str, photo: Image.Image) -> None:
     codec = available(name)

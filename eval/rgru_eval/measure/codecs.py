@@ -69,7 +69,7 @@ class Codec(ABC):
     PARAMETERS: ClassVar[Mapping[str, Value]] = {}
     SHOWN: ClassVar[tuple[str, ...]] = ()  # parameters that the identity always names
     SETTINGS: ClassVar[tuple[float, ...]] = ()
-    UNIT: ClassVar[str] = "quality"
+    UNIT: str = "quality"
     WHOLE_NUMBERS: ClassVar[bool] = True  # settings between those of the ladder are integers
 
     def __init__(self, name: str, given: Mapping[str, str] | None = None) -> None:

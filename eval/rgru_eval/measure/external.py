@@ -87,6 +87,7 @@ class CommandCodec(Codec):
         self, definition: Mapping[str, Any], name: str, given: Mapping[str, str] | None = None
     ) -> None:
         self.definition = definition
+        self.UNIT = str(definition.get("unit", self.UNIT))
         super().__init__(name, given)
         if self._own_ladder is None:
             self.settings = tuple(float(s) for s in definition["settings"])
