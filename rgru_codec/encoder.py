@@ -42,11 +42,14 @@ from rgru_format import (
     encode_alpha,
 )
 from rgru_format.boxes import LATE_BOXES
+from rgru_format.limits import POSITION
 
 DEFAULT_MSSSIM = 0.98
 """The RGB MS-SSIM that is aimed at where nothing is said: hardly to be told from the original."""
 ALL = "all"
 """As a number of layers: all that the model has."""
+_LEAST_PART = 0.25
+"""Of the positions, in a group that is coded in part: fewer gain less than the others cost."""
 _TARGETS = ("layers", "quality", "bpp", "target_size", "msssim")
 _UNBOUNDED = Limits(max_pixels=2**48, max_metadata_bytes=2**48)
 """For files that were just written: what they may hold has been checked."""
@@ -184,8 +187,8 @@ def compress(
         image: A PIL image; or uint8 (H, W), (H, W, 2), (H, W, 3) or (H, W, 4); or a picture of
             another format: a path, an open file, or bytes.
         layers: So many layers (1 to the model's number), or ``"all"`` of them.
-        quality: 1 to 100: so many hundredths of the groups that a file can have, at least one.
-            100 is all layers; a larger value never gives a smaller file.
+        quality: 1 to 100: so many hundredths of the groups that a file can have. 100 is all layers.
+            Of a part of a group the positions are coded at which the picture lacks most.
         bpp: Bits per pixel that the file may take at most (whole file).
         target_size: Bytes that the file may take at most.
         msssim: The fewest layers whose picture reaches this RGB MS-SSIM (0 to 1).
@@ -285,6 +288,13 @@ def encode(
     return _Encoder(planes, settings).run(share or (lambda share: None))
 
 
+def _groups(exact: float) -> tuple[int, float]:
+    """Return how many groups a number of them takes, and at which share of positions the last."""
+    groups = math.ceil(round(exact, 6))
+    part = round(exact, 6) - (groups - 1)
+    return groups, part if part == 1 else _LEAST_PART + (1 - _LEAST_PART) * part
+
+
 class _Encoder:
     """One run: adds groups of codes until the target is met."""
 
@@ -297,17 +307,19 @@ class _Encoder:
             raise InvalidInput(f"layers must be 1..{most}, got {self.layers}")
         self.size = settings.largest_size(height, width)
         quality = 100 if settings.quality is None else settings.quality
-        self.groups = math.ceil(quality * sum(context.groups) / 100)
+        self.groups, self.part = _groups(quality / 100 * sum(context.groups))
         boxes = self._boxes()
         self.late = [box for name in LATE_BOXES for box in boxes if box.type == name]
         """Boxes that stand behind layer 1 and belong to the picture."""
-        if self.late:
-            self.groups = max(self.groups, context.groups[0])
+        if self.late and self.groups < context.groups[0]:
+            self.groups, self.part = context.groups[0], 1.0
         header = Header(width, height, self.model.id, planes.grey, planes.alpha is not None)
         self.writer = Writer(header, [box for box in boxes if box not in self.late])
         self.coder = CodesEncoder(context, *self.model.grid(height, width))
         self.end = self.started = 0
         """Bytes of the file that is asked for, and its groups of a layer that is not complete."""
+        self.before = np.full_like(planes.pixels, 128)
+        """What the layers so far show, where a group is coded in part."""
 
     def _boxes(self) -> list[Box]:
         kept = (
@@ -334,11 +346,14 @@ class _Encoder:
         reached: float | None = None
         for codes, painter in self._iterations():
             share((self.coder.layer + 0.5) / self.layers)  # the networks take about half of it
+            self._leave_out(codes)
             payloads = self.coder.encode_layer(codes)
             del codes  # the coder has a copy
             share(self.coder.layer / self.layers)
             if not self._add_layer(payloads):
                 return self._cut()
+            if self.part < 1 and self._last_group() is not None:
+                self.before = self._shown(painter)
             if least is not None:
                 reached = ms_ssim(self._shown(painter), self.planes.pixels, least=least)
                 if reached >= least:
@@ -352,8 +367,31 @@ class _Encoder:
                     f"msssim {least} cannot be reached: all {self.coder.layer} layers "
                     f"give {reached:.4f}; ask for less, or for layers={self.coder.layer}"
                 )
-        shown = functools.partial(self._shown, painter)
-        return Encoded(self.writer.getvalue(), self.coder.layer, 0, reached, shown)
+        data, shown = self.writer.getvalue(), functools.partial(self._shown, painter)
+        if self.part < 1:  # the painter has seen all codes
+            shown = functools.partial(self._decoded, data)
+        return Encoded(data, self.coder.layer, 0, reached, shown)
+
+    def _last_group(self) -> int | None:
+        """The number of the last group that is wanted, if that is one of the next layer."""
+        context = self.model.context()
+        inside = self.coder.layer < self.layers and self.groups <= context.groups[self.coder.layer]
+        return self.groups - 1 if inside and self.groups else None
+
+    def _leave_out(self, codes: Codes) -> None:
+        """Set the codes of the last group to 0 at the positions that can best do without them."""
+        group = self._last_group()
+        if self.part == 1 or group is None:
+            return
+        start, stop = self.model.context().layers[self.coder.layer].bounds[group]
+        error = np.abs(self.planes.pixels.astype(np.int16) - self.before).sum(axis=2)
+        rows, columns = codes.shape[:2]
+        error = np.add.reduceat(error, np.arange(rows) * POSITION, axis=0)
+        error = np.add.reduceat(error, np.arange(columns) * POSITION, axis=1)
+        order = np.argsort(-error, axis=None, kind="stable")
+        left_out = np.zeros(order.size, np.bool_)
+        left_out[order[math.ceil(self.part * order.size) :]] = True
+        codes[left_out.reshape(rows, columns), start:stop] = 0
 
     def _add_layer(self, payloads: list[bytes]) -> bool:
         """Append groups, and boxes behind layer 1; whether there was room for all of them."""

@@ -64,7 +64,8 @@ class CodesEncoder:
         """Return the payload of each group of the next layer.
 
         Args:
-            codes: int8 (height, width, C_t), each -1 or +1.
+            codes: int8 (height, width, C_t), each -1 or +1; 0 is coded as whatever is likelier,
+                which costs little.
 
         Raises:
             InvalidInput: the model has no further layer, or codes of another shape or value.
@@ -86,7 +87,11 @@ class CodesEncoder:
         ideal: list[float] = []
 
         def code(block: Codes, entries: Entries) -> None:
-            bits, flat = (block > 0).astype(np.int32).ravel(), entries.ravel()
+            flat = entries.ravel()
+            if not block.all():
+                likelier = np.where(self.model.table[entries] * 2 > _ONE, 1, -1)
+                block[:] = np.where(block == 0, likelier, block)
+            bits = (block > 0).astype(np.int32).ravel()
             coder.encode(bits, self._chances.take(flat, axis=0))
             ideal.append(float(self._costs.take(2 * flat + bits).sum()))
 
@@ -104,8 +109,8 @@ class CodesEncoder:
             raise InvalidInput(
                 f"layer {self.layer + 1} needs int8 codes {shape}, got {codes.dtype} {codes.shape}"
             )
-        if (np.abs(codes) != 1).any():
-            raise InvalidInput("codes must be -1 or +1")
+        if (codes < -1).any() or (codes > 1).any():
+            raise InvalidInput("codes must be -1, 0 or +1")
         # A copy: the caller may use the array again before the next layer looks back at it.
         return np.array(codes, order="C")
 

@@ -179,7 +179,7 @@ def test_a_refused_stream_leaves_what_was_decoded(model: ContextModel) -> None:
 @pytest.mark.parametrize(
     ("shape", "kind", "value"),
     [
-        ((2, 3, 3), np.int8, 0),
+        ((2, 3, 3), np.int8, 2),
         ((2, 3, 3), np.int8, -128),
         ((2, 3, 3), np.int16, 1),
         ((3, 2, 3), np.int8, 1),
@@ -231,3 +231,19 @@ def test_decoders_share_nothing(model: ContextModel) -> None:
     for thread in threads:
         thread.join()
     assert results == [codes_digest(layers[-1])] * 4
+
+
+def test_zeros_are_coded_as_what_is_likelier_and_cost_little(model: ContextModel) -> None:
+    codes = random_codes(5, model, 9, 7, 1)[0]
+    whole = b"".join(CodesEncoder(model, 9, 7).encode_layer(codes))
+    kept = codes.copy()
+    kept[:, 3:] = 0
+    payloads = CodesEncoder(model, 9, 7).encode_layer(kept)
+    assert sum(map(len, payloads)) < len(whole)
+    decoder = CodesDecoder(model, 9, 7)
+    for payload in payloads:
+        decoder.decode_group(payload)
+    assert decoder.last is not None
+    assert np.array_equal(decoder.last[:, :3], codes[:, :3])
+    assert (np.abs(decoder.last) == 1).all()
+    assert (kept[:, 3:] == 0).all()  # the caller's array stays as it is
