@@ -83,6 +83,40 @@ def _count(text: str) -> int:
     return number
 
 
+def _path(text: str) -> Path:
+    from rgru_codec.files import named_path  # here: help loads no library
+
+    return named_path(text)
+
+
+def _output(suffix: str, sign: bytes) -> Callable[[str], Path]:
+    """Take a file to be written: by its name of the kind, and none that somebody else wrote."""
+
+    def parse(text: str) -> Path:
+        path = _path(text)
+        if path.suffix.lower() != suffix:
+            raise argparse.ArgumentTypeError(f"{text}: the name of this file ends in {suffix}")
+        if path.is_file():
+            with path.open("rb") as file:
+                head = file.read(4096)
+            if head and sign not in head:
+                raise argparse.ArgumentTypeError(f"{text}: exists, and rgru-eval has not made it")
+        return path
+
+    return parse
+
+
+_results = _output(".json", b'"rgru-eval results"')
+_page = _output(".html", b'content="rgru-eval"')
+_csv = _output(".csv", b"")
+_png = _output(".png", b"")
+
+
+def _set(text: str) -> str:
+    _path(text.partition("=")[2] if "=" in text else text)
+    return text
+
+
 def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p = commands.add_parser(
         "run",
@@ -97,6 +131,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--images",
         dest="images",
         nargs="+",
+        type=_set,
         action="extend",
         required=True,
         metavar="[NAME=]DIR",
@@ -105,7 +140,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     p.add_argument(
         "--codecs", nargs="+", default=[DEFAULT_CODECS], metavar="SPEC", help="see below"
     )
-    p.add_argument("--out", type=Path, required=True, metavar="RESULTS", help="a .json file")
+    p.add_argument("--out", type=_results, required=True, metavar="RESULTS", help="a .json file")
     p.add_argument(
         "--metrics",
         default=DEFAULT_METRICS,
@@ -126,8 +161,8 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         action="store_false",
         help="do not keep the files that are measured in RESULTS.files, for the report's viewer",
     )
-    p.add_argument("--report", type=Path, metavar="HTML", help="make the report as well")
-    p.add_argument("--png", type=Path, metavar="DIR", help="with --report: PNG plots, too")
+    p.add_argument("--report", type=_page, metavar="HTML", help="make the report as well")
+    p.add_argument("--png", type=_path, metavar="DIR", help="with --report: PNG plots, too")
     p.add_argument("--restart", action="store_true", help="begin anew, overwriting RESULTS")
     p.add_argument(
         "--beam",
@@ -145,11 +180,16 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="make one HTML file of results",
         description="Make one HTML file that needs no network: curves, tables, a picture viewer.",
     )
-    p.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="several are joined")
-    p.add_argument("-o", "--output", type=Path, required=True, metavar="HTML")
-    p.add_argument("--png", type=Path, metavar="DIR", help="the main plots as PNG files, too")
+    p.add_argument("results", type=_path, nargs="+", metavar="RESULTS", help="several are joined")
+    p.add_argument("-o", "--output", type=_page, required=True, metavar="HTML")
+    p.add_argument("--png", type=_path, metavar="DIR", help="the main plots as PNG files, too")
     p.add_argument(
-        "--images", nargs="+", default=[], metavar="DIR", help="where the pictures are now"
+        "--images",
+        nargs="+",
+        type=_set,
+        default=[],
+        metavar="DIR",
+        help="where the pictures are now",
     )
     p.add_argument(
         "--pictures",
@@ -171,7 +211,7 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _add_small(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     p = commands.add_parser("summary", help="print the tables of results")
-    p.add_argument("results", type=Path, nargs="+", metavar="RESULTS")
+    p.add_argument("results", type=_path, nargs="+", metavar="RESULTS")
     p.add_argument("--json", action="store_true", help="the same as one JSON object")
     p.add_argument(
         "--markdown", action="store_true", help="bpp at equal quality and BD-rates, for a page"
@@ -179,8 +219,8 @@ def _add_small(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     p.add_argument("--codecs", nargs="+", metavar="SPEC", help="with --markdown: only these")
     p.add_argument("--metrics", default="all", metavar="LIST", help="with --markdown: only these")
     p = commands.add_parser("plot", help="draw the plots of results as PNG files")
-    p.add_argument("results", type=Path, nargs="+", metavar="RESULTS")
-    p.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    p.add_argument("results", type=_path, nargs="+", metavar="RESULTS")
+    p.add_argument("-o", "--output", type=_path, required=True, metavar="DIR")
     p = commands.add_parser("codecs", help="list codecs, their parameters and what is missing")
     _define(p)
 
@@ -196,9 +236,9 @@ def _add_studies(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     p.add_argument("--codecs", nargs="+", default=[TEXT_CODECS], metavar="SPEC", help=TEXT_CODECS)
     p.add_argument("--cards", type=_count, default=12, metavar="N", help="pictures (%(default)s)")
     p.add_argument("--seed", type=_count, default=0, help="of the pictures (%(default)s)")
-    p.add_argument("--csv", type=Path, metavar="FILE", help="what was read, a line of text a row")
-    p.add_argument("--png", type=Path, metavar="FILE", help="a plot of the error against bpp")
-    p.add_argument("--show", type=Path, metavar="DIR", help="write the cards as PNG files")
+    p.add_argument("--csv", type=_csv, metavar="FILE", help="what was read, a line of text a row")
+    p.add_argument("--png", type=_png, metavar="FILE", help="a plot of the error against bpp")
+    p.add_argument("--show", type=_path, metavar="DIR", help="write the cards as PNG files")
     _define(p)
     p = commands.add_parser(
         "projector",
@@ -206,9 +246,9 @@ def _add_studies(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Write codes of one layer, a point a block of 16x16 pixels with its"
         " thumbnail, as TensorBoard's Embedding Projector opens them: tensorboard --logdir DIR.",
     )
-    p.add_argument("--images", nargs="+", required=True, metavar="DIR")
+    p.add_argument("--images", nargs="+", type=_set, required=True, metavar="DIR")
     p.add_argument("--layer", type=_count, required=True, metavar="N", help="from 1")
-    p.add_argument("--out", type=Path, required=True, metavar="DIR")
+    p.add_argument("--out", type=_path, required=True, metavar="DIR")
     p.add_argument(
         "--points", type=_count, default=5000, metavar="N", help="at most (default: %(default)s)"
     )

@@ -136,6 +136,48 @@ def test_a_missing_package_names_the_extra(
 
 def test_usage_errors_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:
-        cli.main(["run", "--jobs", "-1", "--images", "x", "--out", "y"])
+        cli.main(["run", "--jobs", "-1", "--images", "x", "--out", "y.json"])
     assert done.value.code == 2
     assert "-1 is below 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("run", "--set", "", "--out", "r.json"), "there is no file name"),
+        (("run", "--set", "x=", "--out", "r.json"), "there is no file name"),
+        (("run", "--set", "photos", "--out", ""), "there is no file name"),
+        (
+            ("run", "--set", "photos", "--out", "photos/a.png"),
+            "ends in .json",
+        ),
+        (
+            ("run", "--set", "photos", "--out", "r.json", "--report", "photos/a.png"),
+            "ends in .html",
+        ),
+        (("run", "--set", "photos", "--out", "mine.json", "--restart"), "has not made it"),
+        (("report", "r.json", "-o", "mine.html"), "has not made it"),
+        (("report", "r.json", "-o", "photos/a.png"), "ends in .html"),
+        (("summary", ""), "there is no file name"),
+        (("legibility", "--png", "mine.html"), "ends in .png"),
+        (("projector", "--images", "", "--layer", "1", "--out", "x"), "there is no file name"),
+    ],
+)
+def test_no_command_overwrites_what_it_has_not_made(
+    words: tuple[str, ...],
+    hint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """``--report photos/a.png`` used to put the report in the photo's place."""
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    for name in ("photos/a.png", "mine.json", "mine.html"):
+        Path(name).write_bytes(b"of somebody else")
+    with pytest.raises(SystemExit) as done:
+        cli.main(list(words))
+    assert done.value.code == 2
+    assert hint in capsys.readouterr().err
+    for name in ("photos/a.png", "mine.json", "mine.html"):
+        assert Path(name).read_bytes() == b"of somebody else"

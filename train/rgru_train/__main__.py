@@ -48,11 +48,23 @@ _CONFIG = "TOML file, or the name of an installed configuration (compact, short,
 _DATA = "folder with photos (searched recursively)"
 
 
+def _path(text: str) -> Path:
+    from rgru_codec.files import named_path
+
+    return named_path(text)
+
+
+def _packed(text: str) -> Path:
+    if _path(text).suffix != ".npz":
+        raise argparse.ArgumentTypeError(f"{text}: the name of a packed run ends in .npz")
+    return Path(text)
+
+
 def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     one = commands.add_parser("run", help="train, from the beginning or on from a checkpoint")
-    one.add_argument("--config", type=Path, help=f"{_CONFIG}; by default what the run began with")
-    one.add_argument("--data", type=Path, required=True, help=_DATA)
-    one.add_argument("--out", type=Path, required=True, help="folder of the run")
+    one.add_argument("--config", type=_path, help=f"{_CONFIG}; by default what the run began with")
+    one.add_argument("--data", type=_path, required=True, help=_DATA)
+    one.add_argument("--out", type=_path, required=True, help="folder of the run")
     one.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     one.add_argument(
         "--init-from",
@@ -66,38 +78,38 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     one = commands.add_parser("validate", help="measure a run's newest checkpoint")
-    one.add_argument("run", type=Path, help="folder of the run")
-    one.add_argument("--data", type=Path, required=True, help=_DATA)
+    one.add_argument("run", type=_path, help="folder of the run")
+    one.add_argument("--data", type=_path, required=True, help=_DATA)
     one.set_defaults(work=_validate)
 
 
 def _add_average(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     one = commands.add_parser("average", help="write a run that goes on from the mean of others")
-    one.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="same start, other crops")
-    one.add_argument("--out", type=Path, required=True, help="folder of the new run")
+    one.add_argument("runs", type=_path, nargs="+", metavar="RUN", help="same start, other crops")
+    one.add_argument("--out", type=_path, required=True, help="folder of the new run")
     one.set_defaults(work=_average)
 
 
 def _add_pack(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     one = commands.add_parser("pack", help="write a run as one small file to go on from")
-    one.add_argument("run", type=Path, help="folder of the run")
-    one.add_argument("--out", type=Path, required=True, help="the file")
+    one.add_argument("run", type=_path, help="folder of the run")
+    one.add_argument("--out", type=_packed, required=True, help="the file, .npz")
     one.set_defaults(work=_pack)
 
 
 def _add_unpack(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     one = commands.add_parser("unpack", help="make a run to resume of what pack wrote")
-    one.add_argument("file", type=Path, help="the file")
-    one.add_argument("--out", type=Path, required=True, help="folder of the run")
+    one.add_argument("file", type=_path, help="the file")
+    one.add_argument("--out", type=_path, required=True, help="folder of the run")
     one.set_defaults(work=_unpack)
 
 
 def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     one = commands.add_parser("export", help="write a model package")
-    one.add_argument("run", type=Path, help="folder of the run")
-    one.add_argument("--out", type=Path, default=Path("models"), help="where packages go")
+    one.add_argument("run", type=_path, help="folder of the run")
+    one.add_argument("--out", type=_path, default=Path("models"), help="where packages go")
     one.add_argument("--name", default="compact", help="name in model.json")
-    one.add_argument("--data", type=Path, help="folder with the photos, if it has moved")
+    one.add_argument("--data", type=_path, help="folder with the photos, if it has moved")
     one.add_argument("--notes", default="", help="what the model is bad at: a text or a file")
     one.add_argument("--best", action="store_true", help="the best checkpoint by validation")
     one.add_argument("--size-limit", type=float, default=10.0, help="megabytes (default: 10)")
@@ -106,7 +118,7 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _add_describe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     one = commands.add_parser("describe", help="print what a network costs")
-    one.add_argument("--config", type=Path, required=True, help=_CONFIG)
+    one.add_argument("--config", type=_path, required=True, help=_CONFIG)
     one.set_defaults(work=_describe)
 
 

@@ -1,0 +1,24 @@
+"""The command line of training, as far as no network is needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from rgru_train.__main__ import main
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("pack", "run", "--out", "photo.png"), "the name of a packed run ends in .npz"),
+        (("run", "--config", "short", "--data", "", "--out", "run"), "there is no file name"),
+        (("run", "--config", "short", "--data", "photos", "--out", ""), "there is no file name"),
+    ],
+)
+def test_names_of_other_things_are_refused(
+    words: tuple[str, ...], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(list(words))
+    assert done.value.code == 2
+    assert hint in capsys.readouterr().err
