@@ -286,7 +286,8 @@ class Outputs:
 def _check_existing(path: Path, target: str, kind: Kind, force: bool) -> None:
     if not (path.stat().st_mode & 0o222 and os.access(path, os.W_OK)):
         raise Failure(UNUSABLE, f"{target}: is write-protected")
-    if kind.signatures and not force and path.suffix.lower() not in kind.suffixes:
+    suffix = Path(os.path.realpath(path)).suffix.lower()  # of what a link points to
+    if kind.signatures and not force and suffix not in kind.suffixes:
         with path.open("rb") as file:
             head = file.read(16)
         if head and not head.startswith(kind.signatures):

@@ -208,6 +208,16 @@ def test_a_file_that_is_no_result_of_ours_is_not_overwritten(
     assert rgru(*words).code == 0, "now it is one"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_photo_behind_a_link_is_not_overwritten(rgru: Rgru, folder: Path) -> None:
+    picture().save("photo.png")
+    before = Path("photo.png").read_bytes()
+    Path("b.rgru").symlink_to("photo.png")
+    result = rgru("compress", "a.png", "-o", "b.rgru", "-l", 1)
+    assert (result.code, "b.rgru: exists, and is not a .rgru file" in result.err) == (1, True)
+    assert Path("photo.png").read_bytes() == before
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_derived_name_that_appears_during_the_work_stays(
     rgru: Rgru, folder: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
