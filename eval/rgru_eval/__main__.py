@@ -83,6 +83,12 @@ def _count(text: str) -> int:
     return number
 
 
+def _tell(line: str) -> None:
+    from rgru_codec.terminal import tell
+
+    tell(line)
+
+
 def _path(text: str) -> Path:
     from rgru_codec.files import named_path  # here: help loads no library
 
@@ -278,7 +284,7 @@ def _run(args: argparse.Namespace) -> None:
         print(text(results, group), end="\n\n")
     skipped = len(results.metadata["skipped"])
     note = f"; {skipped} skipped, see the messages above and metadata.skipped" if skipped else ""
-    print(f"{args.out}: {len(results.rows)} rows{note}", file=sys.stderr)
+    _tell(f"{args.out}: {len(results.rows)} rows{note}")
     if args.report:
         from rgru_eval.show.report import ReportOrder, write_report
 
@@ -401,7 +407,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         COMMANDS[args.command](args)
     except EvalError as error:
-        print(f"rgru-eval: {error}", file=sys.stderr)
+        _tell(f"rgru-eval: {error}")
         return 130 if isinstance(error, InterruptedRunError) else 1
     except ModuleNotFoundError as error:
         extra = "beam" if error.name == "apache_beam" else "eval"

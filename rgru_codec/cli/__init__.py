@@ -24,11 +24,11 @@ from rgru_codec.cli.status import (
     Failure,
     discard_output,
     explain,
-    printable,
     say,
     write_out,
 )
 from rgru_codec.processes import variables
+from rgru_codec.terminal import printable
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite

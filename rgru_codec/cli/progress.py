@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rgru_codec.cli.files import STREAM, Job
-from rgru_codec.cli.status import printable, tell
+from rgru_codec.terminal import printable, tell
 
 Share = Callable[[float], None]
 """Takes how much of a picture has been done, 0 to 1."""

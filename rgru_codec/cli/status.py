@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import sys
 from collections.abc import Iterator
-from typing import TextIO
+
+from rgru_codec.terminal import printable, tell
 
 DONE = 0
 UNUSABLE = 1
@@ -40,17 +40,6 @@ class Failure(Exception):  # noqa: N818
         super().__init__(code, message)
         self.code = code
         self.message = message
-
-
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Controls of terminals and of writing direction, ends of lines, bytes that are no text."""
-
-
-def printable(text: str, stream: TextIO | None = None) -> str:
-    """Escape what a terminal would obey rather than show, and what a stream cannot take."""
-    text = _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 @contextlib.contextmanager
@@ -105,13 +94,6 @@ def show(line: str) -> None:
         Failure: It takes no more.
     """
     write_out(printable(line, sys.stdout) + "\n")
-
-
-def tell(line: str) -> None:
-    """Print a line on standard error. Nobody listening is no failure."""
-    if sys.stderr is not None:
-        with contextlib.suppress(OSError, ValueError):
-            print(printable(line, sys.stderr), file=sys.stderr, flush=True)
 
 
 def say(message: str) -> None:

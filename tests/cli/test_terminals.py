@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageCms
 
 import rgru_codec
-from rgru_codec.cli.status import explain, printable
+from rgru_codec.cli.status import explain
+from rgru_codec.terminal import printable
 from rgru_format import BOX_ICC, Box, Header, write_file
 
 from .conftest import Rgru, environment, picture, process

@@ -181,3 +181,17 @@ def test_no_command_overwrites_what_it_has_not_made(
     assert hint in capsys.readouterr().err
     for name in ("photos/a.png", "mine.json", "mine.html"):
         assert Path(name).read_bytes() == b"of somebody else"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+def test_names_with_controls_reach_no_terminal(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a\x1b[31mred.png").write_bytes(b"no picture")
+    words = ["run", "--set", str(folder), "--codecs", "jpeg:subsampling=420,q=50"]
+    words += ["--metrics", "psnr", "-j", "1", "--limit", "2", "--out", str(tmp_path / "r.json")]
+    assert cli.main(words) == 0
+    assert cli.main(["summary", str(tmp_path / "no\x1b[31m.json")]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\\x1b[31m") >= 2, err
+    assert "\x1b" not in err

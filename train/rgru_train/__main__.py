@@ -130,7 +130,9 @@ def main(arguments: list[str] | None = None) -> int:
         _check_installed()
         options.work(options)
     except RgruError as error:
-        print(f"rgru-train: {error}", file=sys.stderr)
+        from rgru_codec.terminal import tell
+
+        tell(f"rgru-train: {error}")
         return 2
     return 0
 

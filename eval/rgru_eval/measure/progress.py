@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from rgru_codec.terminal import printable
+
 
 def bar(total: int) -> Any:
     """Return tqdm's bar over so many tasks: drawn on a terminal, silent elsewhere."""
@@ -19,7 +21,7 @@ def say(text: str) -> None:
     """Print a line on standard error, above a bar."""
     from tqdm import tqdm
 
-    tqdm.write(text, file=sys.stderr)
+    tqdm.write(printable(text, sys.stderr), file=sys.stderr)
     sys.stderr.flush()
 
 

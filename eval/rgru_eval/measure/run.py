@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -365,7 +364,7 @@ def load_paths(files: Sequence[Path]) -> dict[str, Path]:
             try:
                 content = json.loads(file.read_text("utf-8"))
             except ValueError:
-                print(f"{file}: damaged, ignored", file=sys.stderr)
+                say(f"{file}: damaged, ignored")
                 continue
             places.update({k: Path(v) for k, v in content.items() if Path(v).exists()})
     return places

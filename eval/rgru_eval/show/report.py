@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,6 +11,7 @@ from typing import Any
 
 from rgru_codec.files import write_file
 from rgru_codec.processes import cores
+from rgru_codec.terminal import tell
 from rgru_eval.errors import EvalError
 from rgru_eval.judge.curves import Group, Table, area, groups, received, tabulate
 from rgru_eval.judge.metrics import METRICS
@@ -74,12 +74,12 @@ def write_report(order: ReportOrder) -> None:
     pictures, why = _pictures(results, order, [e.image for e in found])
     page = build_page(results, pictures, order.title, why, (ours, against), found)
     write_file(order.output, page.encode())
-    print(f"{order.output}: {order.output.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
+    tell(f"{order.output}: {order.output.stat().st_size / 1e6:.1f} MB")
     if order.png:
         from rgru_eval.show.plots import write_plots
 
         for path in write_plots(results, order.png):
-            print(path, file=sys.stderr)
+            tell(str(path))
 
 
 def _opponents(results: Results, order: ReportOrder) -> tuple[str, str]:
@@ -115,7 +115,7 @@ def _pictures(
     sources = _sources(results, order)
     if not sources:
         why = "The pictures were not found: make the report with --images FOLDER to see them here."
-        print(f"rgru-eval: {why}", file=sys.stderr)
+        tell(f"rgru-eval: {why}")
         return [], why
     chosen = choose(sources, order.pictures, first)
     if not chosen:
@@ -126,7 +126,7 @@ def _pictures(
     jobs = order.jobs or cores()
     views, problems = make_views(results, chosen, codecs, folders, order.definitions, jobs)
     for problem in problems:
-        print(f"rgru-eval: viewer: {problem}", file=sys.stderr)
+        tell(f"rgru-eval: viewer: {problem}")
     return views, ""
 
 
@@ -146,7 +146,7 @@ def _digest(path: Path) -> str:
     try:
         return read_picture(path).digest()
     except EvalError as error:
-        print(f"rgru-eval: {error}", file=sys.stderr)
+        tell(f"rgru-eval: {error}")
         return ""
 
 
@@ -158,7 +158,7 @@ def _usable_codecs(results: Results, definitions: Sequence[str]) -> list[Codec]:
             codec = make_codec(identity, definitions)
             codec.check()
         except EvalError as error:
-            print(f"rgru-eval: viewer: without {identity}: {error}", file=sys.stderr)
+            tell(f"rgru-eval: viewer: without {identity}: {error}")
             continue
         usable.append(codec)
     return usable
