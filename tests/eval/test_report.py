@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from PIL import Image
 
 from rgru_codec.models import default_model
 from rgru_eval.errors import EvalError
+from rgru_eval.judge import statistics
 from rgru_eval.judge.curves import groups, tabulate
 from rgru_eval.judge.published import is_kodak
 from rgru_eval.measure import run, tasks
@@ -34,6 +36,14 @@ FLAGS = """
 --disable-background-networking --disable-component-update --disable-sync
 --enable-logging=stderr --window-size=1200,5400 --virtual-time-budget=4000
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_draws() -> Iterator[None]:
+    """Intervals of few draws: what they are worth is a matter of test_summary.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "BD_DRAWS", 25)
+        yield
 
 
 @pytest.fixture(scope="module")

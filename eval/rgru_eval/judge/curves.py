@@ -155,6 +155,18 @@ def rate_at(
     return Crossing(float(bpp[i - 1] * (bpp[i] / bpp[i - 1]) ** share))
 
 
+def rates_at(bpp: Floats, quality: Floats, target: float, metric: Metric) -> Floats:
+    """Do as ``rate_at`` for many curves, (curves, settings); nan where one is off its end."""
+    scaled, wanted = metric.scaled(quality), float(metric.scaled(target))
+    first = (scaled >= wanted).argmax(axis=1)  # 0 too where none is
+    rows = np.flatnonzero(first)
+    before, after = (rows, first[rows] - 1), (rows, first[rows])
+    share = (wanted - scaled[before]) / (scaled[after] - scaled[before])
+    rates: Floats = np.full(len(bpp), np.nan)
+    rates[rows] = bpp[before] * (bpp[after] / bpp[before]) ** share
+    return rates
+
+
 def area(bpp: Sequence[float] | Floats, quality: Sequence[float] | Floats) -> float | None:
     """Return the paper's area: trapezoid of MS-SSIM at 0.125, 0.25 .. 2.0 bpp.
 

@@ -7,12 +7,21 @@ draw for both codecs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from rgru_eval.judge.curves import Group, Table, area, rate_at, rising, rows_of, tabulate
+from rgru_eval.judge.curves import (
+    Group,
+    Table,
+    area,
+    rate_at,
+    rates_at,
+    rising,
+    rows_of,
+    tabulate,
+)
 from rgru_eval.judge.metrics import METRICS, Floats, Metric
 from rgru_eval.measure.codecs import ANCHORS
 from rgru_eval.results import Results
@@ -49,9 +58,10 @@ def bd_rate(
     return percent, metric.unscaled(float(low)), metric.unscaled(float(high))
 
 
-def interval(values: Sequence[float]) -> list[float] | None:
+def interval(values: npt.ArrayLike) -> list[float] | None:
     """Return the 2.5th and 97.5th percentile, None for too few draws."""
-    good = np.array([v for v in values if math.isfinite(v)])
+    good = np.asarray(values, float)
+    good = good[np.isfinite(good)]
     if len(good) < 20:
         return None
     return [round(float(v), 4) for v in np.percentile(good, [2.5, 97.5])]
@@ -87,14 +97,11 @@ def _at_target(table: Table, anchor: Table | None, target: float, draws: int) ->
 
 
 def _ratio_interval(ours: Table, theirs: Table, target: float, draws: int) -> list[float] | None:
-    if len(ours.images) < 2:
+    if len(ours.images) < 2 or not draws:
         return None
-    ratios = []
-    for w in _draws(len(ours.images), draws):
-        a, b = ours.rate_at(target, w), theirs.rate_at(target, w)
-        if not (a.bound or b.bound):
-            ratios.append(a.bpp / b.bpp - 1)
-    return interval(ratios)
+    weights = _draws(len(ours.images), draws)
+    a, b = (rates_at(*table.mean(weights), target, table.metric) for table in (ours, theirs))
+    return interval(a / b - 1)
 
 
 def _wins(ours: Table, theirs: Table, target: float) -> dict[str, int]:
