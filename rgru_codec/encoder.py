@@ -40,6 +40,7 @@ from rgru_format import (
     Limits,
     Writer,
     encode_alpha,
+    pack_group,
 )
 from rgru_format.boxes import LATE_BOXES
 from rgru_format.limits import POSITION
@@ -48,7 +49,9 @@ DEFAULT_MSSSIM = 0.98
 """The RGB MS-SSIM that is aimed at where nothing is said: hardly to be told from the original."""
 ALL = "all"
 """As a number of layers: all that the model has."""
-_LEAST_PART = 0.25
+_TRIALS = 6
+"""To find out how much of a group there is room for."""
+_LEAST_PART = 0.1
 """Of the positions, in a group that is coded in part: fewer gain less than the others cost."""
 _TARGETS = ("layers", "quality", "bpp", "target_size", "msssim")
 _UNBOUNDED = Limits(max_pixels=2**48, max_metadata_bytes=2**48)
@@ -189,7 +192,8 @@ def compress(
         layers: So many layers (1 to the model's number), or ``"all"`` of them.
         quality: 1 to 100: so many hundredths of the groups that a file can have. 100 is all layers.
             Of a part of a group the positions are coded at which the picture lacks most.
-        bpp: Bits per pixel that the file may take at most (whole file).
+        bpp: Bits per pixel that the file may take at most (whole file). What room is left is filled
+            with a part of a group, as for ``quality``.
         target_size: Bytes that the file may take at most.
         msssim: The fewest layers whose picture reaches this RGB MS-SSIM (0 to 1).
         icc_profile: To store instead of the picture's own.
@@ -316,8 +320,10 @@ class _Encoder:
         header = Header(width, height, self.model.id, planes.grey, planes.alpha is not None)
         self.writer = Writer(header, [box for box in boxes if box not in self.late])
         self.coder = CodesEncoder(context, *self.model.grid(height, width))
-        self.end = self.started = 0
-        """Bytes of the file that is asked for, and its groups of a layer that is not complete."""
+        self.end = self.started = self.ordinal = 0
+        """Bytes of the file that is asked for, groups of its unfinished layer, all groups."""
+        self.filling = b""
+        """What follows there: a group in part."""
         self.before = np.full_like(planes.pixels, 128)
         """What the layers so far show, where a group is coded in part."""
 
@@ -346,13 +352,12 @@ class _Encoder:
         reached: float | None = None
         for codes, painter in self._iterations():
             share((self.coder.layer + 0.5) / self.layers)  # the networks take about half of it
-            self._leave_out(codes)
             payloads = self.coder.encode_layer(codes)
             del codes  # the coder has a copy
             share(self.coder.layer / self.layers)
             if not self._add_layer(payloads):
                 return self._cut()
-            if self.part < 1 and self._last_group() is not None:
+            if self.part < 1 or self.size < math.inf:
                 self.before = self._shown(painter)
             if least is not None:
                 reached = ms_ssim(self._shown(painter), self.planes.pixels, least=least)
@@ -372,44 +377,50 @@ class _Encoder:
             shown = functools.partial(self._decoded, data)
         return Encoded(data, self.coder.layer, 0, reached, shown)
 
-    def _last_group(self) -> int | None:
-        """The number of the last group that is wanted, if that is one of the next layer."""
-        context = self.model.context()
-        inside = self.coder.layer < self.layers and self.groups <= context.groups[self.coder.layer]
-        return self.groups - 1 if inside and self.groups else None
-
-    def _leave_out(self, codes: Codes) -> None:
-        """Set the codes of the last group to 0 at the positions that can best do without them."""
-        group = self._last_group()
-        if self.part == 1 or group is None:
-            return
-        start, stop = self.model.context().layers[self.coder.layer].bounds[group]
-        error = np.abs(self.planes.pixels.astype(np.int16) - self.before).sum(axis=2)
-        rows, columns = codes.shape[:2]
-        error = np.add.reduceat(error, np.arange(rows) * POSITION, axis=0)
-        error = np.add.reduceat(error, np.arange(columns) * POSITION, axis=1)
-        order = np.argsort(-error, axis=None, kind="stable")
-        left_out = np.zeros(order.size, np.bool_)
-        left_out[order[math.ceil(self.part * order.size) :]] = True
-        codes[left_out.reshape(rows, columns), start:stop] = 0
-
     def _add_layer(self, payloads: list[bytes]) -> bool:
         """Append groups, and boxes behind layer 1; whether there was room for all of them."""
+        needed = self.coder.layer == 1 and self.late  # without its late boxes it is no such file
         for number, payload in enumerate(payloads):
             if not self.groups:
                 return False
+            if self.groups == 1 and self.part < 1:
+                payload = self._in_part(number, self.part)
             self.writer.add_group(payload, first_of_layer=number == 0)
             if self.writer.size > self.size:
+                self.filling = self._filling(number) if self.end else b""
                 return False
-            self.end, self.started = self.writer.size, number + 1
+            self.end, self.started = 0 if needed else self.writer.size, number + 1
             self.groups -= 1
-        if self.coder.layer == 1 and self.late:
+            self.ordinal += 1
+        if needed:
             for box in self.late:
                 self.writer.add_box(box)
-            # A file without its alpha plane and metadata is not this picture.
             self.end = self.writer.size if self.writer.size <= self.size else 0
         self.started = 0
         return self.end > 0
+
+    def _in_part(self, group: int, part: float) -> bytes:
+        """Encode a group of this layer at the share of positions at which most is lacking."""
+        error = np.abs(self.planes.pixels.astype(np.int16) - self.before).sum(axis=2)
+        rows, columns = self.coder.grid
+        error = np.add.reduceat(error, np.arange(rows) * POSITION, axis=0)
+        error = np.add.reduceat(error, np.arange(columns) * POSITION, axis=1)
+        order = np.argsort(-error, axis=None, kind="stable")
+        kept = np.zeros(order.size, np.bool_)
+        kept[order[: math.ceil(part * order.size)]] = True
+        return self.coder.encode_in_part(group, kept.reshape(rows, columns))
+
+    def _filling(self, group: int) -> bytes:
+        """Put as much of a group as has room into an element; nothing if that is little."""
+        found, low, high = b"", 0.0, 1.0
+        for _ in range(_TRIALS):
+            part = (low + high) / 2
+            element = pack_group(self._in_part(group, part), self.ordinal, group == 0)
+            if self.end + len(element) <= self.size:
+                found, low = element, part
+            else:
+                high = part
+        return found if low >= _LEAST_PART else b""
 
     def _cut(self) -> Encoded:
         """The file before what had no room, if that holds codes at all."""
@@ -418,9 +429,11 @@ class _Encoder:
                 f"a target of {self.size} bytes cannot be met: the smallest file of this "
                 f"picture has {self.writer.size} bytes"
             )
-        data = self.writer.getvalue()[: self.end]
-        shown = functools.partial(self._decoded, data)
-        return Encoded(data, self.coder.layer - 1, self.started, None, shown)
+        data = self.writer.getvalue()[: self.end] + self.filling
+        layers, groups = self.coder.layer - 1, self.started + bool(self.filling)
+        if groups == self.model.context().groups[layers]:
+            layers, groups = layers + 1, 0
+        return Encoded(data, layers, groups, None, functools.partial(self._decoded, data))
 
     def _shown(self, painter: Painter) -> NDArray[np.uint8]:
         """What a decoder would show now."""

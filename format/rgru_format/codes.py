@@ -64,8 +64,7 @@ class CodesEncoder:
         """Return the payload of each group of the next layer.
 
         Args:
-            codes: int8 (height, width, C_t), each -1 or +1; 0 is coded as whatever is likelier,
-                which costs little.
+            codes: int8 (height, width, C_t), each -1 or +1.
 
         Raises:
             InvalidInput: the model has no further layer, or codes of another shape or value.
@@ -80,7 +79,26 @@ class CodesEncoder:
         self.layer += 1
         return payloads
 
+    def encode_in_part(self, group: int, kept: NDArray[np.bool_]) -> bytes:
+        """Return another payload for a group of the layer encoded last, as the end of a file.
+
+        Args:
+            group: of that layer, from 0; the groups before it are as they were.
+            kept: (height, width): where its codes count. Elsewhere the stream has what is
+                likelier, which costs little.
+        """
+        assert self._previous is not None, "no layer has been encoded"
+        self.layer -= 1
+        codes = self._previous.copy()
+        start, stop = self.model.layers[self.layer].bounds[group]
+        codes[~kept, start:stop] = 0
+        payload = self._encode_group(codes, group)
+        self.group_bits.pop()
+        self.layer += 1
+        return payload
+
     def _encode_group(self, codes: Codes, group: int) -> bytes:
+        """Return the payload of a group; codes that are 0 become what is likelier."""
         layer = self.model.layers[self.layer]
         start, stop = layer.bounds[group]
         coder = BitEncoder()
@@ -89,7 +107,7 @@ class CodesEncoder:
         def code(block: Codes, entries: Entries) -> None:
             flat = entries.ravel()
             if not block.all():
-                likelier = np.where(self.model.table[entries] * 2 > _ONE, 1, -1)
+                likelier = np.where(self.model.table[entries] >= _ONE // 2, 1, -1)
                 block[:] = np.where(block == 0, likelier, block)
             bits = (block > 0).astype(np.int32).ravel()
             coder.encode(bits, self._chances.take(flat, axis=0))
@@ -109,8 +127,8 @@ class CodesEncoder:
             raise InvalidInput(
                 f"layer {self.layer + 1} needs int8 codes {shape}, got {codes.dtype} {codes.shape}"
             )
-        if (codes < -1).any() or (codes > 1).any():
-            raise InvalidInput("codes must be -1, 0 or +1")
+        if (np.abs(codes) != 1).any():
+            raise InvalidInput("codes must be -1 or +1")
         # A copy: the caller may use the array again before the next layer looks back at it.
         return np.array(codes, order="C")
 

@@ -72,18 +72,35 @@ def test_by_default_a_picture_that_is_out_of_reach_has_all_layers() -> None:
     assert encoded.msssim < DEFAULT_MSSSIM
 
 
-def test_target_size_is_the_file_cut_there(pixels: Pixels, data: bytes) -> None:
+def test_a_target_size_is_the_file_cut_there_and_a_part_of_the_next_group(
+    pixels: Pixels, data: bytes
+) -> None:
     for size in (len(data) // 3, len(data) // 2, len(data) - 1, len(data), 10 * len(data)):
-        small = rgru_codec.compress(pixels, target_size=size)
+        small, cut = rgru_codec.compress(pixels, target_size=size), cut_to_size(data, size)
+        assert len(cut) <= len(small) <= size
+        assert small.startswith(cut)
+        assert similarity(small, pixels) > similarity(cut, pixels) - 1e-3
+
+
+def test_the_room_of_a_target_is_used() -> None:
+    pixels = photo(160, 192)
+    whole = rgru_codec.compress(pixels, layers="all")
+    gained = used = 0
+    sizes = range(len(whole) // 8, len(whole), len(whole) // 12)
+    for size in sizes:
+        small, cut = rgru_codec.compress(pixels, target_size=size), cut_to_size(whole, size)
+        gained += similarity(small, pixels) > similarity(cut, pixels)
+        used += len(small) > len(cut)
         assert len(small) <= size
-        assert small == cut_to_size(data, size)
+    assert gained >= used - 1
+    assert used > len(sizes) / 2
 
 
 def test_bpp_counts_the_whole_file(pixels: Pixels, data: bytes) -> None:
     bpp = 0.6 * 8 * len(data) / pixels[..., 0].size
     small = rgru_codec.compress(pixels, bpp=bpp)
     assert 8 * len(small) / pixels[..., 0].size <= bpp
-    assert data.startswith(small)
+    assert small == rgru_codec.compress(pixels, target_size=int(bpp * pixels[..., 0].size / 8))
 
 
 def test_msssim_takes_the_fewest_layers(pixels: Pixels, data: bytes) -> None:
