@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from rgru_codec import parts
 from rgru_codec.decoder import Decoder, check_threads
 from rgru_codec.iterations import Codes, Painter
 from rgru_codec.iterations import encode as iterate
@@ -43,7 +44,6 @@ from rgru_format import (
     pack_group,
 )
 from rgru_format.boxes import LATE_BOXES
-from rgru_format.limits import POSITION
 
 DEFAULT_MSSSIM = 0.98
 """The RGB MS-SSIM that is aimed at where nothing is said: hardly to be told from the original."""
@@ -51,8 +51,6 @@ ALL = "all"
 """As a number of layers: all that the model has."""
 _TRIALS = 6
 """To find out how much of a group there is room for."""
-_LEAST_PART = 0.1
-"""Of the positions, in a group that is coded in part: fewer gain less than the others cost."""
 _TARGETS = ("layers", "quality", "bpp", "target_size", "msssim")
 _UNBOUNDED = Limits(max_pixels=2**48, max_metadata_bytes=2**48)
 """For files that were just written: what they may hold has been checked."""
@@ -292,13 +290,6 @@ def encode(
     return _Encoder(planes, settings).run(share or (lambda share: None))
 
 
-def _groups(exact: float) -> tuple[int, float]:
-    """Return how many groups a number of them takes, and at which share of positions the last."""
-    groups = math.ceil(round(exact, 6))
-    part = round(exact, 6) - (groups - 1)
-    return groups, part if part == 1 else _LEAST_PART + (1 - _LEAST_PART) * part
-
-
 class _Encoder:
     """One run: adds groups of codes until the target is met."""
 
@@ -311,7 +302,7 @@ class _Encoder:
             raise InvalidInput(f"layers must be 1..{most}, got {self.layers}")
         self.size = settings.largest_size(height, width)
         quality = 100 if settings.quality is None else settings.quality
-        self.groups, self.part = _groups(quality / 100 * sum(context.groups))
+        self.groups, self.part = parts.groups_of(quality / 100 * sum(context.groups))
         boxes = self._boxes()
         self.late = [box for name in LATE_BOXES for box in boxes if box.type == name]
         """Boxes that stand behind layer 1 and belong to the picture."""
@@ -400,15 +391,9 @@ class _Encoder:
         return self.end > 0
 
     def _in_part(self, group: int, part: float) -> bytes:
-        """Encode a group of this layer at the share of positions at which most is lacking."""
-        error = np.abs(self.planes.pixels.astype(np.int16) - self.before).sum(axis=2)
-        rows, columns = self.coder.grid
-        error = np.add.reduceat(error, np.arange(rows) * POSITION, axis=0)
-        error = np.add.reduceat(error, np.arange(columns) * POSITION, axis=1)
-        order = np.argsort(-error, axis=None, kind="stable")
-        kept = np.zeros(order.size, np.bool_)
-        kept[order[: math.ceil(part * order.size)]] = True
-        return self.coder.encode_in_part(group, kept.reshape(rows, columns))
+        """Encode a group of this layer at a share of the positions."""
+        kept = parts.kept(self.planes.pixels, self.before, part)
+        return self.coder.encode_in_part(group, kept)
 
     def _filling(self, group: int) -> bytes:
         """Put as much of a group as has room into an element; nothing if that is little."""
@@ -420,7 +405,7 @@ class _Encoder:
                 found, low = element, part
             else:
                 high = part
-        return found if low >= _LEAST_PART else b""
+        return found if low >= parts.LEAST else b""
 
     def _cut(self) -> Encoded:
         """The file before what had no room, if that holds codes at all."""
