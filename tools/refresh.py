@@ -139,7 +139,7 @@ def animation(kodak: Path) -> None:
     """Make the picture that builds up, for README."""
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder) / "photo.rgru"
-        run("rgru", "compress", kodak / f"{PHOTO}.png", "-o", packed)
+        run("rgru", "compress", kodak / f"{PHOTO}.png", "-o", packed, "--layers", "all")
         print(run("rgru", "decompress", packed, "--animate", DOCS / f"{PHOTO}.webp"))
 
 

@@ -185,7 +185,7 @@ class Bench:
         encode: tuple[object, ...]
         encode = ("compress", source, "-o", packed, "--msssim", self.quality, *options)
         if not _reaches(lambda: self.program(*encode)):
-            encode = ("compress", source, "-o", packed, *options)
+            encode = ("compress", source, "-o", packed, "--layers", "all", *options)
         decode = ("decompress", packed, "-o", back, *options)
         seconds = {"encode": self.median(lambda: self.program(*encode))}
         seconds["decode"] = self.median(lambda: self.program(*decode))
@@ -239,7 +239,7 @@ class Bench:
         packed = source.with_suffix(".rgru")
         encode = ("compress", source, "-o", packed, "-f")
         if not _reaches(lambda: self.program(*encode, "--msssim", self.quality)):
-            self.program(*encode)
+            self.program(*encode, "--layers", "all")
         back = source.with_suffix(".out.png")
         first = ("-c", FIRST_LAYER, packed)
         return {
