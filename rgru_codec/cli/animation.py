@@ -53,7 +53,7 @@ class Animation:
         label = Label(layer, stage.bytes, image.width * image.height)
         self._frames.append(_labelled(image, str(label)))
 
-    def encoded(self, name: str) -> memoryview:
+    def encoded(self, name: str) -> bytes:
         """Return the animation as the file of a name holds it.
 
         Raises:
@@ -75,7 +75,7 @@ class Animation:
             icc_profile=first.info.get("icc_profile"),
             **options,
         )
-        return buffer.getbuffer()
+        return buffer.getvalue()
 
 
 def _labelled(image: Image.Image, text: str) -> Image.Image:

@@ -116,7 +116,7 @@ def picture_format(name: str, default: str | None = None) -> str:
 
 def encode_picture(
     image: Image.Image, kind: str, quality: int | None = None
-) -> tuple[memoryview, tuple[str, ...]]:
+) -> tuple[bytes, tuple[str, ...]]:
     """Encode a picture with its metadata, as far as the format has room for it.
 
     Args:
@@ -230,7 +230,7 @@ def _resolution(exif: bytes | None) -> dict[str, Any]:
     return {"dpi": (found[0] * unit, found[1] * unit)}
 
 
-def _encoded(image: Image.Image, kind: str, options: dict[str, Any]) -> memoryview:
+def _encoded(image: Image.Image, kind: str, options: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()  # Pillow seeks; pipes cannot
     image.save(buffer, kind, **options)
-    return buffer.getbuffer()
+    return buffer.getvalue()
