@@ -23,6 +23,8 @@ _NOTE = (
     b'xmpNote:HasExtendedXMP="%s"/>'
 )
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_PADDING = rb">\s{64,}<"
+"""Room to edit a packet in place, which stands between tags."""
 _RDF_START, _RDF_END = rb"<rdf:RDF[^<>]*>", b"</rdf:RDF"
 _ATTRIBUTE = re.compile(rb"""\s+([\w.:-]+)\s*=\s*(?:"[^"]*"|'[^']*')""")
 _TAG = re.compile(rb"<[\w.:-]+(?:" + _ATTRIBUTE.pattern + rb")*\s*/?>")
@@ -59,9 +61,8 @@ def joined(main: bytes, pieces: Mapping[bytes, Mapping[int, bytes]]) -> bytes | 
 
 def segments(xmp: bytes) -> bytes | None:
     """Return the APP1 segments of a JPEG that hold XMP; None if it cannot be taken apart."""
-    tail = xmp.rfind(b"<?xpacket end")
-    if len(xmp) > MOST and tail > 0:  # before it there is room to edit in place
-        xmp = xmp[:tail].rstrip() + b"\n" + xmp[tail:]
+    if len(xmp) > MOST:
+        xmp = re.sub(_PADDING, b">\n<", xmp)
     if len(xmp) <= MOST:
         return _segment(NAME + xmp)
     found = split(xmp)

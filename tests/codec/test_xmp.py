@@ -77,6 +77,9 @@ def test_padding_alone_needs_no_second_segment() -> None:
     assert found is not None
     assert len(found) < 1000
     assert xmp.EXTENSION not in found
+    bare = xmp.segments(b'<x:xmpmeta xmlns:x="adobe:ns:meta/">' + b" " * 70_000 + b"</x:xmpmeta>")
+    assert bare is not None
+    assert bare.endswith(b'<x:xmpmeta xmlns:x="adobe:ns:meta/">\n</x:xmpmeta>')
 
 
 @pytest.mark.parametrize(
