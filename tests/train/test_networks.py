@@ -13,6 +13,7 @@ from rgru_train.config import CONFIGS, RunConfig
 from rgru_train.nets.config import NetworkConfig
 from rgru_train.nets.cost import cost_of
 from rgru_train.nets.kernels import Dense, Products, Separable, blocks, unblocked
+from rgru_train.nets.module import Module
 from rgru_train.nets.networks import Binarizer, Codec
 from rgru_train.trainer import Trainer
 
@@ -32,8 +33,8 @@ def small(**changes: object) -> NetworkConfig:
     return msgspec.convert({**table, **changes}, NetworkConfig)
 
 
-def parameters(layer: tf.Module) -> int:
-    return sum(int(np.prod(v.shape)) for v in layer.variables)
+def parameters(layer: Module) -> int:
+    return sum(int(np.prod(v.shape)) for v in layer.trainable_variables)
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +51,9 @@ def paper(paper_trainer: Trainer) -> Codec:
     return paper_trainer.model.codec
 
 
-def kernels(layer: tf.Module) -> list[tuple[int, ...]]:
+def kernels(layer: Module) -> list[tuple[int, ...]]:
     """Shapes of the convolutions of a layer, biases left out."""
-    return [tuple(v.shape) for v in layer.variables if len(v.shape) == 4]
+    return [tuple(v.shape) for v in layer.trainable_variables if len(v.shape) == 4]
 
 
 def test_paper_layers_have_the_shapes_of_figure_1(paper: Codec) -> None:

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from rgru_format import InvalidInput
 from rgru_train import state
+from rgru_train.batches import batches
 from rgru_train.config import RunConfig
 from rgru_train.crops import Crops
 from rgru_train.log import Log
@@ -41,8 +42,8 @@ def rows_and_trainer(
     photos: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[list[dict[str, Any]], Trainer]:
     trainer = Trainer(tiny(), tmp_path_factory.mktemp("run"))
-    batches = crops(photos).dataset(0, 20)
-    return [trainer.train_step(batch, stop=i == 19) for i, batch in enumerate(batches)], trainer
+    drawn = batches(crops(photos), 0, 20)
+    return [trainer.train_step(batch, stop=i == 19) for i, batch in enumerate(drawn)], trainer
 
 
 def test_loss_falls_in_20_steps(rows_and_trainer: tuple[list[dict[str, Any]], Trainer]) -> None:
@@ -58,7 +59,7 @@ def test_branches_compute_what_one_does(photos: Path, tmp_path: Path) -> None:
         Trainer(config, tmp_path)
         for config in (tiny(), msgspec.structs.replace(tiny(), training=training))
     ]
-    batch = next(iter(crops(photos).dataset(0, 1)))
+    batch = next(iter(batches(crops(photos), 0, 1)))
     whole, parts = (trainer.train_step(batch) for trainer in both)
     assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-5)
     assert parts["norm"] == pytest.approx(whole["norm"], rel=1e-3)
@@ -78,7 +79,7 @@ def test_products_in_bfloat16_are_of_training_steps_only(photos: Path, tmp_path:
         )
         for name in ("float32", "bfloat16")
     )
-    batch = next(iter(crops(photos).dataset(0, 1)))
+    batch = next(iter(batches(crops(photos), 0, 1)))
     same = [trainer.model.forward(batch, 1, training=False)[0] for trainer in (exact, rounded)]
     np.testing.assert_array_equal(*same)
     losses = [trainer.train_step(batch)["loss"] for trainer in (exact, rounded)]
@@ -140,7 +141,7 @@ def test_some_parts_alone_can_be_trained(
     training = msgspec.structs.replace(tiny().training, only=parts)
     trainer = Trainer(msgspec.structs.replace(tiny(), training=training), tmp_path)
     before = {name: v.numpy() for name, v in trainer.model.named.items()}
-    for batch in crops(photos).dataset(0, 3):
+    for batch in batches(crops(photos), 0, 3):
         trainer.train_step(batch)
     after = trainer.model.named
     changed = {name for name in before if not np.array_equal(after[name].numpy(), before[name])}
@@ -303,7 +304,7 @@ def test_crops_depend_on_seed_and_step_alone(photos: Path) -> None:
     one, other = crops(photos), crops(photos, memory=0.0)
     np.testing.assert_array_equal(one.draw(5), other.draw(5))
     assert (one.draw(5) != one.draw(6)).any()
-    (batch,) = other.dataset(5, 6)
+    (batch,) = batches(other, 5, 6)
     np.testing.assert_array_equal(batch, one.draw(5))
 
 
@@ -311,7 +312,7 @@ def test_workers_share_the_crops_of_a_step(photos: Path) -> None:
     data = crops(photos)
     parts = [Workers(one_process().strategy, index, 2).part_of(2) for index in range(2)]
     np.testing.assert_array_equal(np.concatenate([data.draw(3, p) for p in parts]), data.draw(3))
-    (batch,) = data.dataset(3, 4, parts[1])
+    (batch,) = batches(data, 3, 4, parts[1])
     np.testing.assert_array_equal(batch, data.draw(3)[1:])
 
 

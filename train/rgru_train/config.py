@@ -52,10 +52,14 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     squared_error: tuple[float, ...] = ()
     """Weight of the logarithm of each iteration's mean squared error beside MS-SSIM; empty: 0
     each. Upper layers go on by it where MS-SSIM has no more to say."""
+    ssimulacra2: tuple[float, ...] = ()
+    """Weight of the logarithm of each iteration's sum of errors as SSIMULACRA2 has it, beside
+    MS-SSIM; empty: 0 each."""
     colour_weight: tuple[float, float] = (1.0, 0.1)
     """Weight of the colour error at the start and after ``colour_steps`` (``ms_ssim`` only)."""
-    tint_weight: float = 0.15
-    """Weight of the error of the mean colours of squares of 8x8 pixels (``ms_ssim`` only)."""
+    tint: tuple[float, ...] = ()
+    """Weight of the error of the mean colours of squares of 8x8 pixels in each iteration
+    (``ms_ssim`` only); empty: .15 each."""
     colour_steps: int = 3000
     """Steps over which the weight of the colour error falls."""
     rate_steps: int = 0
@@ -107,7 +111,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Check that the two fit together."""
-        for key in ("targets", "iteration_weights", "squared_error"):
+        for key in ("targets", "iteration_weights", "squared_error", "ssimulacra2", "tint"):
             values = getattr(self.training, key)
             if values and len(values) != self.network.iterations:
                 raise ValueError(f"[training] {key} needs one entry for each iteration")
@@ -181,6 +185,16 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def squared_error(self) -> tuple[float, ...]:
         """Weight of the squared error of each iteration."""
         return self.training.squared_error or (0.0,) * self.network.iterations
+
+    @property
+    def tint(self) -> tuple[float, ...]:
+        """Weight of the error of mean colours of each iteration."""
+        return self.training.tint or (0.15,) * self.network.iterations
+
+    @property
+    def ssimulacra2(self) -> tuple[float, ...]:
+        """Weight of SSIMULACRA2's errors of each iteration."""
+        return self.training.ssimulacra2 or (0.0,) * self.network.iterations
 
     @property
     def digest(self) -> str:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from rgru_format import InvalidInput
@@ -86,25 +85,6 @@ class Crops:
     def _cut(self, picture: Pixels, rng: np.random.Generator) -> Pixels:
         y, x = (int(rng.integers(0, side - self.side + 1)) for side in picture.shape[:2])
         return picture[y : y + self.side, x : x + self.side]
-
-    def dataset(
-        self, first_step: int, last_step: int, part: range | None = None
-    ) -> tf.data.Dataset:
-        """Return batches for steps ``first_step`` to ``last_step - 1``, prepared ahead of the step.
-
-        Args:
-            first_step: the first.
-            last_step: one past the last.
-            part: which crops of each batch; by default all.
-        """
-        shape = (len(part) if part is not None else self.batch, self.side, self.side, 3)
-
-        def draw(step: tf.Tensor) -> tf.Tensor:
-            drawn = tf.numpy_function(lambda step: self.draw(int(step), part), [step], tf.uint8)
-            return tf.ensure_shape(drawn, shape)
-
-        steps = tf.data.Dataset.range(first_step, last_step)
-        return steps.map(draw, num_parallel_calls=2, deterministic=True).prefetch(8)
 
 
 def draw_weights(photos: Sequence[Photo]) -> NDArray[np.float64]:

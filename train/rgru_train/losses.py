@@ -12,10 +12,11 @@ which there is one (T = 1). Both products are then of large matrices.
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from numpy.typing import NDArray
 
 from rgru_codec.msssim import WEIGHTS
+from rgru_train.nets.module import Tensor
 
 _TAPS = 11
 _SIGMA = 1.5
@@ -27,11 +28,11 @@ _CHROMA = 4.0
 """Weight of colour differences beside luma: MS-SSIM alone pulls weakly on them."""
 
 
-def planes(pictures: tf.Tensor) -> tf.Tensor:
+def planes(pictures: Tensor) -> Tensor:
     """Return planes (T, H, 4, B, W) of pictures (T, B, H, W, 3): R, G, B and luma."""
-    r, g, b = tf.unstack(pictures, axis=-1)
+    r, g, b = ops.unstack(pictures, axis=-1)
     luma = _LUMA[0] * r + _LUMA[1] * g + _LUMA[2] * b
-    return tf.transpose(tf.stack([r, g, b, luma]), (1, 3, 0, 2, 4))
+    return ops.transpose(ops.stack([r, g, b, luma]), (1, 3, 0, 2, 4))
 
 
 def scales_that_fit(side: int) -> int:
@@ -50,16 +51,16 @@ def _band(side: int, apart: int) -> NDArray[np.float32]:
     return matrix
 
 
-def _blur(x: tf.Tensor, apart: int) -> tf.Tensor:
+def blur(x: Tensor, apart: int) -> Tensor:
     """Gaussian over rows and columns of planes, valid windows, so many pixels apart."""
     number, height, *middle, width = x.shape
     rows, columns = _band(height, apart), _band(width, apart)
-    x = tf.matmul(tf.reshape(x, (-1, width)), columns)
-    x = tf.matmul(rows, tf.reshape(x, (number, height, -1)), transpose_a=True)
-    return tf.reshape(x, (number, rows.shape[1], *middle, columns.shape[1]))
+    x = ops.matmul(ops.reshape(x, (-1, width)), columns)
+    x = ops.matmul(rows.T, ops.reshape(x, (number, height, -1)))
+    return ops.reshape(x, (number, rows.shape[1], *middle, columns.shape[1]))
 
 
-def ms_ssim(pictures: tf.Tensor, target: tf.Tensor, *, sampled: bool = False) -> tf.Tensor:
+def ms_ssim(pictures: Tensor, target: Tensor, *, sampled: bool = False) -> Tensor:
     """Return MS-SSIM of each plane of pictures against one target.
 
     Args:
@@ -76,60 +77,60 @@ def ms_ssim(pictures: tf.Tensor, target: tf.Tensor, *, sampled: bool = False) ->
     x, y, product = pictures, target, 1.0
     for scale in range(scales):
         apart = 2 if sampled and scale < min(2, scales - 1) else 1
-        mu_x, mu_y = _blur(x, apart), _blur(y, apart)
-        variances = _blur(x * x, apart) - mu_x * mu_x + (_blur(y * y, apart) - mu_y * mu_y + _C2)
-        structure = (2.0 * (_blur(x * y, apart) - mu_x * mu_y) + _C2) / variances
+        mu_x, mu_y = blur(x, apart), blur(y, apart)
+        variances = blur(x * x, apart) - mu_x * mu_x + (blur(y * y, apart) - mu_y * mu_y + _C2)
+        structure = (2.0 * (blur(x * y, apart) - mu_x * mu_y) + _C2) / variances
         if scale == scales - 1:
             structure *= (2.0 * mu_x * mu_y + _C1) / (mu_x * mu_x + (mu_y * mu_y + _C1))
-        mean = tf.reduce_mean(structure, axis=[1, 4])
+        mean = ops.mean(structure, axis=[1, 4])
         # The small floor keeps the gradient of the power finite.
-        product *= tf.maximum(mean, 1e-4) ** weights[scale]
+        product *= ops.maximum(mean, 1e-4) ** weights[scale]
         if scale < scales - 1:
-            x, y = _halve(x), _halve(y)
+            x, y = halve(x), halve(y)
     return product
 
 
-def _halve(x: tf.Tensor) -> tf.Tensor:
+def halve(x: Tensor) -> Tensor:
     """2x2 mean over rows and columns of planes (even sides)."""
     number, height, *middle, width = x.shape
-    upper, lower = tf.unstack(tf.reshape(x, (number, height // 2, 2, *middle, width)), axis=2)
+    upper, lower = ops.unstack(ops.reshape(x, (number, height // 2, 2, *middle, width)), axis=2)
     pairs = np.kron(np.eye(width // 2), [[0.25], [0.25]]).astype(np.float32)
-    halves = tf.matmul(tf.reshape(upper + lower, (-1, width)), pairs)
-    return tf.reshape(halves, (number, height // 2, *middle, width // 2))
+    halves = ops.matmul(ops.reshape(upper + lower, (-1, width)), pairs)
+    return ops.reshape(halves, (number, height // 2, *middle, width // 2))
 
 
-def colour_error(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+def colour_error(pictures: Tensor, target: Tensor) -> Tensor:
     """Return the mean absolute difference in luma and (fourfold) chroma, in levels: (T, B)."""
     difference = pictures - target
-    r, _, b, luma = tf.unstack(difference, axis=2)
-    chroma = 0.564 * _CHROMA * tf.abs(b - luma) + 0.713 * _CHROMA * tf.abs(r - luma)
-    return tf.reduce_mean(tf.abs(luma) + chroma, axis=[1, 3]) / 3.0
+    r, _, b, luma = ops.unstack(difference, axis=2)
+    chroma = 0.564 * _CHROMA * ops.abs(b - luma) + 0.713 * _CHROMA * ops.abs(r - luma)
+    return ops.mean(ops.abs(luma) + chroma, axis=[1, 3]) / 3.0
 
 
-def offset_error(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+def offset_error(pictures: Tensor, target: Tensor) -> Tensor:
     """Return how far the means of R, G and B are off, their mean, in levels: (T, B).
 
     MS-SSIM hardly sees a wrong mean; a network left to itself tints early layers by some levels.
     """
-    off = tf.reduce_mean(pictures, axis=[1, 4]) - tf.reduce_mean(target, axis=[1, 4])
-    return tf.reduce_mean(tf.abs(off[:, :3]), axis=1)
+    off = ops.mean(pictures, axis=[1, 4]) - ops.mean(target, axis=[1, 4])
+    return ops.mean(ops.abs(off[:, :3]), axis=1)
 
 
-def tint(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+def tint(pictures: Tensor, target: Tensor) -> Tensor:
     """Return the mean distance of the mean colours of squares of 8x8 pixels, in levels: (T, B).
 
     What a person sees of a first layer from afar; chroma counts two and a half times.
     """
     difference = pictures - target
-    r, _, b, luma = tf.unstack(difference, axis=2)
-    channels = tf.stack([luma, 1.41 * (b - luma), 1.7825 * (r - luma)], axis=2)
+    r, _, b, luma = ops.unstack(difference, axis=2)
+    channels = ops.stack([luma, 1.41 * (b - luma), 1.7825 * (r - luma)], axis=2)
     number, height, count, batch, width = channels.shape
     shape = (number, height // 8, 8, count, batch, width // 8, 8)
-    means = tf.reduce_mean(tf.reshape(channels, shape), axis=[2, 6])
-    distance = tf.sqrt(tf.reduce_sum(tf.square(means), axis=2) + 1.0)
-    return tf.reduce_mean(distance, axis=[1, 3])
+    means = ops.mean(ops.reshape(channels, shape), axis=[2, 6])
+    distance = ops.sqrt(ops.sum(ops.square(means), axis=2) + 1.0)
+    return ops.mean(distance, axis=[1, 3])
 
 
-def squared_error(pictures: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+def squared_error(pictures: Tensor, target: Tensor) -> Tensor:
     """Return the mean squared difference of R, G and B, in squared levels: (T, B)."""
-    return tf.reduce_mean(tf.reduce_mean(tf.square(pictures - target), axis=[1, 4])[:, :3], axis=1)
+    return ops.mean(ops.mean(ops.square(pictures - target), axis=[1, 4])[:, :3], axis=1)

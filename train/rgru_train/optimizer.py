@@ -11,10 +11,12 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from rgru_train.config import TrainingConfig
+from rgru_train.nets.module import Tensor, split_at
 from rgru_train.nets.networks import Codec
 
 _LEAST = 48
@@ -26,112 +28,121 @@ _SIZE = 0.2
 """Root mean square of Muon's step at a learning rate of 1: about that of Adam's."""
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
 
+Tensors = dict[str, Tensor]
+
 
 class Optimizer:
-    """Changes variables by gradients; what it remembers is in ``slots``, by name.
+    """A step's new weights, and what is remembered for the next, as a function of the gradients.
+
+    Attributes:
+        slots: shapes of what it remembers, by name; zeros at the start.
 
     Args:
-        variables: all that it will change, by name.
+        shapes: of all weights that it will change, by name.
         matrices: names of those that Muon takes, and how many matrices stand in each.
         products: type of the products of Newton and Schulz's iteration.
     """
 
     def __init__(
-        self, variables: Mapping[str, tf.Variable], matrices: Mapping[str, int], products: str
+        self, shapes: Mapping[str, Sequence[int]], matrices: Mapping[str, int], products: str
     ) -> None:
         self.matrices, self.products = matrices, products
-        self.learning_rate = tf.Variable(0.0, trainable=False)
-        self.steps = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.slots: dict[str, tf.Variable] = {}
-        self.variables = dict(variables)
-        for name, variable in variables.items():
-            for slot in ("momentum",) if name in matrices else ("first", "second"):
-                zeros = tf.zeros(variable.shape)
-                self.slots[f"{slot}/{name}"] = tf.Variable(zeros, trainable=False)
+        self.slots = {
+            f"{slot}/{name}": tuple(shape)
+            for name, shape in shapes.items()
+            for slot in (("momentum",) if name in matrices else ("first", "second"))
+        }
 
-    def apply(self, gradients: Sequence[tf.Tensor]) -> None:
-        """Take a step on every device; gradients are means of devices, in the variables' order."""
-        self.steps.assign_add(1)
+    def step(
+        self,
+        weights: Mapping[str, Tensor],
+        slots: Mapping[str, Tensor],
+        gradients: Mapping[str, Tensor],
+        rate: Tensor,
+        steps: Tensor,
+    ) -> tuple[Tensors, Tensors]:
+        """Return new weights and new slots, by name.
+
+        Args:
+            weights: before the step.
+            slots: what the step before has left.
+            gradients: of all weights.
+            rate: learning rate.
+            steps: number of this step, from 1.
+        """
+        changed, kept = dict(weights), dict(slots)
         by_shape = defaultdict(list)
-        for (name, variable), gradient in zip(self.variables.items(), gradients, strict=True):
+        for name, gradient in gradients.items():
             if name in self.matrices:
-                columns = variable.shape[-1] // self.matrices[name]
-                by_shape[math.prod(variable.shape[:-1]), columns].append((name, gradient))
+                *inputs, outputs = gradient.shape
+                by_shape[math.prod(inputs), outputs // self.matrices[name]].append(name)
+                slot = f"momentum/{name}"
+                kept[slot] = _MOMENTUM * slots[slot] + gradient
             else:
-                self._adam(name, gradient)
-        for (rows, columns), members in by_shape.items():
-            self._muon(rows, columns, members)
+                step, first, second = _adam(
+                    gradient, slots[f"first/{name}"], slots[f"second/{name}"], steps
+                )
+                kept[f"first/{name}"], kept[f"second/{name}"] = first, second
+                changed[name] = weights[name] - rate * step
+        for names in by_shape.values():
+            # Nesterov's momentum
+            updates = [gradients[n] + _MOMENTUM * kept[f"momentum/{n}"] for n in names]
+            for name, step in zip(names, self._muon(names, updates), strict=True):
+                changed[name] = weights[name] - rate * step
+        return changed, kept
 
-    def _adam(self, name: str, gradient: tf.Tensor) -> None:
-        steps = tf.cast(self.steps, tf.float32)
-        powers = _BETA_1**steps, _BETA_2**steps
-        rate = self.learning_rate.read_value()
-
-        def update(
-            weight: tf.Variable, first: tf.Variable, second: tf.Variable, gradient: tf.Tensor
-        ) -> None:
-            tf.raw_ops.ResourceApplyAdam(
-                var=weight.handle,
-                m=first.handle,
-                v=second.handle,
-                beta1_power=powers[0],
-                beta2_power=powers[1],
-                lr=rate,
-                beta1=_BETA_1,
-                beta2=_BETA_2,
-                epsilon=_EPSILON,
-                grad=gradient,
-            )
-
-        slots = (self.slots[f"{slot}/{name}"] for slot in ("first", "second"))
-        _on_every_device(self.variables[name], update, (*slots, gradient))
-
-    def _muon(self, rows: int, columns: int, members: Sequence[tuple[str, tf.Tensor]]) -> None:
-        """One step of all matrices of one shape."""
-        parts = [self.matrices[name] for name, _ in members]
+    def _muon(self, names: Sequence[str], updates: Sequence[Tensor]) -> list[Tensor]:
+        """Steps of kernels whose matrices have one shape."""
+        parts = [self.matrices[name] for name in names]
         stacked = []
-        for (name, gradient), count in zip(members, parts, strict=True):
-            slot = self.slots[f"momentum/{name}"]
-            momentum = _MOMENTUM * slot + gradient
-            _on_every_device(slot, _assign, (momentum,))
-            update = gradient + _MOMENTUM * momentum  # Nesterov's
-            stacked.append(tf.transpose(tf.reshape(update, (rows, count, columns)), (1, 0, 2)))
-        steps = orthogonal(tf.concat(stacked, axis=0), self.products)
-        steps *= self.learning_rate * (_SIZE * np.sqrt(max(rows, columns)))
-        for (name, _), step in zip(members, tf.split(steps, parts), strict=True):
-            variable = self.variables[name]
-            step = tf.reshape(tf.transpose(step, (1, 0, 2)), variable.shape)
-            _on_every_device(variable, _subtract, (step,))
+        for update, count in zip(updates, parts, strict=True):
+            matrices = ops.reshape(update, (-1, count, update.shape[-1] // count))
+            stacked.append(ops.transpose(matrices, (1, 0, 2)))
+        together = ops.concatenate(stacked, axis=0)
+        steps = orthogonal(together, self.products)
+        steps *= _SIZE * math.sqrt(max(together.shape[1:]))
+        split = split_at(steps, np.cumsum(parts)[:-1].tolist(), axis=0)
+        return [
+            ops.reshape(ops.transpose(step, (1, 0, 2)), update.shape)
+            for step, update in zip(split, updates, strict=True)
+        ]
 
 
-def orthogonal(matrices: tf.Tensor, products: str = "float32") -> tf.Tensor:
+def _adam(
+    gradient: Tensor, first: Tensor, second: Tensor, steps: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Adam's step at a learning rate of 1 (arXiv 1412.6980), and its two moments."""
+    first = first + (1.0 - _BETA_1) * (gradient - first)
+    second = second + (1.0 - _BETA_2) * (gradient * gradient - second)
+    steps = ops.cast(steps, "float32")
+    factor = ops.sqrt(1.0 - ops.power(_BETA_2, steps)) / (1.0 - ops.power(_BETA_1, steps))
+    return factor * first / (ops.sqrt(second) + _EPSILON), first, second
+
+
+def orthogonal(matrices: Tensor, products: str = "float32") -> Tensor:
     """Return about the nearest orthogonal matrices of (n, rows, columns), by Newton and Schulz.
 
     Singular values come out between about .7 and 1.2.
     """
     wide = matrices.shape[1] <= matrices.shape[2]
     # Scaled before they are rounded: gradients may be too small for what follows.
-    x = matrices / (tf.norm(matrices, axis=(-2, -1), keepdims=True) + 1e-7)
-    x = tf.cast(x, products)
+    size = ops.sqrt(ops.sum(ops.square(matrices), axis=(-2, -1), keepdims=True))
+    x = ops.cast(matrices / (size + 1e-7), products)
     a, b, c = _NEWTON_SCHULZ
     for _ in range(_ITERATIONS):
-        gram = tf.matmul(x, x, transpose_a=not wide, transpose_b=wide)
-        factor = b * gram + c * tf.matmul(gram, gram)
-        x = a * x + (tf.matmul(factor, x) if wide else tf.matmul(x, factor))
-    return tf.cast(x, tf.float32)
+        turned = ops.swapaxes(x, 1, 2)
+        gram = ops.matmul(x, turned) if wide else ops.matmul(turned, x)
+        factor = b * gram + c * ops.matmul(gram, gram)
+        x = a * x + (ops.matmul(factor, x) if wide else ops.matmul(x, factor))
+    return ops.cast(x, "float32")
 
 
-def _on_every_device(variable: tf.Variable, update, arguments) -> None:  # type: ignore[no-untyped-def]
-    strategy = tf.distribute.get_strategy()
-    strategy.extended.update(variable, update, args=arguments, group=False)
-
-
-def _assign(variable: tf.Variable, value: tf.Tensor) -> None:
-    variable.assign(value)
-
-
-def _subtract(variable: tf.Variable, value: tf.Tensor) -> None:
-    variable.assign_sub(value)
+def clipped(gradients: Mapping[str, Tensor], norm: float) -> tuple[Tensors, Tensor]:
+    """Return gradients scaled down to a global norm, if theirs is larger, and their own norm."""
+    squares = [ops.sum(ops.square(gradient)) for gradient in gradients.values()]
+    own = ops.sqrt(ops.sum(ops.stack(squares)))
+    factor = norm / ops.maximum(own, norm)
+    return {name: factor * gradient for name, gradient in gradients.items()}, own
 
 
 def matrices_of(codec: Codec) -> dict[str, int]:
@@ -141,13 +152,14 @@ def matrices_of(codec: Codec) -> dict[str, int]:
         *inputs, outputs = kernel.matrix.shape
         parts = kernel.parts if outputs // kernel.parts >= _LEAST else 1
         if min(math.prod(inputs), outputs) >= _LEAST:
-            found[kernel.matrix.name.removesuffix(":0")] = parts
+            found[kernel.matrix.path] = parts
     return found
 
 
 def make_optimizer(
-    training: TrainingConfig, variables: Mapping[str, tf.Variable], codec: Codec
+    training: TrainingConfig, variables: Mapping[str, keras.Variable], codec: Codec
 ) -> Optimizer:
     """Make the optimizer that a configuration names: ``adam`` or ``muon``."""
     matrices = matrices_of(codec) if training.optimizer == "muon" else {}
-    return Optimizer(variables, matrices, training.products)
+    shapes = {name: variable.shape for name, variable in variables.items()}
+    return Optimizer(shapes, matrices, training.products)

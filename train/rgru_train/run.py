@@ -21,6 +21,7 @@ import tensorflow as tf
 from rgru_codec.processes import cores
 from rgru_format import InvalidInput
 from rgru_train import schedule, state
+from rgru_train.batches import batches
 from rgru_train.config import RunConfig
 from rgru_train.crops import Crops
 from rgru_train.log import Log, machine_rate, progress
@@ -156,11 +157,11 @@ class _Loop:
         trainer, training = self.trainer, self.training
         last = min(steps or training.steps, training.steps)
         part = trainer.workers.part_of(training.batch)
-        batches = iter(self.crops.dataset(trainer.step, last, part))
+        following = iter(batches(self.crops, trainer.step, last, part))
         with _stop_signals() as stops:
             while trainer.step < last:
                 begin = time.perf_counter()
-                batch = next(batches)
+                batch = next(following)
                 self.waited += time.perf_counter() - begin
                 row = trainer.train_step(batch, bool(stops))
                 self._after_step(row, trainer.step == last)

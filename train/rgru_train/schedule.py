@@ -29,6 +29,11 @@ def price_share_at(training: TrainingConfig, step: int) -> float:
     return min(step / training.rate_steps, 1.0) if training.rate_steps else 1.0
 
 
+def averaged_at(training: TrainingConfig, step: int, steps: int = 1) -> float:
+    """Return what a running mean keeps of itself after so many steps; at first, their mean."""
+    return min(training.average, (1.0 + step) / (10.0 + step)) ** steps
+
+
 def iterations_at(training: TrainingConfig, step: int, most: int) -> int:
     """Return how many of ``most`` iterations a step trains."""
     current = [iterations for begin, iterations in training.curriculum if begin <= step]

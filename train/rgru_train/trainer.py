@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from rgru_format import InvalidInput
 from rgru_train import schedule, state
 from rgru_train.config import RunConfig
-from rgru_train.objective import Model, RateControl, loss_of
-from rgru_train.optimizer import make_optimizer
+from rgru_train.objective import Model, RateControl, loss_of, mean_after
+from rgru_train.optimizer import clipped, make_optimizer
 from rgru_train.workers import Workers, mean_of_replicas, one_process
 
-_FORGET = 0.01
-"""Share of a step in the running mean of the distortion."""
 _AVERAGED = 8
 """Steps between updates of the running means of the weights."""
 
@@ -46,11 +44,16 @@ class Trainer:
         with self.workers.strategy.scope():
             self.model = Model(config)
             self.averages = {
-                name: tf.Variable(variable, trainable=False)
+                name: keras.Variable(variable, trainable=False)
                 for name, variable in self.model.named.items()
             }
             self.trained = self._trained()
             self.optimizer = make_optimizer(config.training, self.trained, self.model.codec)
+            self.slots = {
+                name: keras.Variable(np.zeros(shape, np.float32), trainable=False)
+                for name, shape in self.optimizer.slots.items()
+            }
+            self.steps = keras.Variable(0, dtype="int64", trainable=False)
         targets = config.training.targets
         self.control = RateControl(targets, config.iteration_weights) if targets else None
         self.mean_distortion = np.ones(config.network.iterations, np.float32)
@@ -59,7 +62,7 @@ class Trainer:
         self._steps: dict[int, Callable[..., Any]] = {}
         self._average = tf.function(self._update_averages, autograph=False)
 
-    def _trained(self) -> dict[str, tf.Variable]:
+    def _trained(self) -> dict[str, keras.Variable]:
         """The variables that steps change (``only``)."""
         parts, named = self.config.training.only, self.model.named
         chosen = {n: v for n, v in named.items() if not parts or n.startswith(parts)}
@@ -81,12 +84,12 @@ class Trainer:
         """
         training = self.config.training
         iterations = schedule.iterations_at(training, self.step, self.config.network.iterations)
-        self.optimizer.learning_rate.assign(schedule.learning_rate_at(training, self.step))
+        learning_rate = schedule.learning_rate_at(training, self.step)
         prices = np.zeros(self.config.network.iterations, np.float32)
         if self.control:
             prices = self.control.prices() * schedule.price_share_at(training, self.step)
         colour = schedule.colour_weight_at(training, self.step)
-        settings = (colour, prices, self.mean_distortion, float(stop))
+        settings = (learning_rate, colour, prices, self.mean_distortion, float(stop))
         loss, distortion, rate, stopping, norm = self._compiled(iterations)(
             crops, *(tf.constant(value, tf.float32) for value in settings)
         )
@@ -96,12 +99,12 @@ class Trainer:
             )
         if self.control and self.step >= training.rate_steps:
             self.control.observe(rate.numpy())
-        self._observe(distortion.numpy())
+        mean = self.mean_distortion[: len(distortion)]
+        mean[:] = mean_after(mean, distortion.numpy())
         self.stopping = float(stopping) > 0.0
         self.step += 1
         if self.step % _AVERAGED == 0:
-            # Near the start, the mean of the steps so far.
-            keep = min(training.average, (1.0 + self.step) / (10.0 + self.step)) ** _AVERAGED
+            keep = schedule.averaged_at(training, self.step, _AVERAGED)
             self._average(tf.constant(keep, tf.float32))
         return {
             "step": self.step,
@@ -124,6 +127,7 @@ class Trainer:
         self,
         iterations: int,
         crops: tf.Tensor,
+        rate: tf.Tensor,
         colour: tf.Tensor,
         prices: tf.Tensor,
         means: tf.Tensor,
@@ -135,10 +139,12 @@ class Trainer:
         def replica(crops: tf.Tensor) -> tuple[Any, Any]:
             part = self.workers.part_of_replica(crops)
             with tf.GradientTape() as tape:
-                loss, *parts = loss_of(self.model, part, colour, prices, means, iterations)
+                loss, *parts = loss_of(
+                    self.model, part, colour, prices, means, iterations, mean_of_replicas
+                )
             gradients = tape.gradient(
                 loss,
-                list(self.trained.values()),
+                {name: variable.value for name, variable in self.trained.items()},
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )
             # identity: each device needs a tensor of its own to take a mean of
@@ -150,25 +156,23 @@ class Trainer:
             lambda value: strategy.experimental_local_results(value)[0],
             strategy.run(replica, args=(crops,)),
         )
-        gradients, norm = tf.clip_by_global_norm(gradients, self.config.training.clip)
+        gradients, norm = clipped(gradients, self.config.training.clip)
+        weights = {name: variable.value for name, variable in self.trained.items()}
+        slots = {name: variable.value for name, variable in self.slots.items()}
         with strategy.scope():
-            self.optimizer.apply(gradients)
+            self.steps.assign_add(1)
+            weights, slots = self.optimizer.step(weights, slots, gradients, rate, self.steps.value)
+            for variables, values in ((self.trained, weights), (self.slots, slots)):
+                for name, variable in variables.items():
+                    variable.assign(values[name])
         return *report, norm
 
     def _update_averages(self, keep: tf.Tensor) -> None:
         """Move the running means towards the weights."""
-
-        def move(average: tf.Variable, weight: tf.Tensor) -> None:
-            average.assign_sub((1.0 - keep) * (average - weight))
-
-        extended = self.workers.strategy.extended
-        for name, variable in self.trained.items():
-            extended.update(self.averages[name], move, args=(variable,), group=False)
-
-    def _observe(self, distortion: NDArray[np.float32]) -> None:
-        """Take in the distortion of one step; the first one is the mean so far."""
-        mean = self.mean_distortion[: len(distortion)]
-        mean += np.where(mean == 1.0, 1.0, _FORGET) * (distortion - mean)
+        with self.workers.strategy.scope():
+            for name, variable in self.trained.items():
+                average = self.averages[name]
+                average.assign_sub((1.0 - keep) * (average.value - variable.value))
 
     # -- the state -----------------------------------------------------------------------------
 
@@ -177,12 +181,12 @@ class Trainer:
         arrays: state.Arrays = {
             "step": np.array(self.step),
             "mean_distortion": self.mean_distortion,
-            "optimizer/steps": self.optimizer.steps.numpy(),
+            "optimizer/steps": self.steps.numpy(),
         }
         groups = {
             "weights": self.model.named,
             "averages": self.averages,
-            "optimizer": self.optimizer.slots,
+            "optimizer": self.slots,
         }
         for group, variables in groups.items():
             arrays |= {f"{group}/{name}": v.numpy() for name, v in variables.items()}
@@ -211,9 +215,9 @@ class Trainer:
         self._assign(self.model.named, state.part(arrays, "weights"))
         self._assign(self.averages, state.part(arrays, "averages"))
         slots = state.part(arrays, "optimizer")
-        self.optimizer.steps.assign(slots.pop("steps"))
+        self.steps.assign(slots.pop("steps"))
         # Slots of other parts (``only``) start afresh.
-        self._assign({n: v for n, v in self.optimizer.slots.items() if n in slots}, slots)
+        self._assign({n: v for n, v in self.slots.items() if n in slots}, slots)
         if self.control and "log_prices" in arrays:
             self.control.log_prices = arrays["log_prices"]
             self.control.mean_rates = arrays["mean_rates"]

@@ -8,18 +8,19 @@ their outputs side by side. ``products`` multiplies.
 
 from __future__ import annotations
 
-import tensorflow as tf
+from keras import ops
 
 from rgru_train.nets.config import Rnn
 from rgru_train.nets.kernels import Dense, Products
+from rgru_train.nets.module import Module, Tensor
 
 ALPHA = 0.1
 """Weight of both residual connections of the residual GRU (paper, equation 8)."""
 
-States = list[tf.Tensor]
+States = list[Tensor]
 
 
-class GRU(tf.Module):
+class GRU(Module):
     """z = σ(W_z x + U_z h'), r = σ(W_r x + U_r h'), h = (1-z)·h' + z·tanh(W x + U(r·h'))."""
 
     states = 1
@@ -37,20 +38,18 @@ class GRU(tf.Module):
         """Every kernel of the cell."""
         return [self.W, self.U_gates, self.U]
 
-    def __call__(
-        self, x: tf.Tensor, states: States, products: Products
-    ) -> tuple[tf.Tensor, States]:
+    def __call__(self, x: Tensor, states: States, products: Products) -> tuple[Tensor, States]:
         """Run one step: (output, new states)."""
         h = self.step(x, states[0], products)
         return h, [h]
 
-    def step(self, x: tf.Tensor, previous: tf.Tensor, products: Products) -> tf.Tensor:
+    def step(self, x: Tensor, previous: Tensor, products: Products) -> Tensor:
         """Return the GRU's new state, and nothing added to it."""
-        w_z, w_r, w = tf.split(self.W(x, products=products), 3, axis=-1)
-        u_z, u_r = tf.split(self.U_gates(previous, products=products), 2, axis=-1)
-        z = tf.sigmoid(w_z + u_z)
-        r = tf.sigmoid(w_r + u_r)
-        candidate = tf.tanh(w + self.U(r * previous, products=products))
+        w_z, w_r, w = ops.split(self.W(x, products=products), 3, axis=-1)
+        u_z, u_r = ops.split(self.U_gates(previous, products=products), 2, axis=-1)
+        z = ops.sigmoid(w_z + u_z)
+        r = ops.sigmoid(w_r + u_r)
+        candidate = ops.tanh(w + self.U(r * previous, products=products))
         return previous + z * (candidate - previous)
 
 
@@ -69,9 +68,7 @@ class ResidualGRU(GRU):
         """Every kernel of the cell."""
         return [*super().kernels, self.W_h, self.W_ox]
 
-    def __call__(
-        self, x: tf.Tensor, states: States, products: Products
-    ) -> tuple[tf.Tensor, States]:
+    def __call__(self, x: Tensor, states: States, products: Products) -> tuple[Tensor, States]:
         """Run one step: (output, new states)."""
         h = self.step(x, states[0], products) + ALPHA * self.W_h(states[0], products=products)
         # Not a strided convolution: TensorFlow 2.21 writes outside its memory in the gradient of
@@ -80,7 +77,7 @@ class ResidualGRU(GRU):
         return h + ALPHA * self.W_ox(there, products=products), [h]
 
 
-class LSTM(tf.Module):
+class LSTM(Module):
     """[f,i,o,j] = [σ,σ,σ,tanh](W x + U h' + b), c = f·c' + i·j, h = o·tanh(c)."""
 
     states = 2
@@ -97,15 +94,13 @@ class LSTM(tf.Module):
         """Every kernel of the cell."""
         return [self.W, self.U]
 
-    def __call__(
-        self, x: tf.Tensor, states: States, products: Products
-    ) -> tuple[tf.Tensor, States]:
+    def __call__(self, x: Tensor, states: States, products: Products) -> tuple[Tensor, States]:
         """Run one step: (output, new states)."""
         previous, memory = states
         gates = self.W(x, products=products) + self.U(previous, products=products)
-        f, i, o, j = tf.split(gates, 4, axis=-1)
-        memory = tf.sigmoid(f) * memory + tf.sigmoid(i) * tf.tanh(j)
-        h = tf.sigmoid(o) * tf.tanh(memory)
+        f, i, o, j = ops.split(gates, 4, axis=-1)
+        memory = ops.sigmoid(f) * memory + ops.sigmoid(i) * ops.tanh(j)
+        h = ops.sigmoid(o) * ops.tanh(memory)
         return h, [h, memory]
 
 

@@ -7,7 +7,10 @@ multiply by them.
 from __future__ import annotations
 
 import keras
-import tensorflow as tf
+import numpy as np
+from keras import ops
+
+from rgru_train.nets.module import Module, Tensor, variable
 
 _LEAST = 48
 """Products with fewer inputs or outputs stay in float32: there is little to gain, and those that
@@ -22,69 +25,84 @@ class Products:
     weight is read, and rounded to the type, once.
 
     Args:
-        kind: TensorFlow's name of the type.
+        kind: Keras's name of the type.
     """
 
     def __init__(self, kind: str = "float32") -> None:
-        self._type = tf.as_dtype(kind)
-        self._read: dict[str, tf.Tensor] = {}
+        self._type = kind
+        self._read: dict[str, Tensor] = {}
 
-    def matmul(self, x: tf.Tensor, matrix: tf.Variable) -> tf.Tensor:
+    def matmul(self, x: Tensor, matrix: keras.Variable) -> Tensor:
         """Multiply (B, H, W, C) by (C, depth)."""
         weight = self._value(matrix)
-        return tf.cast(matmul(tf.cast(x, weight.dtype), weight), tf.float32)
+        return ops.cast(matmul(ops.cast(x, weight.dtype), weight), "float32")
 
-    def convolve(self, x: tf.Tensor, kernel: tf.Variable, stride: int) -> tf.Tensor:
+    def convolve(self, x: Tensor, kernel: keras.Variable, stride: int) -> Tensor:
         """Convolve (B, H, W, C) with a kernel (h, w, C, depth)."""
         weight = self._value(kernel)
-        x = tf.cast(x, weight.dtype)
+        x = ops.cast(x, weight.dtype)
         if kernel.shape[0] == stride:  # a product with each block, whose gradient is one too
-            y = matmul(blocks(x, stride), tf.reshape(weight, (-1, weight.shape[-1])))
+            y = matmul(blocks(x, stride), ops.reshape(weight, (-1, weight.shape[-1])))
         else:
-            y = tf.nn.conv2d(x, weight, stride, "SAME")
-        return tf.cast(y, tf.float32)
+            y = ops.conv(x, weight, stride, "same")
+        return ops.cast(y, "float32")
 
-    def depthwise(self, x: tf.Tensor, kernel: tf.Variable, stride: int) -> tf.Tensor:
+    def depthwise(self, x: Tensor, kernel: keras.Variable, stride: int) -> Tensor:
         """Convolve (B, H, W, C) with kernels (h, w, C), each of its own channel."""
-        weight = tf.expand_dims(self._value(kernel, keep=True), -1)
-        return tf.nn.depthwise_conv2d(x, weight, (1, stride, stride, 1), "SAME")
+        weight = self._value(kernel, keep=True)
+        if stride == 1 and keras.backend.backend() == "jax":
+            return shifted_sum(x, weight)
+        return ops.depthwise_conv(x, ops.expand_dims(weight, -1), stride, "same")
 
-    def _value(self, variable: tf.Variable, keep: bool = False) -> tf.Tensor:
-        if variable.name not in self._read:
+    def _value(self, variable: keras.Variable, keep: bool = False) -> Tensor:
+        if variable.path not in self._read:
             small = keep or min(variable.shape[-2:]) < _LEAST
-            value = tf.convert_to_tensor(variable)
-            self._read[variable.name] = value if small else tf.cast(value, self._type)
-        return self._read[variable.name]
+            value = ops.convert_to_tensor(variable)
+            self._read[variable.path] = value if small else ops.cast(value, self._type)
+        return self._read[variable.path]
 
 
-def matmul(x: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+def shifted_sum(x: Tensor, kernel: Tensor) -> Tensor:
+    """Do what a depthwise convolution (h, w, C) does, one product for each tap.
+
+    A compiler makes one loop of them, forward and back; GPU libraries have slow gradients for it.
+    """
+    height, width = x.shape[1:3]
+    rows, columns = kernel.shape[:2]
+    around = [[0, 0], [(rows - 1) // 2, rows // 2], [(columns - 1) // 2, columns // 2], [0, 0]]
+    padded = ops.pad(x, around)
+    taps = [(i, j) for i in range(rows) for j in range(columns)]
+    return sum(padded[:, i : i + height, j : j + width] * kernel[i, j] for i, j in taps)
+
+
+def matmul(x: Tensor, matrix: Tensor) -> Tensor:
     """Multiply (..., C) by (C, depth), as one product of two matrices: so is its gradient."""
-    y = tf.matmul(tf.reshape(x, (-1, matrix.shape[0])), matrix)
-    return tf.reshape(y, (*x.shape[:-1], matrix.shape[1]))
+    y = ops.matmul(ops.reshape(x, (-1, matrix.shape[0])), matrix)
+    return ops.reshape(y, (*x.shape[:-1], matrix.shape[1]))
 
 
-def blocks(x: tf.Tensor, side: int) -> tf.Tensor:
-    """Do what ``tf.nn.space_to_depth`` does: (B, H, W, C) to (B, H/n, W/n, n·n·C).
+def blocks(x: Tensor, side: int) -> Tensor:
+    """Turn squares of n x n positions into channels: (B, H, W, C) to (B, H/n, W/n, n·n·C).
 
-    It is several times faster.
+    ``tf.nn.space_to_depth`` does so several times slower.
     """
     if side == 1:
         return x
     batch, height, width, depth = x.shape
-    rows = tf.reshape(x, (batch * height // side, side, width // side, side * depth))
+    rows = ops.reshape(x, (batch * height // side, side, width // side, side * depth))
     shape = (batch, height // side, width // side, side * side * depth)
-    return tf.reshape(tf.transpose(rows, (0, 2, 1, 3)), shape)
+    return ops.reshape(ops.transpose(rows, (0, 2, 1, 3)), shape)
 
 
-def unblocked(x: tf.Tensor, side: int) -> tf.Tensor:
-    """Undo ``blocks``, as ``tf.nn.depth_to_space`` does."""
+def unblocked(x: Tensor, side: int) -> Tensor:
+    """Undo ``blocks``."""
     batch, height, width, depth = x.shape
-    rows = tf.reshape(x, (batch * height, width, side, depth // side))
+    rows = ops.reshape(x, (batch * height, width, side, depth // side))
     shape = (batch, height * side, width * side, depth // side**2)
-    return tf.reshape(tf.transpose(rows, (0, 2, 1, 3)), shape)
+    return ops.reshape(ops.transpose(rows, (0, 2, 1, 3)), shape)
 
 
-class Dense(tf.Module):
+class Dense(Module):
     """A convolution with one kernel over all channels.
 
     Args:
@@ -118,19 +136,19 @@ class Dense(tf.Module):
         with self.name_scope:
             init = init or keras.initializers.GlorotUniform()
             self.matrix = self._matrix(depth_in, depth, kernel, init)
-            self.bias = tf.Variable(tf.zeros(depth), name="bias") if bias else None
+            self.bias = variable(np.zeros(depth), name="bias") if bias else None
 
     def _matrix(
         self, depth_in: int, depth: int, kernel: int, init: keras.initializers.Initializer
-    ) -> tf.Variable:
-        return tf.Variable(init((kernel, kernel, depth_in, depth)), name="kernel")
+    ) -> keras.Variable:
+        return variable(init, (kernel, kernel, depth_in, depth), name="kernel")
 
-    def __call__(self, x: tf.Tensor, products: Products) -> tf.Tensor:
+    def __call__(self, x: Tensor, products: Products) -> Tensor:
         """(B, H, W, C) to (B, H / stride, W / stride, depth), both float32."""
         y = self._convolved(x, products)
         return self.activation(y if self.bias is None else y + self.bias)
 
-    def _convolved(self, x: tf.Tensor, products: Products) -> tf.Tensor:
+    def _convolved(self, x: Tensor, products: Products) -> Tensor:
         return products.convolve(x, self.matrix, self.stride)
 
 
@@ -143,14 +161,14 @@ class Separable(Dense):
 
     def _matrix(
         self, depth_in: int, depth: int, kernel: int, init: keras.initializers.Initializer
-    ) -> tf.Variable:
+    ) -> keras.Variable:
         self.depthwise = None
         if kernel > 1 or self.stride > 1:
-            near = _near_identity(kernel, depth_in)
-            self.depthwise = tf.Variable(near, name="depthwise")
-        return tf.Variable(init((depth_in, depth)), name="pointwise")
+            shape = (kernel, kernel, depth_in)
+            self.depthwise = variable(_NearIdentity(), shape, name="depthwise")
+        return variable(init, (depth_in, depth), name="pointwise")
 
-    def _convolved(self, x: tf.Tensor, products: Products) -> tf.Tensor:
+    def _convolved(self, x: Tensor, products: Products) -> Tensor:
         if self.depthwise is not None:
             x = products.depthwise(x, self.depthwise, self.stride)
         return products.matmul(x, self.matrix)
@@ -159,11 +177,14 @@ class Separable(Dense):
 KERNELS = {"dense": Dense, "separable": Separable}
 
 
-def _near_identity(side: int, depth: int) -> tf.Tensor:
+class _NearIdentity(keras.initializers.Initializer):
     """Kernels (side, side, depth): 1 in the middle, and normal noise of .2 everywhere."""
-    noise = keras.initializers.RandomNormal(stddev=0.2)((side, side, depth))
-    middle = tf.one_hot(side // 2 * side + side // 2, side * side)
-    return noise + tf.reshape(middle, (side, side, 1))
+
+    def __call__(self, shape, dtype=None):  # type: ignore[no-untyped-def]
+        side = shape[0]
+        middle = np.zeros((side, side, 1), np.float32)
+        middle[side // 2, side // 2] = 1.0
+        return keras.initializers.RandomNormal(stddev=0.2)(shape, dtype) + middle
 
 
 def scaled(factor: float) -> keras.initializers.Initializer:

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from numpy.typing import NDArray
 
 from rgru_codec.metrics import LEVELS
 from rgru_format.limits import POSITION
 from rgru_train.nets.config import LinearConfig
 from rgru_train.nets.kernels import Dense, Products, blocks, matmul, unblocked
+from rgru_train.nets.module import Module, Tensor, variable
 from rgru_train.nets.transform import COLOUR, cosines
 
 _CHROMA_PENALTY = 1.8
@@ -53,7 +54,7 @@ def basis(size: int, count: int) -> NDArray[np.float64]:
     return np.stack(listed, axis=-1)
 
 
-class LinearPath(tf.Module):
+class LinearPath(Module):
     """Analysis of residuals into pre-activations of code pairs, and synthesis from codes.
 
     Args:
@@ -80,7 +81,7 @@ class LinearPath(tf.Module):
             self.thresholds = _from_state(state, codes, "thresholds")
             self.steps = _from_state(state, self.pairs, "steps")
 
-    def analyse(self, residual: tf.Tensor, state: tf.Tensor, products: Products) -> tf.Tensor:
+    def analyse(self, residual: Tensor, state: Tensor, products: Products) -> Tensor:
         """Return pre-activations of codes, (B, H/16, W/16, pairs·2): plus and minus detectors.
 
         Args:
@@ -88,15 +89,15 @@ class LinearPath(tf.Module):
             state: the decoder's first state before this iteration, (B, H/16, W/16, C).
             products: multiplies what the state says; the transform itself stays in float32.
         """
-        matrix = tf.reshape(self.analysis, (-1, self._coefficients))
+        matrix = ops.reshape(self.analysis, (-1, self._coefficients))
         y = UNIT * matmul(blocks(residual, POSITION), matrix)
         means = len(self._digits)
         told = [*self._mean_digits(y[..., :means]), y[..., means:]]
-        z = tf.concat(told, axis=-1) * _factor(self.fineness(state, products=products))
-        both = tf.reshape(tf.stack([z, -z], axis=-1), (*z.shape[:-1], 2 * self.pairs))
+        z = ops.concatenate(told, axis=-1) * _factor(self.fineness(state, products=products))
+        both = ops.reshape(ops.stack([z, -z], axis=-1), (*z.shape[:-1], 2 * self.pairs))
         return both + self.thresholds(state, products=products) - self.config.threshold
 
-    def _mean_digits(self, means: tf.Tensor) -> list[tf.Tensor]:
+    def _mean_digits(self, means: Tensor) -> list[Tensor]:
         """Successive digits: each is told of what the ones before it left over."""
         told = []
         for i, weights in enumerate(self._digits):
@@ -104,27 +105,28 @@ class LinearPath(tf.Module):
             for weight in weights:
                 z = left / weight
                 told.append(z)
-                digit = tf.sign(z) * tf.where(tf.abs(z) >= self.config.threshold, 1.0, 0.0)
-                left = left - weight * tf.stop_gradient(digit)
+                digit = ops.sign(z) * ops.where(ops.abs(z) >= self.config.threshold, 1.0, 0.0)
+                left = left - weight * ops.stop_gradient(digit)
         return told
 
-    def coefficients(self, codes: tf.Tensor, state: tf.Tensor, products: Products) -> tf.Tensor:
+    def coefficients(self, codes: Tensor, state: Tensor, products: Products) -> Tensor:
         """Turn codes (B, H/16, W/16, C) into (B, H/16, W/16, pairs): minus, no or plus one step.
 
         ``state`` and ``products`` as for ``analyse``.
         """
-        plus, minus = tf.unstack(tf.reshape(codes, (*codes.shape[:-1], self.pairs, 2)), axis=-1)
+        pairs = ops.reshape(codes, (*codes.shape[:-1], self.pairs, 2))
+        plus, minus = ops.unstack(pairs, axis=-1)
         return 0.5 * (plus - minus) * _factor(self.steps(state, products=products))
 
-    def synthesise(self, coefficients: tf.Tensor) -> tf.Tensor:
+    def synthesise(self, coefficients: Tensor) -> Tensor:
         """Turn coefficients (B, H/16, W/16, pairs) into their picture (B, H, W, 3)."""
-        picture = matmul(UNIT * coefficients, tf.convert_to_tensor(self.synthesis))
+        picture = matmul(UNIT * coefficients, ops.convert_to_tensor(self.synthesis))
         return unblocked(picture, POSITION)
 
 
-def _kernel(start: NDArray[np.float64], name: str) -> tf.Variable:
+def _kernel(start: NDArray[np.float64], name: str) -> keras.Variable:
     """A weight in units of ``UNIT``."""
-    return tf.Variable((start / UNIT).astype(np.float32), name=name)
+    return variable(start / UNIT, name=name)
 
 
 def _from_state(state: int, depth: int, name: str) -> Dense:
@@ -132,6 +134,6 @@ def _from_state(state: int, depth: int, name: str) -> Dense:
     return Dense(state, depth, bias=True, init=keras.initializers.Zeros(), name=name)
 
 
-def _factor(x: tf.Tensor) -> tf.Tensor:
+def _factor(x: Tensor) -> Tensor:
     """A positive factor: 1 for 0, about e^x near it, never beyond e^±2."""
-    return tf.exp(2.0 * tf.tanh(x / 2.0))
+    return ops.exp(2.0 * ops.tanh(x / 2.0))

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from rgru_train.nets import config
 from rgru_train.nets.cells import CELL_TYPES, States
@@ -27,10 +27,11 @@ from rgru_train.nets.kernels import (
     unblocked,
 )
 from rgru_train.nets.linear import LinearPath
+from rgru_train.nets.module import Module, Tensor, variable
 from rgru_train.nets.transform import analysis_kernel
 
 
-class ResidualBlock(tf.Module):
+class ResidualBlock(Module):
     """x + S2(relu(S1(relu(x)))), at the start close to the identity."""
 
     def __init__(self, layer: config.Residual, kernel: type[Dense], depth: int, name: str) -> None:
@@ -42,14 +43,14 @@ class ResidualBlock(tf.Module):
                 kernel(inner, depth, layer.kernel, bias=True, init=small, name="S2"),
             ]
 
-    def __call__(self, x: tf.Tensor, products: Products) -> tf.Tensor:
+    def __call__(self, x: Tensor, products: Products) -> Tensor:
         """(B, H, W, depth) to the same."""
         first, second = self.kernels
-        inner = tf.nn.relu(first(tf.nn.relu(x), products=products))
+        inner = ops.relu(first(ops.relu(x), products=products))
         return x + second(inner, products=products)
 
 
-class Stack(tf.Module):
+class Stack(Module):
     """Layers one after the other; the states of its cells are passed in and out, in order.
 
     Args:
@@ -90,11 +91,11 @@ class Stack(tf.Module):
 
     def __call__(
         self,
-        x: tf.Tensor,
+        x: Tensor,
         states: States,
         products: Products,
-        picture: tf.Tensor | None = None,
-    ) -> tuple[tf.Tensor, States]:
+        picture: Tensor | None = None,
+    ) -> tuple[Tensor, States]:
         """Run all layers: (output, new states).
 
         Args:
@@ -116,7 +117,7 @@ class Stack(tf.Module):
             elif isinstance(layer, config.DepthToSpace):
                 x = unblocked(x, layer.factor)
             else:
-                x = tf.concat([x, blocks(picture, round(scale))], axis=-1)
+                x = ops.concatenate([x, blocks(picture, round(scale))], axis=-1)
         return x, updated
 
     def state_shapes(self) -> list[tuple[float, int]]:
@@ -130,7 +131,7 @@ class Stack(tf.Module):
 
 def _build(
     layer: config.AnyLayer, network: config.NetworkConfig, depth: int, parts: int, name: str
-) -> tf.Module | None:
+) -> Module | None:
     """The block of a layer whose input has ``depth`` channels; None for what only rearranges."""
     kernel = KERNELS[network.kernels]
     if isinstance(layer, config.Rnn):
@@ -160,7 +161,7 @@ class _Dct(keras.initializers.Initializer):
         self.scale = scale
 
     def __call__(self, shape, dtype=None):  # type: ignore[no-untyped-def]
-        return self.scale * tf.constant(analysis_kernel(shape[0], shape[3]))
+        return ops.convert_to_tensor(self.scale * analysis_kernel(shape[0], shape[3]))
 
 
 class Binarizer(Dense):
@@ -175,26 +176,27 @@ class Binarizer(Dense):
         init = scaled(0.1) if network.linear else None
         super().__init__(depth_in, max(network.codes), bias=True, init=init, name="B")
         self.noise = network.binarizer_noise
+        self.seeds = keras.random.SeedGenerator()
 
     def codes(
         self,
-        features: tf.Tensor,
-        linear: tf.Tensor | None,
+        features: Tensor,
+        linear: Tensor | None,
         products: Products,
         training: bool = False,
-    ) -> tf.Tensor:
+    ) -> Tensor:
         """Return codes of features (B, h, w, C_in), the linear path's pre-activations added."""
         z = self(features, products=products)
-        x = tf.tanh(z if linear is None else z + linear)
+        x = ops.tanh(z if linear is None else z + linear)
         if training and self.noise > 0:
-            draw = 2.0 * tf.random.uniform(tf.shape(x)) - 1.0
-            codes = tf.where(x >= self.noise * draw, 1.0, -1.0)
+            draw = keras.random.uniform(x.shape, -1.0, 1.0, seed=self.seeds)
+            codes = ops.where(x >= self.noise * draw, 1.0, -1.0)
         else:
-            codes = tf.where(x < 0.0, -1.0, 1.0)
-        return x + tf.stop_gradient(codes - x)
+            codes = ops.where(x < 0.0, -1.0, 1.0)
+        return x + ops.stop_gradient(codes - x)
 
 
-class Codec(tf.Module):
+class Codec(Module):
     """The whole network: one instance holds every weight that training changes.
 
     Attributes:
@@ -220,8 +222,8 @@ class Codec(tf.Module):
         features += self.linear.pairs if self.linear else 0
         layers = network.head or network.painter
         self.painter = Stack(layers, network, features, self.decoder.scales[-1], "P")
-        gains = np.log(network.iteration_gains).astype(np.float32)
-        self.log_gains = tf.Variable(gains, trainable=bool(network.gains), name="log_gains")
+        gains = np.log(network.iteration_gains)
+        self.log_gains = variable(gains, name="log_gains", trainable=bool(network.gains))
 
     @property
     def stride(self) -> int:
@@ -239,7 +241,7 @@ class Codec(tf.Module):
 
         def zeros(shapes: list[tuple[float, int]]) -> States:
             return [
-                tf.zeros((batch, int(height / scale), int(width / scale), depth))
+                ops.zeros((batch, int(height / scale), int(width / scale), depth))
                 for scale, depth in shapes
             ]
 
@@ -247,11 +249,11 @@ class Codec(tf.Module):
 
     def iterate(
         self,
-        picture: tf.Tensor,
+        picture: Tensor,
         iterations: int | None = None,
         training: bool = False,
         products: str = "float32",
-    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Run the loop of the paper (equations 1 to 3) and return codes and pictures.
 
         Args:
@@ -264,7 +266,7 @@ class Codec(tf.Module):
             Codes b_t (B, H/16, W/16, C_t) and pictures P_t (B, H, W, 3), one each an iteration.
         """
         encoder_states, cells = self.initial_states(*picture.shape[:3])
-        painted, told = tf.zeros_like(picture), None
+        painted, told = ops.zeros_like(picture), None
         codes, pictures, multiply = [], [], Products(products)
         for t in range(iterations or self.config.iterations):
             b, encoder_states = self.encode(
@@ -278,43 +280,43 @@ class Codec(tf.Module):
     def encode(
         self,
         t: int,
-        residual: tf.Tensor,
+        residual: Tensor,
         states: States,
-        known: tf.Tensor,
+        known: Tensor,
         products: Products,
         training: bool = False,
-    ) -> tuple[tf.Tensor, States]:
+    ) -> tuple[Tensor, States]:
         """Return b_t = B(E(r_{t-1})), channels from C_t on set to zero, and E's new states.
 
         ``known``: the decoder's first state, which the linear path looks at.
         """
-        x = residual * tf.exp(self.log_gains[t])
+        x = residual * ops.exp(self.log_gains[t])
         features, states = self.encoder(x, states, products=products)
         linear = None if self.linear is None else self.linear.analyse(x, known, products)
         codes = self.binarizer.codes(features, linear, products, training)
-        used = tf.cast(tf.range(max(self.config.codes)) < self.config.codes[t], tf.float32)
+        used = (np.arange(max(self.config.codes)) < self.config.codes[t]).astype(np.float32)
         return codes * used, states
 
     def decode(
         self,
         t: int,
-        codes: tf.Tensor,
+        codes: Tensor,
         cells: States,
-        told: tf.Tensor | None,
+        told: Tensor | None,
         products: Products,
-    ) -> tuple[tf.Tensor, States, tf.Tensor | None]:
+    ) -> tuple[Tensor, States, Tensor | None]:
         """Return P_t, D's new states, and what the iterations have added up so far.
 
         That is the picture (``additive``), the coefficients of the linear path over their gains
         (``paint``), or None (``one_shot``; paper, section 2).
         """
         features, updated = self.decoder(codes, cells, products=products)
-        gain = tf.exp(self.log_gains[t])
+        gain = ops.exp(self.log_gains[t])
         if self.linear is not None:
             added = self.linear.coefficients(codes, cells[0], products) / gain
             told = added if told is None else told + added
             linear = self.linear.synthesise(told)
-            known = tf.concat([features, told], axis=-1)
+            known = ops.concatenate([features, told], axis=-1)
             lacking, _ = self.painter(known, [], products, picture=linear)
             return linear + lacking, updated, told
         picture, _ = self.painter(features, [], products=products)

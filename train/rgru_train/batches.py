@@ -1,0 +1,28 @@
+"""Batches of crops for TensorFlow, prepared ahead of the step."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from rgru_train.crops import Crops
+
+
+def batches(
+    crops: Crops, first_step: int, last_step: int, part: range | None = None
+) -> tf.data.Dataset:
+    """Return batches for steps ``first_step`` to ``last_step - 1``.
+
+    Args:
+        crops: where they are drawn.
+        first_step: the first.
+        last_step: one past the last.
+        part: which crops of each batch; by default all.
+    """
+    shape = (len(part) if part is not None else crops.batch, crops.side, crops.side, 3)
+
+    def draw(step: tf.Tensor) -> tf.Tensor:
+        drawn = tf.numpy_function(lambda step: crops.draw(int(step), part), [step], tf.uint8)
+        return tf.ensure_shape(drawn, shape)
+
+    steps = tf.data.Dataset.range(first_step, last_step)
+    return steps.map(draw, num_parallel_calls=2, deterministic=True).prefetch(8)

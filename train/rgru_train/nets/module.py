@@ -1,0 +1,78 @@
+"""What the networks are made of: objects that hold variables under stable names.
+
+All networks and losses are written in ``keras.ops``, so that the same step runs under each of
+Keras's backends (``KERAS_BACKEND``): TensorFlow, and JAX where there is an accelerator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+Tensor: TypeAlias = Any
+"""A tensor of the backend; float32 if nothing else is said."""
+
+
+def split_at(x: Tensor, ends: Sequence[int], axis: int) -> list[Tensor]:
+    """Split behind each of some ends; nowhere if there is none, which Keras does not know."""
+    return list(ops.split(x, list(ends), axis=axis)) if len(ends) else [x]
+
+
+def variable(
+    start: Any, shape: Sequence[int] = (), *, name: str, trainable: bool = True
+) -> keras.Variable:
+    """Make a variable that begins as an array, or as an initializer makes one of a shape.
+
+    In a ``keras.StatelessScope`` that initializes nothing it costs nothing: a step under JAX brings
+    its values along.
+    """
+    if isinstance(start, np.ndarray):
+        return variable(_Given(start), start.shape, name=name, trainable=trainable)
+    return keras.Variable(start, tuple(shape), "float32", trainable, name=name)
+
+
+class _Given(keras.initializers.Initializer):
+    """An array."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array = array
+
+    def __call__(self, shape, dtype=None):  # type: ignore[no-untyped-def]
+        return ops.convert_to_tensor(self.array, dtype)
+
+
+class Module:
+    """Holds variables and other modules as attributes, or in lists of them.
+
+    Args:
+        name: under which its variables are kept, below those that it is made in.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def name_scope(self) -> Any:
+        """In it, what is made is named below this module."""
+        return keras.name_scope(self.name)
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        """Variables that training changes, of all modules below too, each once."""
+        found = {id(one): one for one in _variables(list(vars(self).values())) if one.trainable}
+        return list(found.values())
+
+
+def _variables(values: list[Any]) -> Iterator[keras.Variable]:
+    for value in values:
+        if isinstance(value, keras.Variable):
+            yield value
+        elif isinstance(value, Module):
+            yield from _variables(list(vars(value).values()))
+        elif isinstance(value, list | tuple):
+            yield from _variables(list(value))
