@@ -113,8 +113,12 @@ def pack(folder: Path, out: Path) -> int:
     Raises:
         InvalidInput: the folder has no checkpoint.
     """
-    arrays = load(folder)
-    small: Arrays = {"config": np.array((folder / "config.json").read_text())}
+    return pack_arrays(load(folder), (folder / "config.json").read_text(), out)
+
+
+def pack_arrays(arrays: Arrays, config: str, out: Path) -> int:
+    """Do what ``pack`` does with a checkpoint's arrays and a configuration as JSON."""
+    small: Arrays = {"config": np.array(config)}
     for name, array in arrays.items():
         if name.startswith("averages/"):
             small[name] = array.astype(np.float16)

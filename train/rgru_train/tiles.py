@@ -1,0 +1,96 @@
+"""Photos to carry to a machine that has an accelerator and little else: tiles in a folder.
+
+A tile is a square cut out of a photo, kept as AVIF 4:4:4 of high quality; ``tiles.json`` says how
+often each is drawn (see ``rgru_train.crops``).
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from rgru_train.crops import draw_weights
+from rgru_train.made import made
+from rgru_train.photos import Photo, load
+
+SIDE = 320
+"""Of a tile, in pixels."""
+_TABLE = "tiles.json"
+_QUALITY = 84
+
+Pixels = NDArray[np.uint8]
+
+
+def pack(photos: Sequence[Photo], folder: Path, megabytes: float, seed: int = 1) -> int:
+    """Write tiles, round after round one of each photo, until the room is used; return how many.
+
+    Photos with a side below ``SIDE`` are left out.
+    """
+    large = [photo for photo in photos if min(photo.size) >= SIDE]
+    weights = draw_weights(large)
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    room = megabytes * 1e6
+    shares: dict[str, float] = {}
+    while True:
+        for i in rng.permutation(len(large)):
+            coded = _coded(_tile(load(large[i].path), rng))
+            room -= len(coded)
+            if room < 0:
+                (folder / _TABLE).write_text(json.dumps(shares))
+                return len(shares)
+            name = f"{len(shares):05}.avif"
+            (folder / name).write_bytes(coded)
+            shares[name] = float(weights[i])
+
+
+def _tile(photo: Pixels, rng: np.random.Generator) -> Pixels:
+    y, x = (int(rng.integers(0, side - SIDE + 1)) for side in photo.shape[:2])
+    return photo[y : y + SIDE, x : x + SIDE]
+
+
+def _read(path: Path) -> Pixels:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _coded(tile: Pixels) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(tile).save(file, "AVIF", quality=_QUALITY, subsampling="4:4:4", speed=7)
+    return file.getvalue()
+
+
+def unpack(
+    folders: Sequence[Path], made_share: float, seed: int = 1
+) -> tuple[Pixels, NDArray[np.float64]]:
+    """Read tiles (N, SIDE, SIDE, 3), and how often each is drawn, cumulated (N,), up to 1.
+
+    Args:
+        folders: what ``pack`` wrote.
+        made_share: share of tiles that are made out of others (``rgru_train.made``): at least one
+            in eight of all is such a tile, drawn accordingly rarely.
+        seed: of what is made.
+    """
+    files = {
+        folder / name: share
+        for folder in folders
+        for name, share in json.loads((folder / _TABLE).read_text()).items()
+    }
+    Image.init()  # threads that meet Pillow's first use find half of its plugins
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        tiles = list(pool.map(_read, files))
+    rng = np.random.default_rng(seed)
+    count = len(tiles) // 8 if made_share else 0
+    extra = [made(tiles[int(rng.integers(len(tiles)))], rng) for _ in range(count)]
+    shares = np.array(list(files.values())) / sum(files.values())
+    shares = np.concatenate(
+        [shares * (1.0 - made_share), np.full(count, made_share / max(count, 1))]
+    )
+    return np.stack([*tiles, *extra]), np.cumsum(shares)
