@@ -323,7 +323,7 @@ class Decoder:
             shape = (*self._codes.grid, self.model.codes[self._painter.layers])
             bits = np.unpackbits(self._waiting.pop(0), count=math.prod(shape))
             codes = (2 * bits.view(np.int8) - 1).reshape(shape)
-            self._painter.add_layer(codes, shown=not self._waiting)
+            self._painter.add_layer(codes)
         if self._codes.group:
             return self._painter.preview(self._codes.expectation())
         return self._painter.show()

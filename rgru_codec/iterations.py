@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,14 +90,6 @@ class Painter:
         layers: so many layers will be added at most; by default all that the model has.
     """
 
-    def __new__(cls, model: Model, *args: Any, **options: Any) -> Painter:
-        """For a model of the old form, what it needs instead."""
-        if model.old is None:
-            return super().__new__(cls)
-        from rgru_codec import additive
-
-        return cast("Painter", additive.Painter(model, *args, **options))
-
     def __init__(
         self,
         model: Model,
@@ -128,7 +120,7 @@ class Painter:
         self._on_canvas = 0
         self._shown: Pixels | None = None
 
-    def add_layer(self, codes: Codes | Array, *, shown: bool = True) -> None:
+    def add_layer(self, codes: Codes | Array) -> None:
         """Run D on the codes of the next layer, (rows, columns, C_t) of the whole picture."""
         area = self._painted.grown(_reach(self.model, self._most - self.layers - 1), self._frame)
         self._decode(codes, area, self._features, self._coefficients, keep=True)
@@ -276,13 +268,6 @@ def encode(
     Raises:
         InvalidInput: the model has no encoder of that name.
     """
-    if model.old is not None:
-        from rgru_codec import additive
-
-        if encoder is not None:  # the file that it has is not named
-            model.encoder(encoder)
-        yield from cast("Iterator[tuple[Codes, Painter]]", additive.encode(model, pixels, threads))
-        return
     height, width = pixels.shape[:2]
     rows, columns = model.grid(height, width)
     frame = Rect(0, rows * POSITION, 0, columns * POSITION)

@@ -24,10 +24,6 @@ _ENGINE = 1.5
 
 def decoding_bytes(model: Model, height: int, width: int, area: Rect | None = None) -> int:
     """About how many bytes decoding a picture, or an area of it, takes at most."""
-    if model.old is not None:
-        from rgru_codec import old_memory
-
-        return old_memory.decoding_bytes(model, height, width, area)
     wanted = area or Rect(0, height, 0, width)
     frame = frame_for(model, height, width, wanted)
     pixels = wanted.height * wanted.width
@@ -51,10 +47,6 @@ def decoding_bytes(model: Model, height: int, width: int, area: Rect | None = No
 
 def encoding_bytes(model: Model, height: int, width: int) -> int:
     """About how many bytes encoding a picture takes at most; an alpha plane comes on top."""
-    if model.old is not None:
-        from rgru_codec import old_memory
-
-        return old_memory.encoding_bytes(model, height, width)
     rows, columns = model.grid(height, width)
     frame = Rect(0, rows * POSITION, 0, columns * POSITION)
     pixels = frame.height * frame.width

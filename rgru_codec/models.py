@@ -24,11 +24,8 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from rgru_codec.old_form import FILES as FILES
-from rgru_codec.old_form import OldForm
-from rgru_codec.old_form import package_id as package_id
 from rgru_codec.runtime.networks import DecodingHalf, Encoder
 from rgru_codec.runtime.weights import unpack_arrays
 from rgru_format import ContextModel, Damaged, InvalidInput, ModelMissing, RgruError
@@ -67,17 +64,16 @@ class Model:
     name: str
     half: DecodingHalf
     """Its networks, encoders apart."""
-    old: OldForm | None = None
 
     @property
     def codes(self) -> tuple[int, ...]:
         """Codes a position, for each layer."""
-        return (self.old or self.half).codes
+        return self.half.codes
 
     @property
     def gains(self) -> tuple[float, ...]:
         """Factor on the residual, for each layer."""
-        return (self.old or self.half).gains
+        return self.half.gains
 
     @property
     def iterations(self) -> int:
@@ -145,8 +141,6 @@ class Model:
 def _load(folder: Path, state: object) -> Model:
     """Read a package; ``state`` changes with its files."""
     table = parse_table(read_part(folder / TABLE), str(folder / TABLE))
-    if "steps" in table:
-        return _old(folder, table)
     parts = [read_part(folder / name) for name in DECODING_HALF]
     digest = digest_of(parts)
     released = _released().get(digest[:4].hex())
@@ -226,14 +220,6 @@ def _context(folder: Path, digest: bytes) -> ContextModel:
         return ContextModel.from_bytes(read_part(folder / CONTEXT))
     except Damaged as error:
         raise Damaged(f"{folder / CONTEXT}: {error.message}") from None
-
-
-def _old(folder: Path, table: dict[str, Any]) -> Model:
-    try:
-        old, model_id = OldForm.parse(table), bytes.fromhex(folder.name)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidInput(f"{folder}: not a model package ({error!r})") from None
-    return Model(model_id, model_id, folder, table["name"], cast("DecodingHalf", None), old)
 
 
 @functools.cache

@@ -184,8 +184,6 @@ def check(model: Model) -> float:
     found = tuple(model.context().codes)
     if found != model.codes:
         raise InvalidInput(f"{model.folder}: {CONTEXT} is for codes {found}, not {model.codes}")
-    if model.old is not None:
-        return 0.0
     networks = [*model.half.networks(), *map(model.encoder, model.encoders())]
     return max(compare(network, model.stride) for network in networks)
 

@@ -62,28 +62,19 @@ decoder.picture()
 
 
 def macs_of(model: Any) -> dict[str, float]:
-    """Multiply-adds a pixel and layer: ``encoder``, ``decoder``, ``head``, ``context``."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    """Return multiply-adds a pixel: of encoder, decoder and context a layer, painter a picture.
 
-    found = {}
-    side = 16 * model.stride
-    for name, step in model.old.steps.items():
-        engine = Interpreter(
-            str(model.folder / f"{name}.tflite"),
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
-        inputs = sorted(engine.get_input_details(), key=lambda d: d["name"])
-        for detail, (s, c) in zip(inputs, step.inputs, strict=True):
-            engine.resize_tensor_input(detail["index"], (1, side // s, side // s, c))
-        engine.allocate_tensors()
-        shapes = {d["index"]: [int(n) for n in d["shape"]] for d in engine.get_tensor_details()}
-        total = 0
-        for operation in engine._get_ops_details():
-            if operation["op_name"] in ("CONV_2D", "FULLY_CONNECTED"):
-                kernel = shapes[operation["inputs"][1]]
-                positions = _product(shapes[operation["outputs"][0]]) // kernel[0]
-                total += positions * _product(kernel)
-        found[name] = total / side**2
+    The decoder's are those of a layer of middle width.
+    """
+    from rgru_codec.runtime.footprint import footprint
+
+    middle = sorted(model.codes)[len(model.codes) // 2]
+    networks = {
+        "encoder": model.encoder(),
+        "decoder": model.half.decoder(middle),
+        "painter": model.half.painter,
+    }
+    found = {name: float(footprint(network).macs) for name, network in networks.items()}
     found["context"] = _context_macs(model.context()) / model.stride**2
     return found
 
@@ -100,13 +91,6 @@ def _context_macs(context: Any) -> float:
                 share = phase_share(layer.phases, phase)
                 total += share * (one.V.size + one.W.size + one.R.size)
     return total / len(context.layers)
-
-
-def _product(shape: Sequence[int]) -> int:
-    result = 1
-    for side in shape:
-        result *= side
-    return result
 
 
 class Bench:
@@ -171,8 +155,9 @@ class Bench:
 
     def efficiency(self, name: str, pixels: int, layers: int, seconds: float) -> float:
         """Share of the matrix rate that ``encode`` or ``decode`` of a picture reaches."""
-        steps = {"decode": ("decoder", "head"), "encode": ("encoder", "decoder", "head")}[name]
-        work = pixels * layers * sum(self.macs[step] for step in (*steps, "context"))
+        steps = {"decode": ("decoder",), "encode": ("encoder", "decoder", "painter")}[name]
+        work = layers * sum(self.macs[step] for step in (*steps, "context"))
+        work = pixels * (work + (self.macs["painter"] if name == "decode" else 0.0))
         return work / seconds / self.rate
 
     def both_ways(self, height: int, width: int) -> dict[str, Any]:

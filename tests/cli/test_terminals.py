@@ -179,9 +179,9 @@ def test_memory_that_runs_out_in_the_engine(
     def full(self: object) -> None:
         raise RuntimeError("XNNPack delegate failed to reshape runtimeNode number 16")
 
-    from rgru_codec.runtime import tflite
+    from rgru_codec.runtime import engine
 
-    tflite._idle.clear()
+    monkeypatch.setattr(engine, "_idle", {})
     monkeypatch.setattr(Interpreter, "allocate_tensors", full)
     result = rgru("compress", "a.png", "-o", "b.rgru")
     assert (result.code, "memory" in result.err) == (4, True), result.err
