@@ -61,36 +61,30 @@ decoder.picture()
 """
 
 
-def macs_of(model: Any) -> dict[str, float]:
-    """Return multiply-adds a pixel: of encoder, decoder and context a layer, painter a picture.
-
-    The decoder's are those of a layer of middle width.
-    """
+def macs_of(model: Any, layers: int) -> dict[str, float]:
+    """Return multiply-adds a pixel of so many layers, and of the painter for one picture."""
     from rgru_codec.runtime.footprint import footprint
+    from rgru_format import POSITION
 
-    middle = sorted(model.codes)[len(model.codes) // 2]
-    networks = {
-        "encoder": model.encoder(),
-        "decoder": model.half.decoder(middle),
-        "painter": model.half.painter,
+    decoders = map(model.half.decoder, model.codes[:layers])
+    context = sum(map(_context_macs, model.context().layers[:layers]))
+    return {
+        "encoder": layers * float(footprint(model.encoder()).macs),
+        "decoder": float(sum(footprint(decoder).macs for decoder in decoders)),
+        "context": context / POSITION**2,
+        "painter": float(footprint(model.half.painter).macs),
     }
-    found = {name: float(footprint(network).macs) for name, network in networks.items()}
-    found["context"] = _context_macs(model.context()) / model.stride**2
-    return found
 
 
-def _context_macs(context: Any) -> float:
-    """Of the integer model, a position and layer; each pass at the positions of its phase."""
+def _context_macs(layer: Any) -> float:
+    """Of the integer model, a position; each pass at the positions of its phase."""
     from rgru_format.context.order import phase_share
 
-    total = 0.0
-    for layer in context.layers:
-        total += layer.U.size + layer.A.size + layer.B.size
-        for group in layer.passes:
-            for phase, one in enumerate(group):
-                share = phase_share(layer.phases, phase)
-                total += share * (one.V.size + one.W.size + one.R.size)
-    return total / len(context.layers)
+    total = float(layer.U.size + layer.A.size + layer.B.size)
+    for group in layer.passes:
+        for phase, one in enumerate(group):
+            total += phase_share(layer.phases, phase) * (one.V.size + one.W.size + one.R.size)
+    return total
 
 
 class Bench:
@@ -105,7 +99,6 @@ class Bench:
         self.image = Image.open(photo).convert("RGB") if photo else _sample()
         self.runs, self.quality, self.folder = runs, quality, folder
         self.model = default_model()
-        self.macs = macs_of(self.model)
         script = [sys.executable, "-c", MATRIX_RATE, str(max(5, runs))]
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(cores())}
         result = subprocess.run(script, env=environment, capture_output=True, check=True)
@@ -113,7 +106,10 @@ class Bench:
         self.results: dict[str, Any] = {
             "cores": cores(),
             "model": self.model.id.hex(),
-            "kmac_per_pixel_and_layer": {k: round(v / 1e3, 2) for k, v in self.macs.items()},
+            "kmac_per_pixel": {
+                name: round(macs / 1e3, 2)
+                for name, macs in macs_of(self.model, self.model.iterations).items()
+            },
             "matrix_gmac_per_s": round(self.rate / 1e9, 1),
         }
 
@@ -155,10 +151,11 @@ class Bench:
 
     def efficiency(self, name: str, pixels: int, layers: int, seconds: float) -> float:
         """Share of the matrix rate that ``encode`` or ``decode`` of a picture reaches."""
-        steps = {"decode": ("decoder",), "encode": ("encoder", "decoder", "painter")}[name]
-        work = layers * sum(self.macs[step] for step in (*steps, "context"))
-        work = pixels * (work + (self.macs["painter"] if name == "decode" else 0.0))
-        return work / seconds / self.rate
+        macs = macs_of(self.model, layers)
+        work = macs["decoder"] + macs["context"] + macs["painter"]
+        if name == "encode":  # which paints after each layer
+            work += macs["encoder"] + (layers - 1) * macs["painter"]
+        return pixels * work / seconds / self.rate
 
     def both_ways(self, height: int, width: int) -> dict[str, Any]:
         """Encode and decode one size at the quality, as processes and in this process."""
