@@ -94,7 +94,7 @@ def _at_work(networks: Iterable[Network], frame: Rect) -> float:
 
 def _working(network: Network, frame: Rect) -> float:
     """A network's windows: states that wait to replace others, and the engine's memory."""
-    plan = grid(frame, frame, border_of(network.reach), POSITION)
+    plan = grid(frame, frame, border_of(network.reach))
     _, read = plan.windows[0]
     size = read.height * read.width
     waiting = min(frame.height * frame.width, (plan.lag + 1) * size)

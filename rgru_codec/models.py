@@ -80,11 +80,6 @@ class Model:
         """Layers that a file of this model can have."""
         return len(self.codes)
 
-    @property
-    def stride(self) -> int:
-        """Pixels a position of the codes."""
-        return POSITION
-
     def context(self) -> ContextModel:
         """The context model (read once).
 

@@ -30,7 +30,7 @@ from rgru_codec.runtime.networks import Network
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.reference import Reference
 from rgru_codec.runtime.weights import Array, pack_arrays, unpack_arrays
-from rgru_format import ContextModel, Damaged, InvalidInput
+from rgru_format import POSITION, ContextModel, Damaged, InvalidInput
 
 CARD = "MODEL_CARD.md"
 TOLERANCE = 1e-3
@@ -112,7 +112,7 @@ def _add_encoder(source: Path, home: Path) -> Path:
         raise InvalidInput(f"{source}: does not say whose encoder it is") from None
     model = find_model(digest[:4])
     encoder = load_encoder(model.half, model.digest, data, str(source))
-    compare(encoder, model.stride)
+    compare(encoder)
     folder = home / model.id.hex()
     folder.mkdir(parents=True, exist_ok=True)
     write_file(folder / source.name, data)
@@ -185,16 +185,16 @@ def check(model: Model) -> float:
     if found != model.codes:
         raise InvalidInput(f"{model.folder}: {CONTEXT} is for codes {found}, not {model.codes}")
     networks = [*model.half.networks(), *map(model.encoder, model.encoders())]
-    return max(compare(network, model.stride) for network in networks)
+    return max(map(compare, networks))
 
 
-def compare(network: Network, stride: int, maker: Maker | None = None) -> float:
+def compare(network: Network, maker: Maker | None = None) -> float:
     """The largest difference between an engine and the reference, on a small random picture.
 
     Raises:
         InvalidInput: it is more than rounding.
     """
-    window = Rect(0, 5 * stride, 0, 7 * stride)
+    window = Rect(0, 5 * POSITION, 0, 7 * POSITION)
     engines = [(maker or best_engine())(network, 1), Reference(network, 1)]
     found, expected = (run(engine, random_inputs(network, window), window) for engine in engines)
     worst = 0.0

@@ -33,12 +33,6 @@ class Rect:
             min(self.right + border, within.right),
         )
 
-    def common(self, other: Rect) -> Rect | None:
-        """What two rectangles share."""
-        top, bottom = max(self.top, other.top), min(self.bottom, other.bottom)
-        left, right = max(self.left, other.left), min(self.right, other.right)
-        return Rect(top, bottom, left, right) if top < bottom and left < right else None
-
     def aligned(self, unit: int) -> Rect:
         """Grown to multiples of ``unit``."""
         return Rect(

@@ -65,8 +65,8 @@ class Grid:
         ]
 
 
-def grid(area: Rect, frame: Rect, border: int, unit: int, window: int | None = None) -> Grid:
-    """Cut an area into windows, so that the least is computed twice.
+def grid(area: Rect, frame: Rect, border: int, window: int | None = None) -> Grid:
+    """Cut an area into windows of whole positions, so that the least is computed twice.
 
     All windows have the same size, edge or not, since a network that has been prepared for a size
     need not be prepared again.
@@ -75,24 +75,23 @@ def grid(area: Rect, frame: Rect, border: int, unit: int, window: int | None = N
         area: what is to be computed.
         frame: the picture; nothing is read outside.
         border: how far a window reads around what it computes.
-        unit: windows begin and end at multiples of it.
         window: side of the largest square window; ``WINDOW`` by default.
     """
-    return _grid(area, area.grown(border, frame), border, unit, window or WINDOW)
+    return _grid(area, area.grown(border, frame), border, window or WINDOW)
 
 
 @functools.lru_cache(maxsize=64)
-def _grid(area: Rect, extent: Rect, border: int, unit: int, window: int) -> Grid:
+def _grid(area: Rect, extent: Rect, border: int, window: int) -> Grid:
     """The same for what is read at all; very long pictures have many choices."""
-    least = 2 * border + unit
+    least = 2 * border + POSITION
     most = max(window, least) ** 2
     tallest = min(extent.height, most // min(extent.width, least))
     choices = []
-    for longest in range(min(extent.height, least), tallest + 1, unit):
-        rows, height = _covering(extent.height, longest, border, unit)
-        widest = most // height // unit * unit
+    for longest in range(min(extent.height, least), tallest + 1, POSITION):
+        rows, height = _covering(extent.height, longest, border)
+        widest = most // height // POSITION * POSITION
         if widest >= min(extent.width, least):
-            columns, width = _covering(extent.width, widest, border, unit)
+            columns, width = _covering(extent.width, widest, border)
             choices.append((rows * height * columns * width, height, width))
     _, height, width = min(choices)
     return Grid(
@@ -101,14 +100,14 @@ def _grid(area: Rect, extent: Rect, border: int, unit: int, window: int) -> Grid
     )
 
 
-def _covering(length: int, longest: int, border: int, unit: int) -> tuple[int, int]:
+def _covering(length: int, longest: int, border: int) -> tuple[int, int]:
     """Number and length of equal windows, none above ``longest``, that cover a side."""
     if length <= longest:
         return 1, length
     overlap = 2 * border
     count = -(-(length - overlap) // (longest - overlap))
     size = -(-(length + (count - 1) * overlap) // count)
-    size = -(-size // unit) * unit
+    size = border_of(size)
     return -(-(length - overlap) // (size - overlap)), size
 
 
@@ -217,7 +216,7 @@ def sweep(
         frame: the whole picture.
         keep: False leaves ``states`` as they are.
     """
-    plan = grid(area, frame, border_of(engine.network.reach), POSITION)
+    plan = grid(area, frame, border_of(engine.network.reach))
     sources = {**inputs, **{name: state.load for name, state in states.items()}}
     kept = states if keep else {}
     queue: collections.deque[tuple[Rect, dict[str, NDArray[Any]]]] = collections.deque()
@@ -247,6 +246,6 @@ def _store(states: Mapping[str, Field], window: Rect, values: Mapping[str, NDArr
         states[name].store(window, value)
 
 
-def border_of(reach: int, unit: int = POSITION) -> int:
+def border_of(reach: int) -> int:
     """A reach in pixels, rounded up to whole positions of the codes."""
-    return -(-reach // unit) * unit
+    return -(-reach // POSITION) * POSITION

@@ -63,7 +63,7 @@ def test_windows_cover_once_and_read_enough(
 ) -> None:
     frame = Rect(0, size[0], 0, size[1])
     area = Rect(0, size[0], size[1] // 3 // 16 * 16, size[1])
-    plan = grid(area, frame, border, 16, window)
+    plan = grid(area, frame, border, window)
     count = np.zeros(size, int)
     for inside, outside in plan.windows:
         count[inside.slices()] += 1
@@ -84,7 +84,7 @@ def test_windows_cover_once_and_read_enough(
 def test_windows_of_the_longest_pictures_are_found_at_once(size: tuple[int, int]) -> None:
     frame = Rect(0, size[0], 0, size[1])
     start = time.process_time()
-    plan = grid(frame, frame, 64, 16)
+    plan = grid(frame, frame, 64)
     assert len(plan.windows) < 100
     assert time.process_time() - start < 0.5
 
@@ -150,7 +150,7 @@ def _near_borders(model: Model, height: int, width: int) -> NDArray[np.bool_]:
     frame = Rect(0, height, 0, width)
     for network in [*model.half.networks(), model.encoder()]:
         border = windows.border_of(network.reach)
-        plan = grid(frame, frame, border, model.stride)
+        plan = grid(frame, frame, border)
         assert len(plan.windows) > 1
         for span in plan.rows[1:]:
             near[span.begin - 4 : span.begin + 4] = True

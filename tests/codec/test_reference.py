@@ -84,7 +84,7 @@ def test_every_kind_of_layer_is_in_the_made_model() -> None:
 def test_litert_computes_what_the_reference_computes(model: Model) -> None:
     litert = pytest.importorskip("rgru_codec.runtime.litert")
     for network in networks(model):
-        assert compare(network, model.stride, litert.LiteRT) < 1e-5, network.name
+        assert compare(network, litert.LiteRT) < 1e-5, network.name
 
 
 def test_engines_follow_a_change_of_size(model: Model) -> None:
