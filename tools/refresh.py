@@ -3,6 +3,9 @@
 Runs each command that a page names and puts its output between the marks of its name, ``begin`` and
 ``end``; draws the pictures. README's table and plots come from eval/results/kodak*.json, which
 ``rgru-eval run`` writes. All of it takes about 15 minutes on two idle cores.
+
+``--only speed worst_cases`` measures what depends on the shapes of the networks alone, an hour of a
+machine that does nothing else: not needed for other weights.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ def run(*words: object, folder: Path = ROOT) -> str:
     modules = {"rgru": ["-m", "rgru_codec.cli"], "rgru-eval": ["-m", "rgru_eval"]}
     first = modules.get(str(words[0]), [str(words[0])])
     command = [sys.executable, *first, *map(str, words[1:])]
-    path = os.pathsep.join(str(ROOT / room) for room in (".", "format", "eval"))
+    path = os.pathsep.join(str(ROOT / room) for room in (".", "format", "eval", "train"))
     done = subprocess.run(
         command,
         cwd=folder,
@@ -182,6 +185,19 @@ def legibility(kodak: Path) -> None:
     put(DOCS / "evaluator.md", "legibility", f"\n{table}\n")
 
 
+def speed(kodak: Path) -> None:
+    """Put times into speed.md, and draw its plot."""
+    what = ("--runs", 3, "--largest", "100e6", "--plot", DOCS / "speed.png")
+    parts = [run("tools/speed.py", *what), run("tools/paper.py")]
+    parts.append("![Seconds a megapixel over megapixels](speed.png)")
+    put(DOCS / "speed.md", "speed", "\n{}\n".format("\n\n".join(parts)))
+
+
+def worst_cases(kodak: Path) -> None:
+    """Put the costs of the most expensive files into SPEC.md."""
+    put(ROOT / "format" / "SPEC.md", "worst cases", f"\n{run('-m', 'tools.worst_cases')}\n")
+
+
 STEPS: dict[str, Callable[[Path], None]] = {
     step.__name__: step
     for step in (
@@ -196,17 +212,21 @@ STEPS: dict[str, Callable[[Path], None]] = {
         cuts,
         header_bytes,
         legibility,
+        speed,
+        worst_cases,
     )
 }
+OF_SHAPES = ("speed", "worst_cases")
+"""Steps that other weights do not call for."""
 
 
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kodak", type=Path, required=True, help="folder of the 24 pictures")
-    parser.add_argument("--only", nargs="+", choices=STEPS, default=list(STEPS))
+    parser.add_argument("--only", nargs="+", choices=STEPS)
     args = parser.parse_args()
-    for name in args.only:
+    for name in args.only or [name for name in STEPS if name not in OF_SHAPES]:
         STEPS[name](args.kodak.resolve())
 
 

@@ -105,7 +105,7 @@ class Bench:
         self.rate = float(result.stdout)
         self.results: dict[str, Any] = {
             "cores": cores(),
-            "model": self.model.id.hex(),
+            "network": self.model.name,
             "kmac_per_pixel": {
                 name: round(macs / 1e3, 2)
                 for name, macs in macs_of(self.model, self.model.iterations).items()
@@ -324,7 +324,7 @@ def table(results: dict[str, Any]) -> str:
     """Write the results as Markdown."""
     lines = [
         f"{results['cores']} cores, {results['matrix_gmac_per_s']} GMAC/s in float32 matrix "
-        f"products, model {results['model']}.",
+        f"products, network {results['network']}.",
         "",
         "| size | layers | what | s | s/Mpx | of the matrix rate |",
         "|---|---|---|---|---|---|",

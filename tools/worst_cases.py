@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rgru_format import BOX_ALPHA, BOX_EXIF, Box, Header, Writer
@@ -124,9 +124,8 @@ def measure(how: str, path: Path) -> tuple[str, float, float]:
     return said, seconds, memory
 
 
-def rows(every: dict[str, Case], names: list[str]) -> list[str]:
-    """Return the table's rows."""
-    found = []
+def rows(every: dict[str, Case], names: list[str]) -> Iterator[str]:
+    """Yield the table's rows."""
     with tempfile.TemporaryDirectory() as folder:
         idle: dict[str, tuple[float, float]] = {}
         for name in dict.fromkeys(["nothing", *names]):
@@ -142,9 +141,7 @@ def rows(every: dict[str, Case], names: list[str]) -> list[str]:
                 cost = f"{seconds:.1f} s, {memory:.0f} MiB"
                 cells.append(cost if said == "read" else f"{cost} ({said})")
             if name in names:
-                found.append("| " + " | ".join(cells) + " |")
-                print(found[-1], file=sys.stderr, flush=True)
-    return found
+                yield "| " + " | ".join(cells) + " |"
 
 
 def main() -> None:
@@ -155,7 +152,8 @@ def main() -> None:
     args = parser.parse_args()
     every = cases(args.part)
     print("| to the limit | bytes | codes | picture |\n|---|---:|---:|---:|")
-    print("\n".join(rows(every, args.only or list(every)[1:])))
+    for row in rows(every, args.only or list(every)[1:]):
+        print(row, flush=True)
 
 
 if __name__ == "__main__":
