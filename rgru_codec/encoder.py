@@ -310,7 +310,7 @@ class _Encoder:
             self.groups, self.part = context.groups[0], 1.0
         header = Header(width, height, self.model.id, planes.grey, planes.alpha is not None)
         self.writer = Writer(header, [box for box in boxes if box not in self.late])
-        self.coder = CodesEncoder(context, *self.model.grid(height, width))
+        self.coder = CodesEncoder(context, *header.grid)
         self.end = self.started = self.ordinal = 0
         """Bytes of the file that is asked for, groups of its unfinished layer, all groups."""
         self.filling = b""

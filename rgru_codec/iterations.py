@@ -24,7 +24,7 @@ from rgru_codec.runtime.engine import Engines, Source
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.weights import Array
 from rgru_codec.runtime.windows import Field, Sink, border_of, crop, is_large, sweep
-from rgru_format.limits import POSITION
+from rgru_format.limits import POSITION, grid_size
 
 Pixels = NDArray[np.uint8]
 Codes = NDArray[np.int8]
@@ -200,8 +200,7 @@ class Painter:
 
 def frame_for(model: Model, height: int, width: int, area: Rect, layers: int | None = None) -> Rect:
     """The part of a picture, padded to the stride, on which networks run to paint an area."""
-    rows, columns = model.grid(height, width)
-    whole = Rect(0, rows * POSITION, 0, columns * POSITION)
+    whole = Rect(0, height, 0, width).aligned(POSITION)
     steps = model.iterations if layers is None else layers
     return area.aligned(POSITION).grown(_reach(model, steps), whole)
 
@@ -269,8 +268,7 @@ def encode(
         InvalidInput: the model has no encoder of that name.
     """
     height, width = pixels.shape[:2]
-    rows, columns = model.grid(height, width)
-    frame = Rect(0, rows * POSITION, 0, columns * POSITION)
+    frame = Rect(0, height, 0, width).aligned(POSITION)
     painter = Painter(model, height, width, threads)
     network = model.encoder(encoder)
     states = {name: Field(frame, network.inputs[name]) for name in network.states}
@@ -278,7 +276,7 @@ def encode(
     key = (model.digest, encoder)
 
     def binarized(gain: float, count: int) -> Codes:
-        codes = np.empty((rows, columns, count), np.int8)
+        codes = np.empty((*grid_size(height, width), count), np.int8)
         residual = ResidualInput(pixels, painter.picture(), gain)
         inputs: dict[str, Source] = {"residual": residual, **known}
         with painter.engines.borrow(network, key) as engine:

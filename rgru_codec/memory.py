@@ -16,7 +16,7 @@ from rgru_codec.runtime.networks import Network, Painter, Port
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.windows import border_of, grid, is_large
 from rgru_format.codes import kept_bytes, working_bytes
-from rgru_format.limits import POSITION
+from rgru_format.limits import POSITION, grid_size
 
 _ENGINE = 1.5
 """Memory inside an engine, as a multiple of the values that are alive at once."""
@@ -27,7 +27,7 @@ def decoding_bytes(model: Model, height: int, width: int, area: Rect | None = No
     wanted = area or Rect(0, height, 0, width)
     frame = frame_for(model, height, width, wanted)
     pixels = wanted.height * wanted.width
-    rows, columns = model.grid(height, width)
+    rows, columns = grid_size(height, width)
     context = model.context()
     networks = _networks(model)
     return int(
@@ -47,8 +47,8 @@ def decoding_bytes(model: Model, height: int, width: int, area: Rect | None = No
 
 def encoding_bytes(model: Model, height: int, width: int) -> int:
     """About how many bytes encoding a picture takes at most; an alpha plane comes on top."""
-    rows, columns = model.grid(height, width)
-    frame = Rect(0, rows * POSITION, 0, columns * POSITION)
+    rows, columns = grid_size(height, width)
+    frame = Rect(0, height, 0, width).aligned(POSITION)
     pixels = frame.height * frame.width
     context = model.context()
     layer = max(model.codes) * rows * columns

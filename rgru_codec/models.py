@@ -29,7 +29,6 @@ from typing import Any
 from rgru_codec.runtime.networks import DecodingHalf, Encoder
 from rgru_codec.runtime.weights import unpack_arrays
 from rgru_format import ContextModel, Damaged, InvalidInput, ModelMissing, RgruError
-from rgru_format.limits import POSITION
 
 TABLE, WEIGHTS_FILE, CONTEXT = "model.json", "decoder.safetensors", "context.bin"
 DECODING_HALF = (TABLE, WEIGHTS_FILE, CONTEXT)
@@ -87,10 +86,6 @@ class Model:
             Damaged: it is no context model.
         """
         return _context(self.folder, self.digest)
-
-    def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of codes for a picture."""
-        return -(-height // POSITION), -(-width // POSITION)
 
     def encoders(self) -> dict[str, Path]:
         """Files of the encoders at hand, by name, those beside the model first."""

@@ -16,6 +16,7 @@ from rgru_codec.runtime import engine
 from rgru_codec.runtime.reference import Reference
 from rgru_format import CodesEncoder
 from rgru_format.container import Header, pack_group
+from rgru_format.limits import grid_size
 from tests.codec.conftest import photo
 from tools import tiny_model
 
@@ -39,7 +40,7 @@ def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     model = tiny_model.write(tmp_path / "models")
     pixels = photo(150, 205)
     height, width = pixels.shape[:2]
-    writer = CodesEncoder(model.context(), *model.grid(height, width))
+    writer = CodesEncoder(model.context(), *grid_size(height, width))
     data, count = Header(width, height, model.id).pack(), 0
     for t, (codes, painter) in enumerate(iterations.encode(model, pixels), 1):
         for group, payload in enumerate(writer.encode_layer(codes)):
