@@ -51,8 +51,6 @@ class CodesEncoder:
         self.group_bits: list[float] = []
         """Ideal code length in bits of each group of the layer encoded last: the sum of
         -log2(P(code)), without what a stream costs on top."""
-        self.ideal_bits = 0.0
-        """Ideal code length in bits of all layers so far."""
         self._adapt = adapt
         self._evaluator = evaluator(model, height, width)
         self._positions = _positions(model, height, width)
@@ -74,7 +72,6 @@ class CodesEncoder:
         self.group_bits = []
         groups = range(self.model.groups[self.layer])
         payloads = [self._encode_group(codes, group) for group in groups]
-        self.ideal_bits += sum(self.group_bits)
         self._previous = codes
         self.layer += 1
         return payloads
