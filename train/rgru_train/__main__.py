@@ -217,8 +217,9 @@ def _export(options: argparse.Namespace) -> None:
     _load_tensorflow()
     from rgru_train.release import release
 
-    notes = Path(options.notes)
-    text = notes.read_text() if options.notes and notes.is_file() else options.notes
+    # Not Path.is_file: a long text is no name that it can ask for.
+    notes = options.notes
+    text = Path(notes).read_text() if os.path.isfile(notes) else notes  # noqa: PTH113
     package = release(
         options.run,
         options.out,
