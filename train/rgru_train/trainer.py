@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rgru_format import InvalidInput
 from rgru_train import schedule, state
 from rgru_train.config import RunConfig
-from rgru_train.nets.module import variable
+from rgru_train.nets import module
 from rgru_train.objective import Model, RateControl, loss_of, mean_after
 from rgru_train.optimizer import clipped, make_optimizer
 from rgru_train.workers import Workers, mean_of_replicas, one_process
@@ -51,7 +51,7 @@ class Trainer:
             self.trained = self._trained()
             self.optimizer = make_optimizer(config.training, self.trained, self.model.codec)
             self.slots = {
-                name: variable(keras.initializers.Zeros(), shape, name="slot", trainable=False)
+                name: module.variable(keras.initializers.Zeros(), shape, name="slot", trainable=False)
                 for name, shape in self.optimizer.slots.items()
             }
             self.steps = keras.Variable(0, dtype="int64", trainable=False)
