@@ -50,8 +50,9 @@ class Trainer:
             }
             self.trained = self._trained()
             self.optimizer = make_optimizer(config.training, self.trained, self.model.codec)
+            zeros = keras.initializers.Zeros()
             self.slots = {
-                name: module.variable(keras.initializers.Zeros(), shape, name="slot", trainable=False)
+                name: module.variable(zeros, shape, name="slot", trainable=False)
                 for name, shape in self.optimizer.slots.items()
             }
             self.steps = keras.Variable(0, dtype="int64", trainable=False)
