@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rgru_format.limits import POSITION
 
-LEAST = 0.1
+LEAST = 0.3
 """Of the positions, in a group that is coded in part: fewer gain less than the others cost."""
 _BAND = 16 * POSITION
 
