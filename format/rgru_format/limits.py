@@ -42,7 +42,7 @@ class Limits:
     """Width times height, in pixels. Work goes by the squares of 16 x 16 pixels, the positions: a
     picture one pixel wide costs 16 times what a square one of as many pixels costs. Where a side
     has less than 8 pixels the positions count instead, 2^16 each, so that by default there are
-    2^10 at most. No picture with more costs more than twice what a square one costs."""
+    2^10 at most. No picture with more has more than twice those of a square one."""
     max_metadata_bytes: int = 2**24
     """Types and contents of all boxes together, inflated; the alpha plane is not counted (its size
     follows from the picture's)."""

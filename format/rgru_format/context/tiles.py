@@ -16,6 +16,8 @@ Places = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 ALL_TAPS: Taps = tuple((dy, dx) for dy in range(3) for dx in range(3))
 """The 3x3 neighbourhood, row by row."""
+_NARROW = 1.5
+"""So much larger than a tile may it be with its border."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,19 +96,26 @@ def convolve_tile(slab: Float, kernel: Float) -> Float:
 
     One product gives what each position contributes under each tap; in the flattened tile a tap
     is a shift by a constant, so that no patches need to be copied. The two columns at the end of
-    each row come out as nonsense and are dropped.
-
+    each row come out as nonsense and are dropped. Of a narrow tile the border would be most of the
+    work: there the patches are copied.
     """
     height, width, channels = slab.shape
+    rows, columns = height - 2, width - 2
+    if height * width > _NARROW * rows * columns:
+        y, x = np.divmod(np.arange(rows * columns), columns)
+        stacked = kernel.reshape(channels, len(ALL_TAPS), -1).swapaxes(0, 1)
+        patches = gather(slab, y, x, ALL_TAPS, 1)
+        narrow: Float = patches @ stacked.reshape(len(ALL_TAPS) * channels, -1)
+        return narrow.reshape(rows, columns, -1)
     flat = slab.reshape(height * width, channels)
     products: Float = (flat @ kernel).reshape(height * width, len(ALL_TAPS), -1)
-    count = (height - 2) * width - 2
-    total = np.empty(((height - 2) * width, products.shape[2]), np.float32)
+    count = rows * width - 2
+    total = np.empty((rows * width, products.shape[2]), np.float32)
     for tap, (dy, dx) in enumerate(ALL_TAPS):
         first = dy * width + dx
         if tap == 0:
             total[:count] = products[:count, tap]
         else:
             total[:count] += products[first : first + count, tap]
-    rows: Float = total.reshape(height - 2, width, -1)
-    return rows[:, : width - 2]
+    found: Float = total.reshape(rows, width, -1)
+    return found[:, :columns]
