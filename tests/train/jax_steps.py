@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from rgru_format import InvalidInput
 from rgru_train import state
 from rgru_train.accelerated import Accelerated, draw
 from rgru_train.config import RunConfig
@@ -16,6 +18,9 @@ from rgru_train.config import RunConfig
 def main() -> None:
     config, checkpoint, crops, out = map(Path, sys.argv[1:])
     jax.config.update("jax_default_matmul_precision", "highest")
+    with contextlib.suppress(InvalidInput):
+        Accelerated(RunConfig.from_json(config.read_text()), {})
+        raise SystemExit("a start without weights was taken")
     run = Accelerated(RunConfig.from_json(config.read_text()), state.read(checkpoint))
     step = jax.jit(run.step)
     losses = []

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from rgru_format import InvalidInput
 from rgru_train import schedule
 from rgru_train.config import RunConfig
 from rgru_train.nets.module import Tensor
@@ -39,7 +40,7 @@ class Accelerated:
         arrays: a checkpoint, or what ``rgru-train pack`` wrote.
 
     Raises:
-        InvalidInput: the arrays lack a weight.
+        InvalidInput: the arrays are of another network, or lack what rate control knows.
     """
 
     def __init__(self, config: RunConfig, arrays: Arrays) -> None:
@@ -54,6 +55,13 @@ class Accelerated:
         """The state that a checkpoint holds; the optimizer may begin with nothing remembered."""
         averages = part(arrays, "averages")
         weights = part(arrays, "weights") or averages
+        for name, variable in self.model.named.items():
+            for found in (weights.get(name), averages.get(name)):
+                if found is None or found.shape != tuple(variable.shape):
+                    raise InvalidInput(f"weights of another network: {name} is missing or differs")
+        missing = [name for name in ("step", *_PLAIN) if name not in arrays]
+        if missing:
+            raise InvalidInput(f"a start without {', '.join(missing)}: pack a run with a rate term")
         slots = {n: np.zeros(shape) for n, shape in self.optimizer.slots.items()}
         state: State = {
             "step": arrays["step"],
@@ -61,9 +69,7 @@ class Accelerated:
             "weights": {name: weights[name] for name in self.model.named},
             "averages": {name: averages[name] for name in self.model.named},
             "optimizer": slots | {n: a for n, a in part(arrays, "optimizer").items() if n in slots},
-            "log_prices": arrays["log_prices"],
-            "mean_rates": arrays["mean_rates"],
-            "mean_distortion": arrays["mean_distortion"],
+            **{name: arrays[name] for name in _PLAIN},
         }
         return jax.tree.map(lambda a: jnp.asarray(a, _type(a)), state)
 
