@@ -270,16 +270,17 @@ def encode(
     height, width = pixels.shape[:2]
     frame = Rect(0, height, 0, width).aligned(POSITION)
     painter = Painter(model, height, width, threads)
-    network = model.encoder(encoder)
-    states = {name: Field(frame, network.inputs[name]) for name in network.states}
-    known = {network.known: painter.known().load}
+    encoding = model.encoder(encoder)
+    widest = encoding.network(max(model.codes))
+    states = {name: Field(frame, widest.inputs[name]) for name in widest.states}
+    known = {widest.known: painter.known().load}
     key = (model.digest, encoder)
 
     def binarized(gain: float, count: int) -> Codes:
         codes = np.empty((*grid_size(height, width), count), np.int8)
         residual = ResidualInput(pixels, painter.picture(), gain)
         inputs: dict[str, Source] = {"residual": residual, **known}
-        with painter.engines.borrow(network, key) as engine:
+        with painter.engines.borrow(encoding.network(count), key) as engine:
             sweep(engine, inputs, states, _signs(codes), frame, frame)
         return codes
 

@@ -52,7 +52,7 @@ def encoding_bytes(model: Model, height: int, width: int) -> int:
     pixels = frame.height * frame.width
     context = model.context()
     layer = max(model.codes) * rows * columns
-    networks = [*_networks(model), model.encoder()]
+    networks = [*_networks(model), model.encoder().network(max(model.codes))]
     between = max(
         working_bytes(context, rows, columns) - kept_bytes(context, rows, columns) + layer,
         pixels * (3 + 1.3),  # what is shown; MS-SSIM: smaller planes of both in 16 bits

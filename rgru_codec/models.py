@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rgru_codec.runtime.networks import DecodingHalf, Encoder
+from rgru_codec.runtime.networks import DecodingHalf, EncodingHalf
 from rgru_codec.runtime.weights import unpack_arrays
 from rgru_format import ContextModel, Damaged, InvalidInput, ModelMissing, RgruError
 
@@ -96,7 +96,7 @@ class Model:
                     found.setdefault(named[1] or DEFAULT_ENCODER, path)
         return found
 
-    def encoder(self, name: str | None = None) -> Encoder:
+    def encoder(self, name: str | None = None) -> EncodingHalf:
         """The encoder of a name; by default ``encoder.safetensors``, or else the first there is.
 
         Raises:
@@ -184,7 +184,7 @@ def parse_table(text: bytes | str, where: str) -> dict[str, Any]:
     return table
 
 
-def load_encoder(half: DecodingHalf, digest: bytes, data: bytes, where: str) -> Encoder:
+def load_encoder(half: DecodingHalf, digest: bytes, data: bytes, where: str) -> EncodingHalf:
     """An encoder from the content of its file.
 
     Raises:
@@ -194,13 +194,13 @@ def load_encoder(half: DecodingHalf, digest: bytes, data: bytes, where: str) -> 
     if words.get("model") != digest.hex():
         raise InvalidInput(f"{where}: an encoder of model {words.get('model', 'unknown')[:8]}")
     try:
-        return Encoder(half, parse_table(words.get("table", ""), where), arrays)
+        return EncodingHalf(half, parse_table(words.get("table", ""), where), arrays)
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from None
 
 
 @functools.lru_cache(maxsize=8)
-def _encoder(model: Model, path: Path) -> Encoder:
+def _encoder(model: Model, path: Path) -> EncodingHalf:
     return load_encoder(model.half, model.digest, read_part(path), str(path))
 
 

@@ -111,8 +111,9 @@ def _add_encoder(source: Path, home: Path) -> Path:
     except (KeyError, ValueError):
         raise InvalidInput(f"{source}: does not say whose encoder it is") from None
     model = find_model(digest[:4])
-    encoder = load_encoder(model.half, model.digest, data, str(source))
-    compare(encoder)
+    encoding = load_encoder(model.half, model.digest, data, str(source))
+    for network in encoding.networks():
+        compare(network)
     folder = home / model.id.hex()
     folder.mkdir(parents=True, exist_ok=True)
     write_file(folder / source.name, data)
@@ -184,8 +185,13 @@ def check(model: Model) -> float:
     found = tuple(model.context().codes)
     if found != model.codes:
         raise InvalidInput(f"{model.folder}: {CONTEXT} is for codes {found}, not {model.codes}")
-    networks = [*model.half.networks(), *map(model.encoder, model.encoders())]
-    return max(map(compare, networks))
+    return max(map(compare, networks_of(model)))
+
+
+def networks_of(model: Model) -> list[Network]:
+    """All networks of a package, those of each encoder too."""
+    encoders = (network for name in model.encoders() for network in model.encoder(name).networks())
+    return [*model.half.networks(), *encoders]
 
 
 def compare(network: Network, maker: Maker | None = None) -> float:

@@ -67,9 +67,10 @@ def macs_of(model: Any, layers: int) -> dict[str, float]:
     from rgru_format import POSITION
 
     decoders = map(model.half.decoder, model.codes[:layers])
+    encoders = map(model.encoder().network, model.codes[:layers])
     context = sum(map(_context_macs, model.context().layers[:layers]))
     return {
-        "encoder": layers * float(footprint(model.encoder()).macs),
+        "encoder": float(sum(footprint(encoder).macs for encoder in encoders)),
         "decoder": float(sum(footprint(decoder).macs for decoder in decoders)),
         "context": context / POSITION**2,
         "painter": float(footprint(model.half.painter).macs),

@@ -29,7 +29,7 @@ from rgru_format.limits import POSITION
 T = TypeVar("T")
 
 _NARROWEST = 128
-"""Channels of codes for which a decoder is made at least: one serves the first few layers."""
+"""Channels of codes for which a network is made at least: one serves the first few layers."""
 _STEEP = 1e6
 """Slope of a step, where a digit begins."""
 
@@ -192,7 +192,7 @@ class DecodingHalf(DecodingTable):
 
     def decoder(self, count: int) -> Decoder:
         """D for a layer of ``count`` channels; it may take more, which then are to be 0."""
-        wide = min(max(_NARROWEST, 1 << (count - 1).bit_length()), max(self.codes))
+        wide = _width(count, max(self.codes))
         return self._decoders.setdefault(wide, Decoder(self, wide))
 
     def networks(self) -> list[Network]:
@@ -242,30 +242,60 @@ class EncoderTable:
         }
 
 
-class Encoder(Network):
-    """E and the binarizer before its sign: what is left of a picture to codes.
+class EncodingHalf:
+    """What encoders need of a package beside the decoding half: E, and the linear path's analysis.
 
     Args:
         half: the decoding half that it encodes for.
         table: see :class:`EncoderTable`.
         arrays: of an ``encoder*.safetensors``.
 
+    Attributes:
+        half: likewise.
+        table: likewise, parsed.
+        arrays: likewise.
+
     Raises:
         InvalidInput: they do not fit each other.
     """
 
-    name = "encoder"
-
     def __init__(self, half: DecodingTable, table: Mapping[str, Any], arrays: Arrays) -> None:
-        self._table = EncoderTable(half, table)
-        check_arrays(arrays, self._table.shapes)
-        self._arrays, self._pairs = arrays, half.pairs
+        self.half, self.table, self.arrays = half, EncoderTable(half, table), arrays
+        check_arrays(arrays, self.table.shapes)
+        self._encoders: dict[int, Encoder] = {}
+
+    def network(self, count: int) -> Encoder:
+        """E for a layer of ``count`` channels; it may give more, which then are to be left out."""
+        told = 2 * sum(map(len, self.table.digits)) + 2
+        wide = _width(max(count, told), max(self.half.codes))
+        return self._encoders.setdefault(wide, Encoder(self, wide))
+
+    def networks(self) -> list[Encoder]:
+        """All that encoding takes: E for each width of codes."""
+        return list(
+            {network.name: network for network in map(self.network, self.half.codes)}.values()
+        )
+
+
+class Encoder(Network):
+    """E and the binarizer before its sign: what is left of a picture to codes.
+
+    Args:
+        encoding: where it belongs.
+        channels: of the codes that it gives.
+    """
+
+    def __init__(self, encoding: EncodingHalf, channels: int) -> None:
+        self.name = f"encoder {channels}"
+        half, self._table = encoding.half, encoding.table
+        self._pairs = channels // 2
+        self._arrays = _of_outputs(encoding.arrays, self._table.digits, channels)
         self.known = half.first
         """Name of the input that takes D's first state."""
         states = {name: Port(*shape) for name, shape in self._table.E.states.items()}
         known = Port(POSITION, half.D.states[half.first][1])
         self.inputs = {"residual": Port(1, 3), self.known: known, **states}
-        self.outputs = {"codes": Port(POSITION, max(half.codes)), **states}
+        self.outputs = {"codes": Port(POSITION, channels), **states}
         self.states = tuple(states)
         self.reach = self._table.E.reach
 
@@ -351,6 +381,22 @@ def _of_channels(arrays: Arrays, first: str, channels: int) -> Arrays:
     if kernel in arrays:
         parts[kernel] = arrays[kernel][..., :channels]
     return {**arrays, **parts}
+
+
+def _of_outputs(arrays: Arrays, digits: list[list[float]], channels: int) -> Arrays:
+    """The arrays for the first ``channels`` codes alone."""
+    pairs = channels // 2
+    functions = pairs - sum(map(len, digits)) + len(digits)
+    parts = {"L/analysis": arrays["L/analysis"][..., :functions]}
+    for name, count in (("L/fineness", pairs), ("L/thresholds", channels), ("B", channels)):
+        for part in ("kernel", "bias"):
+            parts[f"{name}/{part}"] = arrays[f"{name}/{part}"][..., :count]
+    return {**arrays, **parts}
+
+
+def _width(count: int, most: int) -> int:
+    """Channels of the network that serves layers of ``count``: few networks serve all."""
+    return min(max(_NARROWEST, 1 << (count - 1).bit_length()), most)
 
 
 def _product(ops: Ops[T], x: T, w: Arrays) -> T:

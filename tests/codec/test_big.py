@@ -19,6 +19,7 @@ import rgru_codec
 from rgru_codec.iterations import Codes, Painter, Pixels, encode
 from rgru_codec.memory import decoding_bytes, encoding_bytes
 from rgru_codec.models import Model, default_model
+from rgru_codec.packages import networks_of
 from rgru_codec.runtime import windows
 from rgru_codec.runtime.engine import best_engine
 from rgru_codec.runtime.networks import Port
@@ -148,7 +149,7 @@ def _near_borders(model: Model, height: int, width: int) -> NDArray[np.bool_]:
     """Pixels within 4 of where one window of any of the networks ends and the next begins."""
     near = np.zeros((height, width), bool)
     frame = Rect(0, height, 0, width)
-    for network in [*model.half.networks(), model.encoder()]:
+    for network in networks_of(model):
         border = windows.border_of(network.reach)
         plan = grid(frame, frame, border)
         assert len(plan.windows) > 1

@@ -10,11 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 import rgru_codec
-from rgru_codec.models import Model
-from rgru_codec.packages import compare, random_inputs, run
+from rgru_codec.models import Model, default_model
+from rgru_codec.packages import compare, networks_of, random_inputs, run
 from rgru_codec.runtime import engine
 from rgru_codec.runtime.layers import KINDS
-from rgru_codec.runtime.networks import Network
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.reference import NumpyOps, Reference
 from tools import tiny_model as made
@@ -28,8 +27,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return made.write(tmp_path_factory.mktemp("models"))
 
 
-def networks(model: Model) -> list[Network]:
-    return [*model.half.networks(), *map(model.encoder, model.encoders())]
+def test_a_narrow_encoder_gives_the_first_channels_of_a_wide_one() -> None:
+    """Layers of few codes need no more of the encoder than that."""
+    encoding = default_model().encoder()
+    narrow, wide = encoding.network(64), encoding.network(448)
+    assert narrow.outputs["codes"].channels < wide.outputs["codes"].channels
+    window = Rect(0, 80, 0, 96)
+    inputs = random_inputs(wide, window)
+    found, expected = (run(Reference(n, 1), inputs, window)["codes"] for n in (narrow, wide))
+    np.testing.assert_allclose(found, expected[..., : found.shape[3]], atol=1e-4)
 
 
 def numbers(*shape: int, seed: int = 0) -> Array:
@@ -83,7 +89,7 @@ def test_every_kind_of_layer_is_in_the_made_model() -> None:
 
 def test_litert_computes_what_the_reference_computes(model: Model) -> None:
     litert = pytest.importorskip("rgru_codec.runtime.litert")
-    for network in networks(model):
+    for network in networks_of(model):
         assert compare(network, litert.LiteRT) < 1e-5, network.name
 
 
@@ -98,7 +104,7 @@ def test_engines_follow_a_change_of_size(model: Model) -> None:
 
 def test_nothing_depends_on_what_is_out_of_reach(model: Model) -> None:
     """The reach that windows rely on: noise beyond it changes nothing within."""
-    for network in networks(model):
+    for network in networks_of(model):
         border = -(-network.reach // 16) * 16
         whole = Rect(0, 16, 0, 2 * border + 32)
         inputs = random_inputs(network, whole)
