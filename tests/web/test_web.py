@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from rgru_codec import iterations
+from rgru_codec.metrics import ms_ssim
 from rgru_codec.runtime import engine
 from rgru_codec.runtime.reference import Reference
 from rgru_format import CodesEncoder
@@ -35,22 +36,24 @@ def node() -> str:
 
 @pytest.fixture
 def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A made model, a file of it, and its codes and levels as the reference engine finds them."""
+    """A made model, a file of it; codes, levels and MS-SSIM as the reference engine has them."""
     monkeypatch.setattr(engine, "best_engine", lambda: Reference)
     model = tiny_model.write(tmp_path / "models")
     pixels = photo(150, 205)
     height, width = pixels.shape[:2]
     writer = CodesEncoder(model.context(), *grid_size(height, width))
     data, count = Header(width, height, model.id).pack(), 0
+    similar = []
     for t, (codes, painter) in enumerate(iterations.encode(model, pixels), 1):
         for group, payload in enumerate(writer.encode_layer(codes)):
             data += pack_group(payload, count, group == 0)
             count += 1
         (tmp_path / f"codes{t}.bin").write_bytes(codes.tobytes())
         (tmp_path / f"levels{t}.bin").write_bytes(np.ascontiguousarray(painter.show()).tobytes())
+        similar.append(ms_ssim(pixels, painter.show()))
     (tmp_path / "photo.rgru").write_bytes(data)
     (tmp_path / "photo.rgb").write_bytes(pixels.tobytes())
-    described = {"width": width, "height": height, "model": model.id.hex()}
+    described = {"width": width, "height": height, "model": model.id.hex(), "msssim": similar}
     (tmp_path / "photo.json").write_text(json.dumps(described))
     return tmp_path
 

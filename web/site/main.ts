@@ -130,7 +130,7 @@ async function encodeIt(now: Shown): Promise<void> {
   view.right = now.original;
   page.right.textContent = 'original';
   view.draw();
-  const options = { models: MODELS, signal, show: true };
+  const options = { models: MODELS, signal, show: true, layers: 'all' as const };
   for await (const { layers, piece, bitmap } of encodeStream(now.original as ImageBitmap, options)) {
     pieces.push(piece);
     if (now !== shown) return bitmap?.close();
@@ -245,8 +245,7 @@ function drawCurve(now: Shown): void {
   page.rows.replaceChildren(
     ...now.steps.map(({ bytes, layers, quality, jpeg: other }) => {
       const row = document.createElement('tr');
-      const quality4 = (value?: number): string =>
-        value === undefined ? '' : Number.isNaN(value) ? 'too small' : value.toFixed(4);
+      const quality4 = (value?: number): string => value?.toFixed(4) ?? '';
       const compared = other ? `${quality4(other.quality)}${other.size > bytes ? ` (${size(other.size)})` : ''}` : '';
       for (const text of [String(bytes), String(Math.floor(layers)), quality4(quality), compared])
         row.appendChild(document.createElement('td')).textContent = text;

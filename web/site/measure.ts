@@ -1,7 +1,7 @@
 /** A worker of the page: JPEGs of a number of bytes, and how similar pictures are to the original. */
 
 import { jpegOf } from './jpeg.js';
-import { canCompare, msssim } from './msssim.js';
+import { msssim } from '../src/msssim.js';
 
 export type Ask =
   | { id: number; kind: 'original'; bitmap: ImageBitmap }
@@ -13,7 +13,7 @@ export interface Measured {
   /** Of `jpeg`: the file. */
   file?: Uint8Array<ArrayBuffer>;
   bitmap?: ImageBitmap;
-  /** MS-SSIM; NaN where the picture is too small for it. */
+  /** MS-SSIM. */
   quality?: number;
   error?: string;
 }
@@ -44,16 +44,16 @@ async function answer(ask: Ask): Promise<void> {
   } else if (ask.kind === 'jpeg') {
     const file = await jpegOf(canvas as OffscreenCanvas, ask.bytes);
     const bitmap = await createImageBitmap(new Blob([file], { type: 'image/jpeg' }));
-    scope.postMessage({ id: ask.id, file, quality: quality(bitmap), bitmap }, [bitmap]);
+    scope.postMessage({ id: ask.id, file, quality: await quality(bitmap), bitmap }, [bitmap]);
   } else {
-    scope.postMessage({ id: ask.id, quality: quality(ask.bitmap) });
+    scope.postMessage({ id: ask.id, quality: await quality(ask.bitmap) });
     ask.bitmap.close();
   }
 }
 
-function quality(bitmap: ImageBitmap): number {
+async function quality(bitmap: ImageBitmap): Promise<number> {
   const { width, height, data } = original as ImageData;
-  return canCompare(width, height) ? msssim(data, middle(bitmap).data, width, height) : NaN;
+  return msssim(data, middle(bitmap).data, width, height);
 }
 
 function middle(bitmap: ImageBitmap): ImageData {

@@ -9,6 +9,7 @@ import { type EncoderHalf, encodingHalf } from './encoderhalf.js';
 import type { Tensor } from './layers.js';
 import { checkPixels, DEFAULT_LIMITS, gridSize, type Limits, POSITION } from './limits.js';
 import type { Engine } from './model.js';
+import { msssim } from './msssim.js';
 import { Pace } from './pace.js';
 import { type DecodingHalf, Painter, type Pixels, takeLevels, type Windows } from './painter.js';
 import { Field, sizeOf, type Window, windowsOf } from './windows.js';
@@ -16,8 +17,10 @@ import { Field, sizeOf, type Window, windowsOf } from './windows.js';
 export type { Pixels } from './painter.js';
 
 export interface EncodeOptions {
-  /** Layers to write; by default all that the model has. */
-  layers?: number | undefined;
+  /** Layers to write, or `'all'` that the model has. */
+  layers?: number | 'all' | undefined;
+  /** MS-SSIM with which no further layer is written: .98 if neither layers nor bytes are given either. */
+  msssim?: number | undefined;
   /** Bytes that the file may have: the last layer that does not fit is left out, and those behind it. */
   maxBytes?: number | undefined;
   /** Name of the model's encoder; `default` if it is not given. */
@@ -36,6 +39,8 @@ export interface Encoded {
   picture?: (Pixels & { data: Uint8ClampedArray<ArrayBuffer> }) | undefined;
 }
 
+/** Hardly to be told from the original. */
+const DEFAULT_MSSSIM = 0.98;
 const LEVEL = 0.9 / 127.5;
 /** Magnitude of a picture where it is kept in 16 bits: 512 levels. */
 const MOST_PICTURE = 512 * LEVEL;
@@ -58,7 +63,9 @@ export async function* encodeFile(
   checkPixels(height, width, limits);
   const engine = await find();
   const [half, plan] = await Promise.all([engine.decodingHalf(), engine.model.plan()]);
-  const { layers = plan.layers.length, maxBytes = Infinity, encoder = 'default' } = options;
+  const { maxBytes = Infinity, encoder = 'default' } = options;
+  const layers = options.layers === undefined || options.layers === 'all' ? plan.layers.length : options.layers;
+  const enough = qualityOf(options);
   if (!Number.isInteger(layers) || layers < 0 || layers > plan.layers.length)
     throw new InvalidInput(`layers is ${layers}; model ${engine.model.id} has ${plan.layers.length}`);
   const encoding = await encodingHalf(engine, half, encoder);
@@ -82,9 +89,17 @@ export async function* encodeFile(
     if (bytes > maxBytes) break;
     if (layer + 1 < layers || show) await picture.take(codes.whole, plan.layers[layer]?.codes as number);
     yield { layers: layer + 1, piece, picture: show ? picture.shown() : undefined };
+    if (layer + 1 < layers && (await picture.reaches(enough))) break;
   }
   codes.close();
   picture.close();
+}
+
+/** MS-SSIM that is aimed at; above 1 where something else says how much is written. */
+function qualityOf({ layers, maxBytes, msssim }: EncodeOptions): number {
+  if (msssim !== undefined && !(msssim > 0 && msssim < 1))
+    throw new InvalidInput(`msssim must lie between 0 and 1, got ${msssim}`);
+  return msssim ?? (layers === undefined && maxBytes === undefined ? DEFAULT_MSSSIM : 2);
 }
 
 async function alphaBox({ data, height, width }: Pixels): Promise<Uint8Array> {
@@ -178,6 +193,12 @@ class Encoding {
       this.painted.store(window, folded);
       wasm.give(folded.at);
     });
+  }
+
+  /** Whether the picture so far is so similar to the original. */
+  async reaches(quality: number): Promise<boolean> {
+    const { data, width, height } = this.pixels;
+    return quality < 1 && (await msssim(data, this.levels, width, height, this.pace)) >= quality;
   }
 
   /** What a decoder shows of the codes taken so far. */

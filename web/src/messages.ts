@@ -2,17 +2,13 @@
 
 import type { Header } from './container.js';
 import type { DecodeOptions } from './decode.js';
-import type { Pixels } from './encode.js';
+import type { EncodeOptions, Pixels } from './encode.js';
 import type { Told } from './errors.js';
 
 /** Options that can be sent. */
 export type Sent<T> = Omit<T, 'signal'>;
 
-export interface EncodeTask {
-  layers?: number | undefined;
-  maxBytes?: number | undefined;
-  encoder?: string | undefined;
-  limits?: DecodeOptions['limits'];
+export interface EncodeTask extends Sent<EncodeOptions> {
   /** Whether the picture after each layer is wanted. */
   show?: boolean | undefined;
 }

@@ -29,7 +29,7 @@ before(async () => {
   model = makeModel(models);
   await rgru.packModel(path.join(models, model), path.join(folder, 'models'));
   fs.writeFileSync(path.join(folder, 'models/default'), `${model}\n`);
-  file = await rgru.encode(picture, { models, model });
+  file = await rgru.encode(picture, { models, model, layers: 'all' });
   levels = [];
   for await (const one of rgru.decodeStream(file, { models })) levels.push(one);
   levels.forEach(({ pixels }, i) => fs.writeFileSync(path.join(folder, `levels${i + 1}`), pixels));

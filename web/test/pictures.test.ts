@@ -24,7 +24,7 @@ let file: Uint8Array;
 before(async () => {
   models = fs.mkdtempSync(path.join(os.tmpdir(), 'rgru-'));
   model = makeModel(models);
-  file = await rgru.encode(picture, { models, model });
+  file = await rgru.encode(picture, { models, model, layers: 'all' });
 });
 after(() => fs.rmSync(models, { recursive: true }));
 
@@ -157,7 +157,7 @@ test('work can be cancelled', async () => {
   const began = performance.now();
   await assert.rejects(large, { name: 'AbortError' });
   assert.ok(performance.now() - began < 8000, 'it went on'); // all of it would take longer
-  assert.deepEqual(await rgru.encode(picture, { models, model }), file);
+  assert.deepEqual(await rgru.encode(picture, { models, model, layers: 'all' }), file);
 });
 
 test('alpha is kept as it is', async () => {

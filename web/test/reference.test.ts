@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 
+import { msssim } from '../src/msssim.js';
 import { decodeCodes, decodeStream, encode } from '../src/node.js';
 
 const folder = process.env.RGRU_REFERENCE;
@@ -29,13 +30,40 @@ test('pictures and codes are those of the reference engine', { skip }, async () 
   }
 });
 
+interface Photo {
+  width: number;
+  height: number;
+  model: string;
+  /** After each layer. */
+  msssim: number[];
+}
+
+const photo = (): Photo => JSON.parse(fs.readFileSync(path.join(folder as string, 'photo.json'), 'utf8')) as Photo;
+
+function opaque(rgb: Uint8Array): Uint8ClampedArray {
+  const data = new Uint8ClampedArray((rgb.length / 3) * 4).fill(255);
+  rgb.forEach((level, i) => (data[4 * Math.floor(i / 3) + (i % 3)] = level));
+  return data;
+}
+
+test('encoding ends with the layer that is similar enough, by the MS-SSIM of Python', { skip }, async () => {
+  const models = path.join(folder as string, 'models');
+  const { width, height, model, msssim: expected } = photo();
+  const data = opaque(read('photo.rgb'));
+  for (const [t, value] of expected.entries()) {
+    const found = await msssim(data, opaque(read(`levels${t + 1}.bin`)), width, height);
+    assert.ok(Math.abs(found - value) < 1e-5, `layer ${t + 1}: ${found}, not ${value}`);
+  }
+  const wanted = Math.max(...expected) - 1e-4;
+  const file = await encode({ width, height, data }, { models, model, msssim: wanted });
+  assert.equal((await decodeCodes(file, { models })).length, expected.findIndex((value) => value >= wanted) + 1);
+});
+
 test('encoding finds the codes of the reference engine', { skip }, async () => {
   const models = path.join(folder as string, 'models');
-  const { width, height, model } = JSON.parse(fs.readFileSync(path.join(folder as string, 'photo.json'), 'utf8'));
-  const rgb = read('photo.rgb');
-  const data = new Uint8ClampedArray(4 * width * height);
-  for (let i = 0; i < width * height; i++) data.set([...rgb.subarray(3 * i, 3 * i + 3), 255], 4 * i);
-  const file = await encode({ width, height, data }, { models, model });
+  const { width, height, model } = photo();
+  const data = opaque(read('photo.rgb'));
+  const file = await encode({ width, height, data }, { models, model, layers: 'all' });
   const codes = await decodeCodes(file, { models });
   let same = true;
   codes.forEach((layer, t) => {
