@@ -29,6 +29,8 @@ LARGEST = 2**16
 """Bytes of a file."""
 SIDE = 2**13
 """Of the largest square picture within the limit on pixels."""
+STRIP = 17
+"""Of the strip with the most positions for its pixels."""
 LENGTH = 2**14
 """Of the longest picture of one pixel's width that the limits allow."""
 
@@ -50,8 +52,9 @@ def empty(width: int, height: int, layers: int | None = None, *boxes: bytes) -> 
 def alpha(width: int, height: int) -> bytes:
     """Return a file of no layers whose alpha plane is as large as its limit on pixels allows."""
     stream, rows = zlib.compressobj(9), max(1, 2**16 // width)
-    band = rows * (bytes([1]) + bytes(width))
-    content = b"".join(stream.compress(band) for _ in range(height // rows)) + stream.flush()
+    row = bytes([1]) + bytes(width)
+    content = b"".join(stream.compress(rows * row) for _ in range(height // rows))
+    content += stream.compress(height % rows * row) + stream.flush()
     header = Header(width, height, _model_id(), alpha=True)
     return header.pack() + pack_box(Box(BOX_ALPHA, content))
 
@@ -71,18 +74,18 @@ Case = tuple[str, Callable[[], bytes]]
 
 def cases(part: int) -> dict[str, Case]:
     """Return words and file of each case; pictures have a part of the pixels that are allowed."""
-    side, half = math.isqrt(SIDE**2 // part), SIDE**2 // part // 8
-    square, thin, strip = f"{side} x {side}", f"1 x {LENGTH}", f"8 x {half}"
+    side, long = math.isqrt(SIDE**2 // part), SIDE**2 // part // STRIP
+    square, thin, strip = f"{side} x {side}", f"1 x {LENGTH}", f"{STRIP} x {long}"
     return {
         "nothing": ("one layer of 16 x 16 pixels", lambda: empty(16, 16, 1)),
         "header": ("width, height: 16777215 x 1", lambda: empty(2**24 - 1, 1, 1)),
         "square_1": (f"pixels: {square}, one layer", lambda: empty(side, side, 1)),
-        "strip_1": (f"positions: {strip}, one layer", lambda: empty(8, half, 1)),
+        "strip_1": (f"positions: {strip}, one layer", lambda: empty(STRIP, long, 1)),
         "square": (f"pixels: {square}, all layers", lambda: empty(side, side)),
-        "strip": (f"positions: {strip}, all layers", lambda: empty(8, half)),
+        "strip": (f"positions: {strip}, all layers", lambda: empty(STRIP, long)),
         "thin": (f"positions: {thin}, all layers", lambda: empty(1, LENGTH)),
         "alpha": ("`ALPH` of 8192 x 6200, no layer", lambda: alpha(SIDE, 6200)),
-        "alpha_strip": ("`ALPH` of 8 x 2097152, no layer", lambda: alpha(8, 2**21)),
+        "alpha_strip": (f"`ALPH` of {STRIP} x 1048576, no layer", lambda: alpha(STRIP, 2**20)),
         "metadata": (
             "metadata: 16 MiB in a deflated `exif` box",
             lambda: _small(pack_box(Box(BOX_EXIF, bytes(2**24 - 4)))),

@@ -30,8 +30,11 @@ POSITION = 16
 
 _FEW = 256
 """Positions that nobody needs to be kept from, however low the limit and thin the picture."""
+_NARROW = 9
+"""Pixels of a side below which a picture is thin: of 8, it has twice the positions of a square one,
+and costs a little more than twice, since its codes lie in fewer and longer rows."""
 _THIN = 2**16
-"""Pixels that a position counts as in pictures of less than 8 pixels in height or width."""
+"""Pixels that a position counts as in thin pictures."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +44,8 @@ class Limits:
     max_pixels: int = 2**26
     """Width times height, in pixels. Work goes by the squares of 16 x 16 pixels, the positions: a
     picture one pixel wide costs 16 times what a square one of as many pixels costs. Where a side
-    has less than 8 pixels the positions count instead, 2^16 each, so that by default there are
-    2^10 at most. No picture with more has more than twice those of a square one."""
+    has less than 9 pixels the positions count instead, 2^16 each, so that by default there are
+    2^10 at most. No picture with more has 1.9 times those of a square one."""
     max_metadata_bytes: int = 2**24
     """Types and contents of all boxes together, inflated; the alpha plane is not counted (its size
     follows from the picture's)."""
@@ -67,7 +70,7 @@ class Limits:
         """Raise LimitExceeded where a picture has more pixels than allowed."""
         rows, columns = grid_size(height, width)
         pixels, how = height * width, ""
-        if min(height, width) < POSITION // 2 and rows * columns > _FEW:
+        if min(height, width) < _NARROW and rows * columns > _FEW:
             pixels = rows * columns * _THIN
             how = "the picture is so thin that it counts as more; pass Limits(max_pixels=...)"
         if pixels > self.max_pixels:

@@ -34,7 +34,7 @@ def file_says(path: Path, *options: str) -> str:
     ("size", "mode", "words"),
     [
         ((40, 24), "RGB", "rgru image data, 40 x 24, 8-bit RGB, format version 1"),
-        ((70_001, 8), "L", "rgru image data, 70001 x 8, 8-bit grey, format version 1"),
+        ((70_001, 9), "L", "rgru image data, 70001 x 9, 8-bit grey, format version 1"),
         ((3, 300), "RGBA", "rgru image data, 3 x 300, 8-bit RGB with alpha, format version 1"),
     ],
 )

@@ -12,12 +12,14 @@ export const MOST_BOXES = 256;
 
 /** Positions that nobody needs to be kept from, however low the limit and thin the picture. */
 const FEW = 256;
-/** Pixels that a position counts as in pictures of less than 8 pixels in height or width. */
+/** Pixels of a side below which a picture is thin. */
+const NARROW = 9;
+/** Pixels that a position counts as in thin pictures. */
 const THIN = 2 ** 16;
 
 /** Bounds that a caller puts on a decoder; the defaults are safe for unknown files. */
 export interface Limits {
-  /** Width times height; where a side has less than 8 pixels the positions count, 2^16 each. */
+  /** Width times height; where a side has less than 9 pixels the positions count, 2^16 each. */
   maxPixels: number;
   /** Types and contents of all boxes, inflated, the alpha plane apart. */
   maxMetadataBytes: number;
@@ -36,7 +38,7 @@ export function gridSize(height: number, width: number): [number, number] {
 export function checkPixels(height: number, width: number, limits: Limits): void {
   const [rows, columns] = gridSize(height, width);
   let pixels = height * width;
-  if (Math.min(height, width) < POSITION / 2 && rows * columns > FEW) pixels = rows * columns * THIN;
+  if (Math.min(height, width) < NARROW && rows * columns > FEW) pixels = rows * columns * THIN;
   if (pixels > limits.maxPixels) throw new LimitExceeded('maxPixels', pixels, limits.maxPixels);
 }
 
