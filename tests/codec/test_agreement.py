@@ -15,7 +15,7 @@ import pytest
 
 from rgru_codec import Decoder, decoder, models
 from rgru_codec.cli import verify
-from rgru_format import ContextModel, ModelMissing, RgruError, check
+from rgru_format import ContextModel, Header, LimitExceeded, ModelMissing, RgruError, check
 from rgru_format.conformance import VECTORS, describe_error, models_of
 from tests.format import independent_reader
 
@@ -109,3 +109,29 @@ def test_all_four_say_the_same(path: Path) -> None:
     if path.stem == "model_unknown":  # it checks what it can, and finds what stands behind
         expected = {"error": "Damaged", "layer": 1, "offset": 21}
     assert said_by_verify(data) == expected
+
+
+def said_of_header_by_independent_reader(data: bytes) -> Any:
+    """What its header is refused for; it is too slow for the codes of a large picture."""
+    try:
+        independent_reader.read_header(data)
+    except independent_reader.Fault as fault:
+        return fault.report
+    return 0
+
+
+SIZES = [(1, 2**14), (2**14, 8), (9, 2**26 // 9), (2**13, 2**13)]
+"""Width and height of the largest pictures that SPEC section 9 allows."""
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_all_four_allow_the_same_largest_pictures(width: int, height: int) -> None:
+    (model_id, *_) = CONTEXTS
+    for more in (0, 1):
+        longer = (width + more, height) if width > height else (width, height + more)
+        data = Header(*longer, model_id).pack()
+        expected = describe_error(LimitExceeded("max_pixels", 0, 0)) if more else 0
+        assert said_by_library(data) == expected
+        assert said_by_verify(data) == expected
+        assert said_by_push_decoder(data, 1) == expected
+        assert said_of_header_by_independent_reader(data) == expected

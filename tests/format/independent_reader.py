@@ -20,7 +20,7 @@ from typing import Any
 
 Grid = list[list[list[int]]]  # rows, columns, channels
 PACKED = (b"iccp", b"exif", b"xmp ")
-MAX_PIXELS, MAX_POSITIONS, MAX_METADATA = 2**26, 2**19, 2**24
+MAX_PIXELS, MAX_POSITIONS, MAX_METADATA = 2**26, 2**10, 2**24
 
 
 class Fault(Exception):  # noqa: N818 - as the kinds of section 12
@@ -64,7 +64,8 @@ def read_header(data: bytes) -> dict[str, Any]:
     if not width or not height:
         raise Fault("Damaged", None, 0)
     rows, columns = math.ceil(height / 16), math.ceil(width / 16)
-    if width * height > MAX_PIXELS or rows * columns > MAX_POSITIONS:
+    thin = min(width, height) < 9
+    if width * height > MAX_PIXELS or (thin and rows * columns > MAX_POSITIONS):
         raise Fault("LimitExceeded")
     return {
         "width": width,
