@@ -316,6 +316,9 @@ class Stack:
         layers: in order.
         depth: channels that go in.
         spacing: pixels between positions of what goes in.
+
+    Raises:
+        InvalidInput: layers that do not fit each other, or the network.
     """
 
     def __init__(self, letter: str, layers: Sequence[Layer], depth: int, spacing: int) -> None:
@@ -336,6 +339,8 @@ class Stack:
                 raise InvalidInput(f"{name}: {scale} pixels between positions")
             if isinstance(layer, ResidualGRU):
                 self.states[name] = (int(scale), layer.depth)
+            if isinstance(layer, Picture) and letter != "P":
+                raise InvalidInput(f"{name}: only the painter joins the picture")
         self.spacing = int(scale)
         """Pixels between positions of what comes out; ``depth`` are its channels."""
         self.reach = -(-reach.numerator // reach.denominator)

@@ -206,6 +206,7 @@ BAD_TABLES = [
     ({"decoder": [{"kind": "rnn", "depth": 12, "stride": 2}]}, "32 pixels between positions"),
     ({"decoder": [{"kind": "rnn", "depth": 10**9}]}, "depth = 1000000000 does not fit"),
     ({"decoder": [{"kind": "rnn", "depth": 12, "size": 3}]}, "size = 3 does not fit"),
+    ({"decoder": [*made.TABLE["decoder"], {"kind": "picture"}]}, "only the painter joins"),
     ({"painter": [{"kind": "conv", "depth": 3}]}, "does not end in pixels"),
     ({"painter": [{"kind": "depth_to_space", "factor": 5}]}, "depth_to_space by 5"),
     ({"codes": [8, 12, 20, 26]}, "has shape"),
