@@ -100,7 +100,12 @@ def check(data: bytes, max_pixels: int) -> tuple[int, str]:
     if report.unfinished:
         cut = f"{words}; cut short: {number(report.ending.missing)} bytes or more are missing"
         return CUT, cut + (f"; {report.suspicion}" if report.suspicion else "")
-    return DONE, f"{words}, {number(len(data))} bytes"
+    words = f"{words}, {number(len(data))} bytes"
+    if not report.layers:
+        return CUT, f"{words}; cut short before its first layer"
+    if report.alpha_missing:
+        return CUT, f"{words}; cut short before its alpha plane"
+    return DONE, words
 
 
 def fault_of(path: str) -> str:
@@ -122,7 +127,8 @@ def fault_in(data: bytes) -> str:
         report = inspect(data, Limits(max_pixels=_UNBOUNDED), known_context).sound()
     except RgruError as error:
         return f"it is faulty: {error}"
-    return "it is cut short" if report.unfinished or not report.layers else ""
+    cut = report.unfinished or not report.layers or report.alpha_missing
+    return "it is cut short" if cut else ""
 
 
 def _vectors(where: str, *, verbose: bool, quiet: bool) -> int:

@@ -126,11 +126,28 @@ def test_verify_counts_whole_layers(rgru: Rgru, folder: Path, data: bytes) -> No
 
 
 def test_verify_without_the_model(rgru: Rgru, folder: Path) -> None:
-    from rgru_format import Header
+    from rgru_format import Header, Writer
 
-    (folder / "x.rgru").write_bytes(Header(8, 8, b"none").pack())
+    writer = Writer(Header(8, 8, b"none"))
+    writer.add_layer([b""])
+    (folder / "x.rgru").write_bytes(writer.getvalue())
     result = rgru("verify", "x.rgru")
     assert (result.code, "codes not checked (model 6e6f6e65" in result.out) == (0, True)
+
+
+def test_verify_and_decompress_call_the_same_files_cut_short(
+    rgru: Rgru, folder: Path, data: bytes
+) -> None:
+    rgba = rgru_codec.compress(picture().convert("RGBA"), layers=2)
+    ends = [layer.end for layer in rgru_codec.info(rgba).layers]
+    files = [(data[:21], "first layer"), (rgba[: ends[0]], "alpha plane"), (rgba[: ends[1]], "")]
+    for content, missing in files:
+        (folder / "x.rgru").write_bytes(content)
+        for result in (rgru("verify", "x.rgru"), rgru("decompress", "x.rgru", "-o", "x.png")):
+            assert result.code == (3 if missing else 0)
+            words = result.out + result.err
+            assert ("cut short" in words) == bool(missing)
+            assert not missing or f"before its {missing}" in words
 
 
 def test_verify_usage(rgru: Rgru) -> None:
