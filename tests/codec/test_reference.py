@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ import rgru_codec
 from rgru_codec.models import Model, default_model
 from rgru_codec.packages import compare, networks_of, random_inputs, run
 from rgru_codec.runtime import engine
-from rgru_codec.runtime.layers import KINDS
+from rgru_codec.runtime.layers import KINDS, parse_layers
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.reference import NumpyOps, Reference
+from rgru_format.conformance import VECTORS
 from tools import tiny_model as made
 
 Array = NDArray[np.float32]
 OPS = NumpyOps()
+SPEC = VECTORS.parent / "SPEC.md"
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,36 @@ def test_channels_become_places_in_the_order_of_the_document() -> None:
 def test_every_kind_of_layer_is_in_the_made_model() -> None:
     rows = [*made.TABLE["decoder"], *made.TABLE["painter"], *made.ENCODER["encoder"]]
     assert {row["kind"] for row in rows + made.SMALLER["encoder"]} == set(KINDS)
+
+
+@pytest.mark.skipif(not SPEC.is_file(), reason="SPEC is part of a checkout")
+def test_the_largest_numbers_of_a_table_are_those_of_spec() -> None:
+    (sentence,) = re.findall(r"and at most these: (.*?)\.", SPEC.read_text("utf-8"), re.DOTALL)
+    largest = {name: int(number) for name, number in re.findall(r"`(\w+)`\s(\d+)", sentence)}
+    row: dict[str, Any]
+    for row in (
+        {"kind": "residual", "kernel": 1, "inner": 1},
+        {"kind": "rnn", "depth": 1, "kernel": 1, "stride": 1, "hidden": 1},
+        {"kind": "depth_to_space", "factor": 1},
+    ):
+        for name in row.keys() - {"kind"}:
+            most = largest[name]
+            parse_layers([row | {name: most}], "layers")
+            with pytest.raises(rgru_codec.InvalidInput, match=f"{name} = {most + 1} does not fit"):
+                parse_layers([row | {name: most + 1}], "layers")
+
+
+@pytest.mark.skipif(not SPEC.is_file(), reason="SPEC is part of a checkout")
+def test_spec_names_every_array_of_a_layer() -> None:
+    """Who decodes with SPEC alone has to find the weights of each kind of layer by name."""
+    text = SPEC.read_text("utf-8").split("### 11.3 ")[1].split("### 11.4 ")[0]
+    for kind, maker in KINDS.items():
+        fields = {"depth": 8} if kind in ("conv", "separable", "rnn") else {}
+        fields |= {"factor": 2} if "factor" in maker.__dataclass_fields__ else {}
+        for name in maker(**fields).arrays(8):
+            *place, last = name.split("/")
+            parts = [f"`{part}/`" for part in place] + [f"`{last}`"]
+            assert f"`{name}`" in text or all(part in text for part in parts), name
 
 
 def test_litert_computes_what_the_reference_computes(model: Model) -> None:
