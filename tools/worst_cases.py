@@ -22,8 +22,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rgru_format import BOX_ALPHA, BOX_EXIF, Box, Header, Writer
-from rgru_format.container import pack_box, pack_head
+from rgru_format import BOX_ALPHA, BOX_EXIF, POSITION, Box, Header, Writer
+from rgru_format.container import pack_box, pack_group, pack_head
+from rgru_format.limits import MAX_GROUPS, MAX_LAYERS, largest_payload
 
 LARGEST = 2**16
 """Bytes of a file."""
@@ -59,6 +60,25 @@ def alpha(width: int, height: int) -> bytes:
     return header.pack() + pack_box(Box(BOX_ALPHA, content))
 
 
+def full() -> bytes:
+    """Return a file whose only group is as long as its codes allow."""
+    from rgru_codec import default_model
+
+    model = default_model()
+    start, stop = model.context().layers[0].bounds[0]
+    rows = (LARGEST - 100) // largest_payload(1, stop - start)
+    header = Header(POSITION, POSITION * rows, model.id)
+    return header.pack() + pack_group(bytes(largest_payload(rows, stop - start)), 0, True)
+
+
+def many() -> bytes:
+    """Return a file of as many groups as it may have, of a model that is not at hand."""
+    writer = Writer(Header(16, 16, b"none"))
+    for _ in range(MAX_LAYERS):
+        writer.add_layer([b""] * MAX_GROUPS)
+    return writer.getvalue()
+
+
 def _model_id() -> bytes:
     from rgru_codec import default_model
 
@@ -84,6 +104,8 @@ def cases(part: int) -> dict[str, Case]:
         "square": (f"pixels: {square}, all layers", lambda: empty(side, side)),
         "strip": (f"positions: {strip}, all layers", lambda: empty(STRIP, long)),
         "thin": (f"positions: {thin}, all layers", lambda: empty(1, LENGTH)),
+        "payload": ("payload of a group, one layer", full),
+        "groups": ("64 layers of 64 groups, of a model that is not installed", many),
         "alpha": ("`ALPH` of 8192 x 6200, no layer", lambda: alpha(SIDE, 6200)),
         "alpha_strip": (f"`ALPH` of {STRIP} x 1048576, no layer", lambda: alpha(STRIP, 2**20)),
         "metadata": (
