@@ -18,6 +18,7 @@ import rgru_codec
 from rgru_codec import models, packages
 from rgru_codec.iterations import encode
 from rgru_codec.models import Model, find_model
+from rgru_codec.runtime.reference import Reference
 from rgru_codec.runtime.weights import pack_arrays, unpack_arrays
 from rgru_format import Damaged, InvalidInput, ModelMissing, RgruError
 from tools import tiny_model as made
@@ -134,6 +135,21 @@ def test_a_package_is_installed_from_a_zip_a_folder_and_a_file(
     (home / package.name / smaller.name).unlink()
     assert packages.add(smaller) == home / package.name / smaller.name
     assert list(find_model(made_model.id).encoders()) == ["default", "smaller"]
+
+
+def test_a_package_whose_networks_the_reference_does_not_confirm_is_not_installed(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Other(Reference):
+        def _run(self, *args: Any) -> Any:
+            return {name: 1.01 * values for name, values in super()._run(*args).items()}
+
+    monkeypatch.setattr(packages, "best_engine", lambda: Other)
+    for source in (package, package / "encoder.safetensors"):
+        monkeypatch.setenv(models.VARIABLE, str(package.parent))
+        with pytest.raises(InvalidInput, match="engines differ by"):
+            packages.add(source)
+        assert not list((tmp_path / "user").glob("*/*"))
 
 
 @pytest.mark.parametrize("name", ["model.json", "decoder.safetensors", "context.bin"])
