@@ -33,7 +33,8 @@ MOST = 32
 """Magnitude that features and accumulated coefficients reach at most where kept in 16 bits."""
 _STEPS = 64
 """Parts of a level in which large pictures are kept: 16 bits then reach to ±512 levels."""
-_ROWS = 256
+_ROWS = 64
+"""Worked on at a time, whole positions: what is made of them on the way stays in the cache."""
 _TURNS = 2**25
 """Pixels above which encoder, decoder and painter take turns in memory."""
 
@@ -54,11 +55,13 @@ class Canvas:
 
     def replace(self, window: Rect, picture: Array) -> None:
         """Take over (h, w, 3) in network units."""
-        if self._unit != 1.0:
-            picture = picture * np.float32(1.0 / self._unit)
-            np.rint(picture, out=picture)
-            np.clip(picture, -32768.0, 32767.0, out=picture)
-        self._values[window.slices()] = picture
+        for band in window.bands(_ROWS):
+            part = picture[band.top - window.top : band.bottom - window.top]
+            if self._unit != 1.0:
+                part = part * np.float32(1.0 / self._unit)
+                np.rint(part, out=part)
+                np.clip(part, -32768.0, 32767.0, out=part)
+            self._values[band.slices()] = part
 
     def pixels(self) -> Pixels:
         """(height, width, 3)."""
@@ -111,7 +114,7 @@ class Painter:
         self.engines = Engines(threads, together=not takes_turns(self._frame))
         self._region = wanted.moved(-down, -right)
         self._painted = self._region.aligned(POSITION)
-        ports = model.half.painter.inputs
+        ports = model.half.painter(max(model.codes)).inputs
         self._features = Field(self._frame, ports["features"], MOST)
         self._coefficients = Field(self._frame, ports["coefficients"], MOST)
         decoder = model.half.decoder(max(model.codes))
@@ -133,7 +136,7 @@ class Painter:
             if self._canvas is not None:
                 self._shown = self.picture().pixels()[self._region.slices()]
             elif self.layers:
-                self._shown = self._pixels(self._features, self._coefficients)
+                self._shown = self._pixels(self._features, self._coefficients, self.layers)
             else:
                 self._shown = np.full((self._region.height, self._region.width, 3), 128, np.uint8)
         return self._shown
@@ -143,14 +146,14 @@ class Painter:
         features, coefficients = self._features.copy(), self._coefficients.copy()
         area = self._painted.grown(_reach(self.model, 0), self._frame)
         self._decode(codes, area, features, coefficients, keep=False)
-        return self._pixels(features, coefficients)
+        return self._pixels(features, coefficients, self.layers + 1)
 
     def picture(self) -> Canvas:
         """P after the layers so far, 0 before the first: what an encoder subtracts."""
         if self._canvas is None:
             self._canvas = Canvas(self._frame)
         if self._on_canvas < self.layers:
-            self._paint(self._features, self._coefficients, self._canvas.replace)
+            self._paint(self._features, self._coefficients, self.layers, self._canvas.replace)
             self._on_canvas = self.layers
         return self._canvas
 
@@ -176,7 +179,11 @@ class Painter:
             sweep(engine, inputs, self._states, take, area, self._frame, keep=keep)
 
     def _paint(
-        self, features: Field, coefficients: Field, take: Callable[[Rect, Array], None]
+        self,
+        features: Field,
+        coefficients: Field,
+        layers: int,
+        take: Callable[[Rect, Array], None],
     ) -> None:
         """The painter over what is wanted; ``take`` gets (h, w, 3) for each window."""
 
@@ -184,17 +191,18 @@ class Painter:
             take(inside, crop(outputs["picture"], inside, outside)[0])
 
         inputs = {"features": features.load, "coefficients": coefficients.load}
-        with self.engines.borrow(self.model.half.painter, self.model.digest) as engine:
+        painter = self.model.half.painter(max(self.model.codes[:layers]))
+        with self.engines.borrow(painter, self.model.digest) as engine:
             sweep(engine, inputs, {}, store, self._painted, self._frame)
 
-    def _pixels(self, features: Field, coefficients: Field) -> Pixels:
+    def _pixels(self, features: Field, coefficients: Field, layers: int) -> Pixels:
         area = self._painted
         result = np.empty((area.height, area.width, 3), np.uint8)
 
         def store(window: Rect, picture: Array) -> None:
             result[window.moved(-area.top, -area.left).slices()] = levels(picture)
 
-        self._paint(features, coefficients, store)
+        self._paint(features, coefficients, layers, store)
         return result[self._region.moved(-area.top, -area.left).slices()]
 
 
@@ -238,15 +246,18 @@ class ResidualInput:
 
     def __call__(self, window: Rect, out: Array) -> None:
         """Fill ``out`` for a window."""
-        part = self.pixels[window.slices()]
+        for band in window.bands(_ROWS):
+            self._fill(band, out[0, band.top - window.top : band.bottom - window.top])
+
+    def _fill(self, band: Rect, picture: Array) -> None:
+        part = self.pixels[band.slices()]
         height, width = part.shape[:2]
-        picture = out[0]
         picture[:height, :width] = part
         picture[:height, width:] = picture[:height, width - 1 : width]
         picture[height:] = picture[height - 1 : height]
         picture -= np.float32(127.5)
         picture *= np.float32(LEVELS)
-        self.canvas.subtract_from(picture, window)
+        self.canvas.subtract_from(picture, band)
         picture *= np.float32(self.gain)
 
 

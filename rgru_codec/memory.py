@@ -32,7 +32,7 @@ def decoding_bytes(model: Model, height: int, width: int, area: Rect | None = No
     networks = _networks(model)
     return int(
         _kept(networks, frame)
-        + _kept([model.half.painter], frame)  # once more for a preview
+        + _kept(networks[-1:], frame)  # once more for a preview
         + _at_work(networks, frame)
         + kept_bytes(context, rows, columns)
         + sum(model.codes) / 8 * rows * columns
@@ -68,7 +68,8 @@ def encoding_bytes(model: Model, height: int, width: int) -> int:
 
 
 def _networks(model: Model) -> list[Network]:
-    return [model.half.decoder(max(model.codes)), model.half.painter]
+    most = max(model.codes)
+    return [model.half.decoder(most), model.half.painter(most)]
 
 
 def _kept(networks: Iterable[Network], frame: Rect) -> float:

@@ -73,7 +73,7 @@ def macs_of(model: Any, layers: int) -> dict[str, float]:
         "encoder": float(sum(footprint(encoder).macs for encoder in encoders)),
         "decoder": float(sum(footprint(decoder).macs for decoder in decoders)),
         "context": context / POSITION**2,
-        "painter": float(footprint(model.half.painter).macs),
+        "painter": float(footprint(model.half.painter(max(model.codes[:layers]))).macs),
     }
 
 

@@ -41,10 +41,10 @@ def main() -> None:
         _node("bin/rgru-pack-model.mjs", str(model.folder), str(pages))
         _node("build.mjs", "tools")
         found = json.loads(_node("build/speed.mjs", str(pages), model.id.hex(), str(file)))
-    decoder = max(model.half.networks()[:-1], key=lambda one: one.inputs["codes"].channels)
+    most = max(model.codes)
     print(f"model {model.id.hex()}, 768 x 512; relaxed SIMD: {found['relaxed']}")
-    for key, network in (("decoder", decoder), ("painter", model.half.painter)):
-        own = _litert(network)
+    for key, make in (("decoder", model.half.decoder), ("painter", model.half.painter)):
+        own = _litert(make(most))
         print(f"{key}: LiteRT {own:.0f} ms, Chromium {found[key]:.0f} ms, {found[key] / own:.2f} x")
     print("layers shown after", ", ".join(f"{at / 1000:.2f}" for at in found["shown"]), "s")
     print(f"memory of the page: {found['memory']} MiB")

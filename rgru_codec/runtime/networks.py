@@ -9,12 +9,13 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
 from rgru_codec.runtime.layers import (
+    Conv,
     Ops,
     ResidualGRU,
     Shapes,
@@ -100,22 +101,27 @@ class Decoder(Network):
 
 
 class Painter(Network):
-    """Features and accumulated coefficients to a picture."""
+    """Features and accumulated coefficients to a picture.
 
-    name = "painter"
+    Args:
+        half: where it belongs.
+        channels: of the codes that the coefficients come from.
+    """
 
-    def __init__(self, half: DecodingHalf) -> None:
-        self._half = half
+    def __init__(self, half: DecodingHalf, channels: int) -> None:
+        self.name = f"painter {channels}"
+        self._half, pairs = half, channels // 2
         self.inputs = {
             "features": Port(POSITION, half.D.depth),
-            "coefficients": Port(POSITION, half.pairs),
+            "coefficients": Port(POSITION, pairs),
         }
         self.outputs = {"picture": Port(1, 3)}
         self.reach = half.P.reach
+        self._arrays = _of_pairs(half, pairs)
 
     def run(self, ops: Ops[T], inputs: Mapping[str, T]) -> dict[str, T]:
         """P = the linear path's picture, plus what the painter adds."""
-        arrays, coefficients = self._half.arrays, inputs["coefficients"]
+        arrays, coefficients = self._arrays, inputs["coefficients"]
         linear = ops.depth_to_space(ops.product(coefficients, arrays["L/synthesis"]), POSITION)
         known = ops.join([inputs["features"], coefficients])
         painted, _ = self._half.P.run(ops, arrays, known, {}, linear)
@@ -187,18 +193,25 @@ class DecodingHalf(DecodingTable):
         self.gains = tuple(float(gain) for gain in arrays["gains"])
         if min(self.gains) <= 0.0:
             raise InvalidInput("a gain is not above 0")
-        self.painter = Painter(self)
         self._decoders: dict[int, Decoder] = {}
+        self._painters: dict[int, Painter] = {}
 
     def decoder(self, count: int) -> Decoder:
         """D for a layer of ``count`` channels; it may take more, which then are to be 0."""
         wide = _width(count, max(self.codes))
         return self._decoders.setdefault(wide, Decoder(self, wide))
 
+    def painter(self, count: int) -> Painter:
+        """P for layers of up to ``count`` channels; it may take more, which then are to be 0."""
+        sliced = isinstance(self.P.layers[0], Conv)  # others need all that goes in
+        wide = _width(count if sliced else max(self.codes), max(self.codes))
+        return self._painters.setdefault(wide, Painter(self, wide))
+
     def networks(self) -> list[Network]:
-        """All that decoding takes: D for each width of codes, and the painter."""
-        decoders = {network.name: network for network in map(self.decoder, self.codes)}
-        return [*decoders.values(), self.painter]
+        """All that decoding takes: D and P for each width of codes."""
+        return distinct(
+            make(count) for make in (self.decoder, self.painter) for count in self.codes
+        )
 
 
 class EncoderTable:
@@ -270,11 +283,9 @@ class EncodingHalf:
         wide = _width(max(count, told), max(self.half.codes))
         return self._encoders.setdefault(wide, Encoder(self, wide))
 
-    def networks(self) -> list[Encoder]:
+    def networks(self) -> list[Network]:
         """All that encoding takes: E for each width of codes."""
-        return list(
-            {network.name: network for network in map(self.network, self.half.codes)}.values()
-        )
+        return distinct(map(self.network, self.half.codes))
 
 
 class Encoder(Network):
@@ -319,9 +330,13 @@ class Encoder(Network):
         Each digit is told of what the ones before it leave.
         """
         analysis, digits = self._arrays["L/analysis"], self._table.digits
+        products = ops.conv(
+            residual, analysis, None, POSITION, False
+        )  # going through it costs most
+        each = np.eye(analysis.shape[3], dtype=np.float32)
 
         def part(channels: slice) -> T:
-            return ops.conv(residual, analysis[..., channels], None, POSITION, False)
+            return ops.product(products, each[:, channels])
 
         told = []
         for i, worths in enumerate(digits):
@@ -337,6 +352,11 @@ class Encoder(Network):
         edge = np.full(1, _STEEP * self._table.threshold, np.float32)
         steps = [ops.clip(ops.product(z, steep, bias)) for bias in (edge, -edge)]
         return ops.multiply(ops.add(*steps), 0.5)
+
+
+def distinct(networks: Iterable[Network]) -> list[Network]:
+    """Each once, by its name."""
+    return list({network.name: network for network in networks}.values())
 
 
 def check_arrays(arrays: Arrays, expected: Shapes) -> None:
@@ -380,6 +400,17 @@ def _of_channels(arrays: Arrays, first: str, channels: int) -> Arrays:
     kernel = f"{first}/W/depthwise"
     if kernel in arrays:
         parts[kernel] = arrays[kernel][..., :channels]
+    return {**arrays, **parts}
+
+
+def _of_pairs(half: DecodingHalf, pairs: int) -> Arrays:
+    """The arrays for coefficients of which only the first ``pairs`` are ever other than 0."""
+    arrays, known = half.arrays, half.D.depth + pairs
+    parts = {"L/synthesis": arrays["L/synthesis"][:pairs]}
+    first = next(iter(half.P.arrays)).rpartition("/")[0]
+    for part, array in under(arrays, first).items() if pairs < half.pairs else ():
+        if part != "bias":
+            parts[f"{first}/{part}"] = array[:known] if part == "pointwise" else array[:, :, :known]
     return {**arrays, **parts}
 
 

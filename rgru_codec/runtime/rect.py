@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Rect:
     def moved(self, down: int, right: int) -> Rect:
         """The same size elsewhere."""
         return Rect(self.top + down, self.bottom + down, self.left + right, self.right + right)
+
+    def bands(self, rows: int) -> Iterator[Rect]:
+        """Yield the parts of at most so many rows, from the top."""
+        for top in range(self.top, self.bottom, rows):
+            yield Rect(top, min(top + rows, self.bottom), self.left, self.right)
 
     def slices(self, spacing: int = 1) -> tuple[slice, slice]:
         """Rows and columns of an array with one value every ``spacing`` pixels."""

@@ -152,8 +152,9 @@ class Field:
         self.values: NDArray[Any] = np.zeros(shape, np.int16 if self._step else np.float32)
 
     def load(self, window: Rect, out: Array) -> None:
-        """Fill ``out`` with the values of a window."""
-        values = self.values[(slice(None), *window.slices(self.spacing))]
+        """Fill ``out`` with the values of a window, of as many channels as it has."""
+        index = (slice(None), *window.slices(self.spacing), slice(out.shape[3]))
+        values = self.values[index]
         if self._step:
             np.multiply(values, self._step, out=out)
         else:

@@ -41,6 +41,18 @@ def test_a_narrow_encoder_gives_the_first_channels_of_a_wide_one() -> None:
     np.testing.assert_allclose(found, expected[..., : found.shape[3]], atol=1e-4)
 
 
+def test_a_narrow_painter_paints_what_a_wide_one_paints_of_a_few_coefficients() -> None:
+    narrow, wide = (default_model().half.painter(count) for count in (64, 448))
+    few = narrow.inputs["coefficients"].channels
+    window = Rect(0, 80, 0, 96)
+    inputs = random_inputs(wide, window)
+    inputs["coefficients"][..., few:] = 0.0
+    expected = run(Reference(wide, 1), inputs, window)["picture"]
+    inputs["coefficients"] = inputs["coefficients"][..., :few]
+    found = run(Reference(narrow, 1), inputs, window)["picture"]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def numbers(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
@@ -128,10 +140,10 @@ def test_litert_computes_what_the_reference_computes(model: Model) -> None:
 
 def test_engines_follow_a_change_of_size(model: Model) -> None:
     for maker in (engine.best_engine(), Reference):
-        one = maker(model.half.painter, 1)
+        one = maker(model.half.painter(448), 1)
         for height, width in ((16, 16), (48, 80), (16, 16), (160, 32)):
             window = Rect(0, height, 0, width)
-            found = run(one, random_inputs(model.half.painter, window), window)
+            found = run(one, random_inputs(model.half.painter(448), window), window)
             assert found["picture"].shape == (1, height, width, 3)
 
 
@@ -216,7 +228,7 @@ def test_an_engine_that_failed_is_not_used_again(model: Model) -> None:
     for _ in range(2):
         with (
             pytest.raises(ValueError, match="no"),
-            engine.Engines(1, together=True).borrow(model.half.painter, key) as one,
+            engine.Engines(1, together=True).borrow(model.half.painter(448), key) as one,
             one.step(dict.fromkeys(one.network.inputs, broken), Rect(0, 16, 0, 16)),
         ):
             pass
