@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from rgru_codec.cli.completion import SHELLS, PrintCompletion
 from rgru_codec.cli.status import (
     EPILOG,
     INTERRUPTED,
@@ -70,6 +71,13 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"rgru {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        choices=SHELLS,
+        action=PrintCompletion,
+        default=argparse.SUPPRESS,
+        help="print a completion script for a shell",
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:
         importlib.import_module(f"rgru_codec.cli.{name}").add_command(commands)

@@ -1,7 +1,7 @@
 """``rgru completion``: a completion script for a shell.
 
-shtab is loaded when a script is asked for. Its own option (``add_argument_to``) would load it at
-every start of the program, which then takes half as long again.
+shtab is loaded when a script is asked for. Its ``add_argument_to`` would load it at every start of
+the program, which then takes half as long again: its option ``--print-completion`` is added here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,16 @@ from rgru_codec.cli.status import DONE, write_out
 
 SHELLS = ("bash", "zsh", "tcsh")
 _FILES = frozenset({"IN", "OUT", "FILE", "A", "B"})
+
+
+class PrintCompletion(argparse.Action):
+    """shtab's own option, for those who know it from other programs."""
+
+    def __call__(self, *args: Any, **keywords: Any) -> None:
+        """Print the script that was asked for, and end."""
+        _, _, shell, *_ = args
+        _print(shell)
+        raise SystemExit(DONE)
 
 
 def add_command(commands: Any) -> None:
@@ -29,14 +39,18 @@ def add_command(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the script."""
+    _print(args.shell)
+    return DONE
+
+
+def _print(shell: str) -> None:
     import shtab
 
     from rgru_codec.cli import build_parser
 
     parser = build_parser()
     _complete_files(parser)
-    write_out(shtab.complete(parser, args.shell) + "\n")
-    return DONE
+    write_out(shtab.complete(parser, shell) + "\n")
 
 
 def _complete_files(parser: argparse.ArgumentParser) -> None:
