@@ -81,6 +81,8 @@ export class Stack {
     let reach = 0;
     for (const [i, row] of listed.entries()) {
       const layer = parse(row, `${what}[${i}]`);
+      if (layer.kind === 'picture' && letter !== 'P')
+        throw new InvalidInput(`${what}[${i}]: the linear path's picture joins the painter alone`);
       const placed = { layer, name: `${letter}/${layer.kind}${i}`, depth: this.depth, spacing: this.spacing };
       this.layers.push(placed);
       reach += this.spacing * reachOf(layer);

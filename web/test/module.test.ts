@@ -86,6 +86,7 @@ test('tables that do not fit SPEC are refused', () => {
     { decoder: [{ kind: 'rnn', depth: 1e9 }] },
     { decoder: [{ kind: 'rnn', depth: 5, hidden: 2.5 }] },
     { decoder: [{ kind: 'rnn', depth: 5, leaky: true }] },
+    { decoder: [{ kind: 'rnn', depth: 5 }, { kind: 'picture' }] },
     { decoder: [null] },
     { painter: [{ kind: 'conv', depth: 768 }] },
     { painter: [{ kind: 'depth_to_space', factor: 16 }] },
