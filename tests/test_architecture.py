@@ -36,10 +36,13 @@ def loaded(code: str, cwd: Path) -> set[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a file in it that names the installed model."""
     from rgru_codec import default_model
-    from rgru_format import Header
+    from rgru_format import Header, Writer
 
     folder = tmp_path_factory.mktemp("files")
-    (folder / "a.rgru").write_bytes(Header(8, 8, default_model().id).pack())
+    model = default_model()
+    writer = Writer(Header(8, 8, model.id))
+    writer.add_layer([b""] * model.context().groups[0])
+    (folder / "a.rgru").write_bytes(writer.getvalue())
     return folder
 
 
