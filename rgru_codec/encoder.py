@@ -49,7 +49,7 @@ DEFAULT_MSSSIM = 0.98
 """The RGB MS-SSIM that is aimed at where nothing is said: hardly to be told from the original."""
 ALL = "all"
 """As a number of layers: all that the model has."""
-_TRIALS = 6
+_TRIALS = 7
 """To find out how much of a group there is room for."""
 _TARGETS = ("layers", "quality", "bpp", "target_size", "msssim")
 _UNBOUNDED = Limits(max_pixels=2**48, max_metadata_bytes=2**48)
@@ -189,7 +189,8 @@ def compress(
             another format: a path, an open file, or bytes.
         layers: So many layers (1 to the model's number), or ``"all"`` of them.
         quality: 1 to 100: so many hundredths of the groups that a file can have. 100 is all layers.
-            Of a part of a group the positions are coded at which the picture lacks most.
+            Of a part of a group the positions are coded at which the picture lacks most, so many
+            that it takes its share of bytes.
         bpp: Bits per pixel that the file may take at most (whole file). What room is left is filled
             with a part of a group, as for ``quality``.
         target_size: Bytes that the file may take at most.
@@ -375,7 +376,7 @@ class _Encoder:
             if not self.groups:
                 return False
             if self.groups == 1 and self.part < 1:
-                payload = self._in_part(number, self.part)
+                payload = self._part_of(number, payload)
             self.writer.add_group(payload, first_of_layer=number == 0)
             if self.writer.size > self.size:
                 self.filling = self._filling(number) if self.end else b""
@@ -395,17 +396,30 @@ class _Encoder:
         kept = parts.kept(self.planes.pixels, self.before, part)
         return self.coder.encode_in_part(group, kept)
 
+    def _part_of(self, group: int, whole: bytes) -> bytes:
+        """Encode a group so far that its bytes are as far from the fewest to all as was asked."""
+        fewest = self._in_part(group, parts.LEAST)
+        most = len(fewest) + self.part * (len(whole) - len(fewest))
+        return self._within(group, most) or fewest
+
     def _filling(self, group: int) -> bytes:
         """Put as much of a group as has room into an element; nothing if that is little."""
-        found, low, high = b"", 0.0, 1.0
+        room = int(self.size) - self.end
+        head = len(pack_group(bytes(room), self.ordinal, group == 0)) - room
+        payload = self._within(group, room - head)
+        return b"" if payload is None else pack_group(payload, self.ordinal, group == 0)
+
+    def _within(self, group: int, most: float) -> bytes | None:
+        """Encode as much of a group as has room in so many bytes; None if that is little."""
+        found, low, high = None, 0.0, 1.0
         for _ in range(_TRIALS):
-            part = (low + high) / 2
-            element = pack_group(self._in_part(group, part), self.ordinal, group == 0)
-            if self.end + len(element) <= self.size:
-                found, low = element, part
+            share = (low + high) / 2
+            payload = self._in_part(group, share)
+            if len(payload) <= most:
+                found, low = payload, share
             else:
-                high = part
-        return found if low >= parts.LEAST else b""
+                high = share
+        return found if low >= parts.LEAST else None
 
     def _cut(self) -> Encoded:
         """The file before what had no room, if that holds codes at all."""

@@ -19,11 +19,10 @@ _BAND = 16 * POSITION
 
 
 def groups_of(exact: float) -> tuple[int, float]:
-    """Return how many groups a number of them takes, and at which share of positions the last."""
+    """Return how many groups a number of them takes, and how much of the last, above 0 to 1."""
     exact = round(exact, 6)
     groups = math.ceil(exact)
-    part = exact - (groups - 1)
-    return groups, part if part == 1 else LEAST + (1 - LEAST) * part
+    return groups, exact - (groups - 1)
 
 
 def kept(pixels: NDArray[np.uint8], shown: NDArray[np.uint8], part: float) -> NDArray[np.bool_]:
