@@ -55,13 +55,19 @@ def ms_ssim_of_channels(
         raise ValueError(f"pictures differ in shape: {a.shape} and {b.shape}")
     if a.ndim == 2:
         a, b = a[..., None], b[..., None]
-    planes = [(_extended(a[..., c]), _extended(b[..., c])) for c in range(a.shape[2])]
-    coarse = [_product(x, y, fine=False) for x, y in planes]
-    if np.mean(coarse) < least:  # no term is above 1: the finest scale cannot mend it
-        return coarse
-    fine = [_product(x, y, fine=True) for x, y in planes]
-    pairs = zip(coarse, fine, strict=True)
-    return [min(one * other, 1.0) for one, other in pairs]  # rounding may exceed 1
+    planes = [(_scales(a[..., c]), _scales(b[..., c])) for c in range(a.shape[2])]
+    weights = np.array(WEIGHTS[: len(planes[0][0])])
+    if len(weights) < len(WEIGHTS):
+        weights /= weights.sum()
+    products = np.ones(len(planes))
+    for scale in reversed(range(len(weights))):  # from the coarsest on: the finest costs most
+        last = scale == len(weights) - 1
+        for c, (x, y) in enumerate(planes):
+            structure, whole = _means(x[scale], y[scale], 0.25**scale)
+            products[c] *= max(whole if last else structure, 0.0) ** weights[scale]
+        if products.mean() < least:  # no term is above 1: finer scales cannot mend it
+            break
+    return [float(product) for product in np.minimum(products, 1.0)]  # rounding may exceed 1
 
 
 def count_scales(height: int, width: int) -> int:
@@ -73,19 +79,12 @@ def count_scales(height: int, width: int) -> int:
     return scales
 
 
-def _product(x: Plane, y: Plane, *, fine: bool) -> float:
-    """Of the finest scale's term, or of all others."""
-    scales = count_scales(*x.shape)
-    weights = np.array(WEIGHTS[:scales])
-    if scales < len(WEIGHTS):
-        weights /= weights.sum()
-    product = 1.0
-    for scale in range(1) if fine else range(1, scales):
-        if scale:
-            x, y = _halved(x), _halved(y)
-        structure, whole = _means(x, y, 0.25**scale)
-        product *= max(whole if scale == scales - 1 else structure, 0.0) ** weights[scale]
-    return float(product)
+def _scales(x: NDArray[np.uint8]) -> list[Plane]:
+    """Return a plane at all scales, the finest first."""
+    planes: list[Plane] = [_extended(x)]
+    for _ in range(count_scales(*planes[0].shape) - 1):
+        planes.append(_halved(planes[-1]))
+    return planes
 
 
 def _extended(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
