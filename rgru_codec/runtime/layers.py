@@ -8,7 +8,7 @@ axes (1, rows, columns, channels).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -323,7 +323,8 @@ class Stack:
 
     def __init__(self, letter: str, layers: Sequence[Layer], depth: int, spacing: int) -> None:
         self.letter, self.layers = letter, tuple(layers)
-        self.depth, scale = depth, Fraction(spacing)
+        self.entering = self.depth = depth
+        scale = Fraction(spacing)
         self.arrays: Shapes = {}
         self.states: dict[str, tuple[int, int]] = {}
         """(pixels between positions, channels) of each state, by the layer's name."""
@@ -349,12 +350,22 @@ class Stack:
     def _names(self) -> Iterator[str]:
         return (f"{self.letter}/{layer.kind}{i}" for i, layer in enumerate(self.layers))
 
+    @property
+    def first(self) -> str:
+        """Name of the first layer, under which its arrays stand."""
+        return next(self._names())
+
     def run(
-        self, ops: Ops[T], arrays: Arrays, x: T, states: Mapping[str, T], picture: T | None = None
+        self,
+        ops: Ops[T],
+        arrays: Arrays,
+        x: T,
+        states: Mapping[str, T],
+        picture: Callable[[int], T] | None = None,
     ) -> tuple[T, dict[str, T]]:
         """Run all layers: (output, new states by name).
 
-        ``picture``: the linear path's, for layers that join it.
+        ``picture``: the linear path's, for layers that join it; squares of a side as channels.
         """
         updated = {}
         for name, layer, spacing in zip(self._names(), self.layers, self._spacings, strict=True):
@@ -363,7 +374,7 @@ class Stack:
                 x, updated[name] = layer.step(ops, w, x, states[name])
             elif isinstance(layer, Picture):
                 assert picture is not None
-                x = ops.join([x, ops.space_to_depth(picture, spacing) if spacing > 1 else picture])
+                x = ops.join([x, picture(spacing)])
             else:
                 x = layer.run(ops, w, x)
         return x, updated

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
+from rgru_codec.runtime.channels import in_squares, of_channels, of_outputs, of_pairs, width_for
 from rgru_codec.runtime.layers import (
     Conv,
+    DepthToSpace,
     Ops,
     ResidualGRU,
     Shapes,
@@ -23,14 +26,12 @@ from rgru_codec.runtime.layers import (
     parse_layers,
     under,
 )
-from rgru_codec.runtime.weights import Array, Arrays
+from rgru_codec.runtime.weights import Arrays
 from rgru_format import InvalidInput
 from rgru_format.limits import POSITION
 
 T = TypeVar("T")
 
-_NARROWEST = 128
-"""Channels of codes for which a network is made at least: one serves the first few layers."""
 _STEEP = 1e6
 """Slope of a step, where a digit begins."""
 
@@ -85,7 +86,7 @@ class Decoder(Network):
         }
         self.states = tuple(states)
         self.reach = half.D.reach
-        self._arrays = _of_channels(half.arrays, half.first, channels)
+        self._arrays = of_channels(half.arrays, half.first, channels)
 
     def run(self, ops: Ops[T], inputs: Mapping[str, T]) -> dict[str, T]:
         """Coefficients c = (plus - minus) / 2 · factor(steps(h)), h: D's first state before."""
@@ -117,15 +118,29 @@ class Painter(Network):
         }
         self.outputs = {"picture": Port(1, 3)}
         self.reach = half.P.reach
-        self._arrays = _of_pairs(half, pairs)
+        self._arrays = half.arrays
+        if pairs < half.pairs:
+            self._arrays = of_pairs(half.arrays, half.P.first, half.D.depth, pairs)
+        *layers, last = half.P.layers
+        self._side = last.factor if isinstance(last, DepthToSpace) else 1
+        self._stack = Stack("P", layers, half.P.entering, POSITION) if self._side > 1 else half.P
 
     def run(self, ops: Ops[T], inputs: Mapping[str, T]) -> dict[str, T]:
-        """P = the linear path's picture, plus what the painter adds."""
+        """P = the linear path's picture, plus what the painter adds.
+
+        They are added in front of the last ``depth_to_space``: less goes through memory.
+        """
         arrays, coefficients = self._arrays, inputs["coefficients"]
-        linear = ops.depth_to_space(ops.product(coefficients, arrays["L/synthesis"]), POSITION)
+
+        @functools.cache
+        def linear(side: int) -> T:
+            """The linear path's picture, squares of so many pixels a side as channels."""
+            product = ops.product(coefficients, in_squares(arrays["L/synthesis"], side))
+            return _apart(ops, product, POSITION // side)
+
         known = ops.join([inputs["features"], coefficients])
-        painted, _ = self._half.P.run(ops, arrays, known, {}, linear)
-        return {"picture": ops.add(linear, painted)}
+        painted, _ = self._stack.run(ops, arrays, known, {}, linear)
+        return {"picture": _apart(ops, ops.add(linear(self._side), painted), self._side)}
 
 
 class DecodingTable:
@@ -198,13 +213,13 @@ class DecodingHalf(DecodingTable):
 
     def decoder(self, count: int) -> Decoder:
         """D for a layer of ``count`` channels; it may take more, which then are to be 0."""
-        wide = _width(count, max(self.codes))
+        wide = width_for(count, max(self.codes))
         return self._decoders.setdefault(wide, Decoder(self, wide))
 
     def painter(self, count: int) -> Painter:
         """P for layers of up to ``count`` channels; it may take more, which then are to be 0."""
         sliced = isinstance(self.P.layers[0], Conv)  # others need all that goes in
-        wide = _width(count if sliced else max(self.codes), max(self.codes))
+        wide = width_for(count if sliced else max(self.codes), max(self.codes))
         return self._painters.setdefault(wide, Painter(self, wide))
 
     def networks(self) -> list[Network]:
@@ -280,7 +295,7 @@ class EncodingHalf:
     def network(self, count: int) -> Encoder:
         """E for a layer of ``count`` channels; it may give more, which then are to be left out."""
         told = 2 * sum(map(len, self.table.digits)) + 2
-        wide = _width(max(count, told), max(self.half.codes))
+        wide = width_for(max(count, told), max(self.half.codes))
         return self._encoders.setdefault(wide, Encoder(self, wide))
 
     def networks(self) -> list[Network]:
@@ -300,7 +315,7 @@ class Encoder(Network):
         self.name = f"encoder {channels}"
         half, self._table = encoding.half, encoding.table
         self._pairs = channels // 2
-        self._arrays = _of_outputs(encoding.arrays, self._table.digits, channels)
+        self._arrays = of_outputs(encoding.arrays, self._table.digits, channels)
         self.known = half.first
         """Name of the input that takes D's first state."""
         states = {name: Port(*shape) for name, shape in self._table.E.states.items()}
@@ -392,42 +407,8 @@ def _digits(listed: Any, pairs: int) -> list[list[float]]:
     return digits
 
 
-def _of_channels(arrays: Arrays, first: str, channels: int) -> Arrays:
-    """The arrays for codes of which only the first ``channels`` are ever other than 0."""
-    parts: dict[str, Array] = {}
-    for name in ("W/pointwise", "W_ox/pointwise"):
-        parts[f"{first}/{name}"] = arrays[f"{first}/{name}"][:channels]
-    kernel = f"{first}/W/depthwise"
-    if kernel in arrays:
-        parts[kernel] = arrays[kernel][..., :channels]
-    return {**arrays, **parts}
-
-
-def _of_pairs(half: DecodingHalf, pairs: int) -> Arrays:
-    """The arrays for coefficients of which only the first ``pairs`` are ever other than 0."""
-    arrays, known = half.arrays, half.D.depth + pairs
-    parts = {"L/synthesis": arrays["L/synthesis"][:pairs]}
-    first = next(iter(half.P.arrays)).rpartition("/")[0]
-    for part, array in under(arrays, first).items() if pairs < half.pairs else ():
-        if part != "bias":
-            parts[f"{first}/{part}"] = array[:known] if part == "pointwise" else array[:, :, :known]
-    return {**arrays, **parts}
-
-
-def _of_outputs(arrays: Arrays, digits: list[list[float]], channels: int) -> Arrays:
-    """The arrays for the first ``channels`` codes alone."""
-    pairs = channels // 2
-    functions = pairs - sum(map(len, digits)) + len(digits)
-    parts = {"L/analysis": arrays["L/analysis"][..., :functions]}
-    for name, count in (("L/fineness", pairs), ("L/thresholds", channels), ("B", channels)):
-        for part in ("kernel", "bias"):
-            parts[f"{name}/{part}"] = arrays[f"{name}/{part}"][..., :count]
-    return {**arrays, **parts}
-
-
-def _width(count: int, most: int) -> int:
-    """Channels of the network that serves layers of ``count``: few networks serve all."""
-    return min(max(_NARROWEST, 1 << (count - 1).bit_length()), most)
+def _apart(ops: Ops[T], x: T, factor: int) -> T:
+    return ops.depth_to_space(x, factor) if factor > 1 else x
 
 
 def _product(ops: Ops[T], x: T, w: Arrays) -> T:
