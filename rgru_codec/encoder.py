@@ -49,8 +49,6 @@ DEFAULT_MSSSIM = 0.98
 """The RGB MS-SSIM that is aimed at where nothing is said: hardly to be told from the original."""
 ALL = "all"
 """As a number of layers: all that the model has."""
-_TRIALS = 7
-"""To find out how much of a group there is room for."""
 _TARGETS = ("layers", "quality", "bpp", "target_size", "msssim")
 _UNBOUNDED = Limits(max_pixels=2**48, max_metadata_bytes=2**48)
 """For files that were just written: what they may hold has been checked."""
@@ -377,9 +375,10 @@ class _Encoder:
                 return False
             if self.groups == 1 and self.part < 1:
                 payload = self._part_of(number, payload)
+            begin = self.writer.size
             self.writer.add_group(payload, first_of_layer=number == 0)
-            if self.writer.size > self.size:
-                self.filling = self._filling(number) if self.end else b""
+            if self.writer.size > self.size and not needed:
+                self._fill(number, begin)
                 return False
             self.end, self.started = 0 if needed else self.writer.size, number + 1
             self.groups -= 1
@@ -402,32 +401,35 @@ class _Encoder:
         most = len(fewest) + self.part * (len(whole) - len(fewest))
         return self._within(group, most) or fewest
 
-    def _filling(self, group: int) -> bytes:
-        """Put as much of a group as has room into an element; nothing if that is little."""
-        room = int(self.size) - self.end
+    def _fill(self, group: int, begin: int) -> None:
+        """Put as much of a group as has room into an element; nothing if that is little.
+
+        Raises:
+            InvalidInput: That is nothing of the first group.
+        """
+        room = max(int(self.size) - begin, 0)
         head = len(pack_group(bytes(room), self.ordinal, group == 0)) - room
         payload = self._within(group, room - head)
-        return b"" if payload is None else pack_group(payload, self.ordinal, group == 0)
+        if payload is None and not self.end:
+            payload = self._in_part(group, parts.LEAST)
+            if len(payload) > room - head:
+                fewest = pack_group(payload, self.ordinal, group == 0)
+                raise self._too_small(min(begin + len(fewest), self.writer.size))
+        if payload is not None:
+            self.end, self.filling = begin, pack_group(payload, self.ordinal, group == 0)
+
+    def _too_small(self, fewest: int) -> InvalidInput:
+        words = f"cannot be met: the smallest file of this picture has {fewest} bytes"
+        return InvalidInput(f"a target of {self.size} bytes {words}")
 
     def _within(self, group: int, most: float) -> bytes | None:
         """Encode as much of a group as has room in so many bytes; None if that is little."""
-        found, low, high = None, 0.0, 1.0
-        for _ in range(_TRIALS):
-            share = (low + high) / 2
-            payload = self._in_part(group, share)
-            if len(payload) <= most:
-                found, low = payload, share
-            else:
-                high = share
-        return found if low >= parts.LEAST else None
+        return parts.within(lambda share: self._in_part(group, share), most)
 
     def _cut(self) -> Encoded:
         """The file before what had no room, if that holds codes at all."""
         if not self.end:
-            raise InvalidInput(
-                f"a target of {self.size} bytes cannot be met: the smallest file of this "
-                f"picture has {self.writer.size} bytes"
-            )
+            raise self._too_small(self.writer.size)
         data = self.writer.getvalue()[: self.end] + self.filling
         layers, groups = self.coder.layer - 1, self.started + bool(self.filling)
         if groups == self.model.context().groups[layers]:

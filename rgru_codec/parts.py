@@ -7,6 +7,7 @@ give: at the other positions it takes what the context model thinks likelier, wh
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from rgru_format.limits import POSITION
 
 LEAST = 0.3
 """Of the positions, in a group that is coded in part: fewer gain less than the others cost."""
+_TRIALS = 7
+"""To find out how much of a group there is room for."""
 _BAND = 16 * POSITION
 
 
@@ -23,6 +26,24 @@ def groups_of(exact: float) -> tuple[int, float]:
     exact = round(exact, 6)
     groups = math.ceil(exact)
     return groups, exact - (groups - 1)
+
+
+def within(encode: Callable[[float], bytes], most: float) -> bytes | None:
+    """Encode the largest share of a group that takes so many bytes; None if it is under `LEAST`.
+
+    Args:
+        encode: Gives the bytes of a share, 0 to 1.
+        most: Bytes.
+    """
+    found, low, high = None, 0.0, 1.0
+    for _ in range(_TRIALS):
+        share = (low + high) / 2
+        payload = encode(share)
+        if len(payload) <= most:
+            found, low = payload, share
+        else:
+            high = share
+    return found if low >= LEAST else None
 
 
 def kept(pixels: NDArray[np.uint8], shown: NDArray[np.uint8], part: float) -> NDArray[np.bool_]:

@@ -153,16 +153,29 @@ def test_the_lowest_quality_keeps_alpha(pixels: Pixels) -> None:
 
 
 def test_a_size_too_small_says_what_is_needed(pixels: Pixels) -> None:
-    smallest = len(rgru_codec.compress(pixels, layers=1))
-    with pytest.raises(rgru_codec.InvalidInput, match=f"30 bytes cannot be met.*{smallest} bytes"):
+    with pytest.raises(rgru_codec.InvalidInput, match="30 bytes cannot be met") as raised:
         rgru_codec.compress(pixels, target_size=30)
+    smallest = int(str(raised.value).split()[-2])
+    assert len(rgru_codec.compress(pixels, target_size=smallest)) == smallest
+    with pytest.raises(rgru_codec.InvalidInput, match=f"the smallest.*has {smallest} bytes"):
+        rgru_codec.compress(pixels, target_size=smallest - 1)
+
+
+def test_a_size_may_be_as_small_as_that_of_the_lowest_quality() -> None:
+    """Such a target was refused: "the smallest file" was that of the whole first group."""
+    pixels = photo(160, 192)
+    size = len(rgru_codec.compress(pixels, quality=1))
+    assert size < len(rgru_codec.compress(pixels, layers=1))
+    assert len(rgru_codec.compress(pixels, target_size=size)) <= size
 
 
 def test_alpha_counts(pixels: Pixels) -> None:
     noise = np.random.default_rng(0).integers(0, 256, pixels.shape[:2], np.uint8)
     rgba = np.dstack([pixels, noise])
-    with pytest.raises(rgru_codec.InvalidInput, match="cannot be met"):
-        rgru_codec.compress(rgba, target_size=1000)
+    smallest = len(rgru_codec.compress(rgba, layers=1))
+    for size in (30, 1000):
+        with pytest.raises(rgru_codec.InvalidInput, match=f"cannot be met.*has {smallest} bytes"):
+            rgru_codec.compress(rgba, target_size=size)
     assert len(rgru_codec.compress(rgba, target_size=2600)) <= 2600
 
 
