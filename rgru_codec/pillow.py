@@ -47,6 +47,7 @@ def register() -> None:
     Image.register_open(FORMAT, RgruImageFile, _accept)
     Image.register_decoder("rgru", _RgruDecoder)
     Image.register_save(FORMAT, _save)
+    Image.register_save_all(FORMAT, _save_all)
     Image.register_extension(FORMAT, ".rgru")
     Image.register_mime(FORMAT, MIME)
 
@@ -168,6 +169,18 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     except RgruError as error:
         raise ValueError(str(error)) from error
     fp.write(data)
+
+
+def _save_all(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    """Save for ``save_all=True``, which asks for all frames: the picture, if there is one only.
+
+    Raises:
+        ValueError: There are more.
+    """
+    more = image.encoderinfo.pop("append_images", ())
+    if more or getattr(image, "n_frames", 1) > 1:
+        raise ValueError(".rgru files hold one picture; save each in a file of its own")
+    _save(image, fp, filename)
 
 
 _OPTIONS = frozenset(field.name for field in dataclasses.fields(Settings)) - {"limits"}

@@ -186,3 +186,15 @@ def test_imageio(path: Path, data: bytes, tmp_path: Path) -> None:
     imageio.imwrite(tmp_path / "b.rgru", expected, layers=1)
     assert (tmp_path / "b.rgru").read_bytes() == rgru_codec.compress(expected, layers=1)
     assert imageio.improps(path).shape == (48, 40, 3)
+
+
+def test_all_frames_are_saved_if_there_is_one(pixels: np.ndarray, tmp_path: Path) -> None:
+    """``save_all`` ended in ``KeyError: 'RGRU'``."""
+    image, path = Image.fromarray(pixels), tmp_path / "a.rgru"
+    image.save(path, save_all=True, layers=1)
+    assert path.read_bytes() == rgru_codec.compress(pixels, layers=1)
+    path.unlink()
+    for options in ({"append_images": [image]}, {"save_all": True, "append_images": [image]}):
+        with pytest.raises(ValueError, match="hold one picture"):
+            image.save(path, **options)
+        assert not path.exists()
