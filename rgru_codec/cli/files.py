@@ -142,6 +142,8 @@ def _in_and_out(inputs: Sequence[str], kind: Kind) -> tuple[Sequence[str], str |
     Raises:
         Failure: Something like it is meant, but what is not certain.
     """
+    if len(inputs) == 2 and inputs[1] == STREAM != inputs[0]:
+        raise Failure(USAGE, "-: is standard input here; for standard output give -o -")
     meant = [text for text in inputs[1:] if Path(text).suffix.lower() in kind.suffixes]
     new = [text for text in meant if not _is_there(text)]
     if len(inputs) == 2 and new:
@@ -181,7 +183,11 @@ def _expand(text: str, suffixes: Callable[[], frozenset[str]], kind: Kind) -> _F
         files = [p for p in sorted(path.rglob("*")) if p.is_file() and p.name[:2] != "._"]
         meant = [p for p in files if p.suffix.lower() in suffixes()]
         if not meant:
-            raise Failure(UNUSABLE, f"{text}: the folder holds no files of a known kind")
+            raise Failure(
+                UNUSABLE,
+                f"{text}: the folder holds no files of a known kind; if it is for the output, "
+                "name it with -o",
+            )
         known = suffixes() | kind.suffixes  # results of an earlier run are no surprise
         others = [p for p in files if p.suffix.lower() not in known and p.name[0] != "."]
         return _Found([(str(p), p.relative_to(path)) for p in meant], len(others))
@@ -284,10 +290,12 @@ class Outputs:
 
 
 def _check_existing(path: Path, target: str, kind: Kind, force: bool) -> None:
-    if not (path.stat().st_mode & 0o222 and os.access(path, os.W_OK)):
+    found = path.stat()
+    if not (found.st_mode & 0o222 and os.access(path, os.W_OK)):
         raise Failure(UNUSABLE, f"{target}: is write-protected")
     suffix = Path(os.path.realpath(path)).suffix.lower()  # of what a link points to
-    if kind.signatures and not force and suffix not in kind.suffixes:
+    told = suffix in kind.suffixes and found.st_nlink == 1  # a further name may say otherwise
+    if kind.signatures and not force and not told:
         with path.open("rb") as file:
             head = file.read(16)
         if head and not head.startswith(kind.signatures):

@@ -247,10 +247,20 @@ def test_a_write_protected_file_is_not_replaced(rgru: Rgru, folder: Path) -> Non
 
 @posix
 def test_hard_links_to_an_output_stay_together(rgru: Rgru, folder: Path) -> None:
-    Path("b.rgru").write_bytes(b"old")
+    Path("b.rgru").write_bytes(rgru_codec.compress("a.png", layers=2))
     os.link("b.rgru", "c.rgru")
     assert rgru("compress", "a.png", "-o", "b.rgru", "-l", 1).code == 0
     assert Path("c.rgru").read_bytes() == rgru_codec.compress("a.png", layers=1)
+
+
+@posix
+def test_a_photo_that_has_a_second_name_is_not_overwritten(rgru: Rgru, folder: Path) -> None:
+    picture().save("photo.jpg")
+    before = Path("photo.jpg").read_bytes()
+    os.link("photo.jpg", "b.rgru")
+    result = rgru("compress", "a.png", "-o", "b.rgru", "-l", 1)
+    assert (result.code, "b.rgru: exists, and is not a .rgru file" in result.err) == (1, True)
+    assert Path("photo.jpg").read_bytes() == before
 
 
 @posix
