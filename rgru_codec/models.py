@@ -43,7 +43,7 @@ _RELEASED = WEIGHTS / "released.json"
 VARIABLE = "RGRU_MODELS"
 """Environment variable: packages or folders of packages, separated as in PATH."""
 FIRST = "RGRU_MODEL"
-"""Environment variable: one package, which comes before them; its name may hold any character."""
+"""Environment variable: one package, or the id or name of a model, which comes before them."""
 ENTRY_POINTS = "rgru.models"
 """Group of entry points by which distributions announce a module that lies beside packages."""
 _IDS = re.compile("[0-9a-fA-F]{8}")
@@ -276,7 +276,7 @@ def _find(model_id: bytes, named: tuple[Path, ...]) -> Model:
         if (folder / TABLE).is_file():
             try:
                 return Model.load(folder)
-            except InvalidInput as error:
+            except (InvalidInput, Damaged) as error:
                 raise Damaged(f"{error}; install the model again") from None
     row = _released().get(model_id.hex(), {})
     raise ModelMissing(model_id, row.get("install", "rgru models add FILE"))
@@ -329,11 +329,18 @@ def known_context(model_id: bytes) -> ContextModel | None:
 def default_model() -> Model:
     """The model that compresses when none is named.
 
-    The first package that ``RGRU_MODEL`` or ``RGRU_MODELS`` names, or else the one that ships.
+    The one that ``RGRU_MODEL`` names, the first package that ``RGRU_MODELS`` names, or else the
+    one that ships.
 
     Raises:
         ModelMissing: it is not installed.
+        InvalidInput: ``RGRU_MODEL`` names none.
     """
+    if first := os.environ.get(FIRST):
+        try:
+            return model_named(first)
+        except InvalidInput as error:
+            raise InvalidInput(f"{FIRST}: {error}") from None
     for path in _named():
         if (path / TABLE).is_file():
             return Model.load(path)

@@ -11,7 +11,7 @@ from rgru_codec.cli import build_parser
 
 PAGE = Path(__file__).parents[1] / "docs" / "rgru.1"
 ENVIRONMENT = {
-    "RGRU_MODEL": "A package that is looked at before all others.",
+    "RGRU_MODEL": "The folder, id or name of a model that is looked at before all others.",
     "RGRU_MODELS": "Packages of models, or folders that hold some, in the order of search.",
     "RGRU_DEBUG": "If set, a bug shows where it happened.",
 }

@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = build_parser().parse_args(argv)
         with ended_by_signals(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # those of libraries; ours are said in our words
-            with variables(_preferred(getattr(args, "model", None))):
+            with variables(_preferred(args)):
                 code: int = args.run(args)
     except KeyboardInterrupt:
         say("interrupted")
@@ -115,15 +115,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _preferred(model: str | None) -> dict[str, str]:
-    """Return variables that make a model the first that is looked at, in all processes."""
-    if model is None:
+def _preferred(args: argparse.Namespace) -> dict[str, str]:
+    """Return variables that make a model the first that is looked at, in all processes.
+
+    Raises:
+        Failure: What ``--model`` or ``RGRU_MODEL`` names is no model that is at hand.
+    """
+    if not hasattr(args, "model"):
         return {}
     from rgru_codec.cli.files import check_names
     from rgru_codec.models import FIRST, model_named
+    from rgru_format import ModelMissing, RgruError
 
-    check_names(model)
-    return {FIRST: str(model_named(model).folder.resolve())}
+    check_names(args.model)
+    model, said = args.model, "--model"
+    if model is None:
+        model, said = os.environ.get(FIRST), FIRST
+    if not model:
+        return {}
+    try:
+        return {FIRST: str(model_named(model).folder.resolve())}
+    except ModelMissing as error:
+        words = f"{said} {model}: is not installed; install it with: {error.how}"
+        raise Failure(explain(error).code, words) from None
+    except RgruError as error:
+        raise Failure(explain(error).code, f"{said}: {error}") from None
 
 
 @contextlib.contextmanager

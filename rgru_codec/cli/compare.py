@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import options
 from rgru_codec.cli.pictures import read_picture
-from rgru_codec.cli.status import DONE, USAGE, Failure, explain, number, show
+from rgru_codec.cli.status import (
+    DONE,
+    USAGE,
+    Failure,
+    explain,
+    layer_count,
+    number,
+    say,
+    show,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +37,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument("picture", metavar="B", help="what became of it")
     parser.add_argument("--layers", type=options.count(0), metavar="N", help="of .rgru files")
     parser.add_argument("--json", action="store_true", help="a JSON object")
+    options.add_model(parser, "for files of a model that is not installed")
     options.add_limits(parser)
     options.add_threads(parser)
     parser.set_defaults(run=run)
@@ -41,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
     from rgru_format import Limits
 
     limits = Limits(max_pixels=args.max_pixels)
-    a, first_size = _open(args.reference, args.layers, limits, args.threads)
-    b, second_size = _open(args.picture, args.layers, limits, args.threads)
+    a, first_size, _ = _open(args.reference, args.layers, limits, args.threads)
+    b, second_size, layers = _open(args.picture, args.layers, limits, args.threads)
     height, width = a.shape[:2]
     if a.shape != b.shape:
         raise Failure(
@@ -56,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         "b": args.picture,
         "width": width,
         "height": height,
+        "layers_b": layers,
         "bytes_a": first_size,
         "bytes_b": second_size,
         "bpp_a": 8 * first_size / pixels,
@@ -65,6 +76,9 @@ def run(args: argparse.Namespace) -> int:
     }
     for line in [json.dumps(table)] if args.json else _words(table):
         show(line)
+    if args.layers is not None and layers is not None and layers < args.layers:
+        has = layer_count(layers)
+        say(f"{args.picture}: has {has} and no more ({args.layers} were asked for)")
     return DONE
 
 
@@ -80,8 +94,8 @@ def _words(table: dict[str, Any]) -> list[str]:
 
 def _open(
     name: str, layers: int | None, limits: Limits, threads: int | None
-) -> tuple[NDArray[np.uint8], int]:
-    """Pixels (H, W, 3) as `rgru compress` sees them, and the bytes of the file that they take."""
+) -> tuple[NDArray[np.uint8], int, int | None]:
+    """Pixels (H, W, 3) as `rgru compress` sees them, the bytes that they take, and the layers."""
     import numpy as np
     from PIL import Image
 
@@ -97,7 +111,8 @@ def _open(
             decoder.feed(data)
             end = decoder.close().offset
             size = len(data) if layers is None else end
-            return np.asarray(decoder.picture().convert("RGB")), size
-        return read_planes(data, convert_depth=True, frame=0, limits=limits).pixels, len(data)
+            return np.asarray(decoder.picture().convert("RGB")), size, decoder.layers
+        planes = read_planes(data, convert_depth=True, frame=0, limits=limits)
+        return planes.pixels, len(data), None
     except Exception as error:
         raise explain(error, name) from None

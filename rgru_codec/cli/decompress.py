@@ -216,8 +216,8 @@ class Decompress:
         try:
             ending = decoder.close(partial=self.partial)
         except Damaged as error:
-            if decoder.header is None:
-                raise
+            if decoder.header is None or decoder.model is None:
+                raise  # of a model that cannot be used nothing is intact
             raise _damage(error, decoder.layers, decoder.groups) from None
         if decoder.error is not None:
             return f"{decoder.error}; decoded what is intact"

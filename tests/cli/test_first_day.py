@@ -39,6 +39,7 @@ def test_in_out(rgru: Rgru, folder: Path) -> None:
         (("decompress", "whole.rgru", "cut.rgru", "b.png"), "if it is the output, name it with -o"),
         (("compress", "a.png", "new"), "new: does not exist; if it is the output, name it with -o"),
         (("compress", "a.png", "new.png"), "new.png: does not exist; if it is the output"),
+        (("compress", "a.png", "-"), "-: is standard input here; for standard output give -o -"),
         (("compress", "sub", "b.rgru"), "b.rgru: is the name of one file, for many inputs"),
         (("compress", "a.png", "c.png", "-o", "b.rgru"), "b.rgru: is the name of one file"),
         (("compress", "sub", "-o", "b.rgru"), "b.rgru: is the name of one file"),
@@ -122,6 +123,17 @@ def test_compare_tells_the_bytes_of_so_many_layers(rgru: Rgru, folder: Path, dat
         assert table["bpp_b"] == 8 * layers[count - 1].end / 960
         assert f" {layers[count - 1].end} bytes" in rgru(*words).out
     assert json.loads(rgru("compare", "a.png", "whole.rgru", "--json").out)["bytes_b"] == len(data)
+    result = rgru("compare", "a.png", "whole.rgru", "--layers", 20, "--json")
+    assert json.loads(result.out)["layers_b"] == len(layers)
+    assert f"whole.rgru: has {len(layers)} layers and no more (20 were asked for)" in result.err
+
+
+def test_an_empty_folder_behind_another_input_gets_a_hint(rgru: Rgru, folder: Path) -> None:
+    """As ``cp`` has it: ``rgru compress photos/ out/``."""
+    Path("out").mkdir()
+    result = rgru("compress", "a.png", "out")
+    assert (result.code, "if it is for the output, name it with -o" in result.err) == (1, True)
+    assert not list(Path("out").iterdir())
 
 
 def test_a_picture_of_lossy_formats_takes_a_quality(rgru: Rgru, folder: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from rgru_codec import models, packages
 from rgru_codec.models import Model
 from rgru_codec.packages import pack
+from rgru_format import InvalidInput
 from tools import tiny_model as made
 
 from .conftest import Rgru, picture
@@ -101,6 +102,62 @@ def test_what_is_no_model_is_not_installed(rgru: Rgru, tmp_path: Path) -> None:
         f"rgru: no such file or directory: {tmp_path}/missing.zip\n",
     )
     assert rgru("models", "verify", "nothing").code == 2
+
+
+COMMANDS = [
+    ("compress", "a.png", "-o", "b.rgru"),
+    ("decompress", "a.rgru", "-o", "b.png"),
+    ("info", "a.rgru"),
+    ("thumbnail", "a.rgru", "b.png"),
+    ("verify", "a.rgru"),
+    ("compare", "a.png", "a.rgru"),
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
+def test_every_command_on_files_takes_a_model(
+    rgru: Rgru, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture(40, 32).save("a.png")
+    assert rgru("compress", "a.png", "-l", 1, "--model", model.folder).code == 0
+    result = rgru(*words, "--model", model.folder)
+    assert (result.code, "not installed" in result.out + result.err) == (0, False)
+    result = rgru(*words, "--model", "01020304")
+    assert result.code == 5
+    assert result.err == (
+        "rgru: --model 01020304: is not installed; install it with: rgru models add FILE\n"
+    )
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
+def test_a_variable_that_names_no_model_is_told(
+    rgru: Rgru, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str]
+) -> None:
+    """It was passed over: pictures were compressed with another model, without a word."""
+    monkeypatch.chdir(tmp_path)
+    picture(40, 32).save("a.png")
+    assert rgru("compress", "a.png", "-l", 1).code == 0
+    monkeypatch.setenv(models.FIRST, "compact")
+    assert rgru(*words).code == 0
+    monkeypatch.setenv(models.FIRST, "/typo")
+    result = rgru(*words)
+    assert (result.code, "RGRU_MODEL: /typo: neither the folder" in result.err) == (2, True)
+    with pytest.raises(InvalidInput, match="RGRU_MODEL: /typo"):
+        models.default_model()
+
+
+def test_of_a_damaged_model_nothing_is_said_of_the_file(
+    rgru: Rgru, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture(40, 32).save("a.png")
+    assert rgru("compress", "a.png", "-l", 1, "--model", model.folder).code == 0
+    home = shutil.copytree(model.folder, tmp_path / "home" / model.id.hex())
+    (home / "context.bin").write_bytes(b"x")
+    result = rgru("decompress", "a.rgru", "-o", "b.png")
+    assert (result.code, result.err.endswith("; install the model again\n")) == (1, True)
+    assert "--partial" not in result.err
 
 
 @pytest.mark.skipif(os.pathsep != ":", reason="where folders of a list are parted by colons")
