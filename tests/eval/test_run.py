@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from rgru_codec.models import default_model
-from rgru_eval.errors import EvalError, InterruptedRunError
+from rgru_eval.errors import EvalError, InterruptedRunError, UnavailableError
 from rgru_eval.measure import run, tasks
+from rgru_eval.measure.builtin import Webp
 from rgru_eval.measure.pictures import Source, find_pictures, read_picture
 from rgru_eval.measure.run import Order, files_folder, load_notes, load_paths
 from rgru_eval.measure.tasks import Task, cuts_of, file_of
@@ -253,6 +254,25 @@ def test_what_is_skipped_is_told_and_noted(
     assert "skipped codec cjxl: cjxl: program 'cjxl' not found" in messages
     assert [s["what"] for s in results.metadata["skipped"]] == ["picture"] * 3 + ["codec"]
     assert len(results.rows) == 6
+
+
+def test_rows_of_before_are_no_skipped_codec(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    codecs = (SMALL, "webp:q=10")
+    before = run.run(order(folder, tmp_path, codecs=codecs)).rows
+
+    def gone(self: Webp) -> None:
+        raise UnavailableError("webp: not here")
+
+    monkeypatch.setattr(Webp, "check", gone)
+    results = run.run(order(folder, tmp_path, codecs=codecs))
+    assert results.metadata["skipped"] == []
+    assert len(results.rows) == len(before)
+    assert "cannot run here, rows of before are kept: webp: not here" in capsys.readouterr().err
 
 
 def test_a_codec_that_fails_at_some_settings(

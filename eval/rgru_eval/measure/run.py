@@ -193,7 +193,10 @@ def _register_codecs(results: Results, order: Order) -> list[Codec]:
             codec.check()
             versions = codec.versions()
         except UnavailableError as error:
-            _skip(results, "codec", identity, str(error))
+            if any(row["codec"] == identity for row in results.rows):
+                say(f"{identity}: cannot run here, rows of before are kept: {error}")
+            else:
+                _skip(results, "codec", identity, str(error))
             continue
         old = results.metadata["codecs"].get(identity, {})
         if old and (old["versions"] != versions):
