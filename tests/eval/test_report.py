@@ -102,8 +102,10 @@ def test_every_picture_is_there_in_each_codec_near_one_quality(page: Path) -> No
         assert set(picture["views"]) == {c["id"] for c in data["codecs"]}
         ours, theirs = (shown(picture, c) for c in ("rgru", BASE))
         for text, a, b in zip(picture["targets"], ours, theirs, strict=True):
-            if text.startswith("MS-SSIM"):
-                assert text == f"MS-SSIM {a['msssim']:.4f}"  # the others come near to its layers
+            if text.startswith("RGB MS-SSIM"):
+                assert (
+                    text == f"RGB MS-SSIM {a['msssim']:.4f}"
+                )  # the others come near to its layers
                 assert b["msssim"] == pytest.approx(a["msssim"], abs=0.06)
         assert picture["original"].startswith("data:image/webp;base64,")
         assert theirs[0]["uri"].startswith("data:image/jpeg;base64,")
@@ -165,6 +167,25 @@ def test_chart_and_table_agree_when_a_codec_fails_at_one_setting(measured: Path)
     assert len(table.images) == 1
     assert [p[0] for p in curve] == pytest.approx(list(table.mean()[0]), abs=1e-5)
     assert [p[1] for p in curve] == pytest.approx(list(table.mean()[1]), abs=1e-6)
+    assert "rgru (without 1 picture)" in text
+
+
+def test_claims_name_metric_and_set(measured: Path) -> None:
+    results = load_results(measured)
+    lead = re.search(r'class="lead">(.*?)</p>', build_page(results, []))
+    assert lead
+    # of the whole set, though rows of its kinds come after it
+    assert lead[1].startswith("Bits per pixel for an RGB MS-SSIM of .95, mean of photos: rgru .")
+    assert lead[1].endswith("4 codecs, 2 pictures, whole files.")
+
+
+def test_every_table_names_its_pictures(page: Path) -> None:
+    text = page.read_text("utf-8")
+    parts = text.split("<div data-group=")[1:]
+    assert parts
+    for part in parts:
+        assert re.match(r'"(photos[\w: ]*)"( hidden)?><h3>\1, \d pictures?</h3>', part), part[:200]
+    assert "BD-rate by set and kind" in text
 
 
 def test_losses_and_gains_of_single_pictures_are_linked(page: Path) -> None:

@@ -168,6 +168,7 @@ def summarise(
     draws, bd_draws = (DRAWS, BD_DRAWS) if intervals else (0, 0)
     tables = tabulate(results, group)
     baseline = results.metadata.get("baseline", "")
+    count = len(group.images if group else results.metadata["images"])
     entries = []
     for codec in results.metadata["codecs"]:
         entry: dict[str, Any] = {"codec": codec, "label": results.label(codec)}
@@ -178,6 +179,7 @@ def summarise(
             others = {a: tables[a, name] for a in anchors(results) if (a, name) in tables}
             entry["pictures"] = len(table.images)
             entry[name] = {
+                "missing": count - len(table.images),
                 "rates": {
                     f"{target:g}": _at_target(table, others.get(baseline), target, draws)
                     for target in metric.targets

@@ -234,7 +234,7 @@ function viewOf(picture, codec, target) {
   const setting = (picture.views[codec] || [])[target];
   if (setting === undefined) return { uri: picture.original, text: codec === "original" ? "original" : `${codec}: not available for this picture` };
   const view = picture.files[codec][setting], about = codecOf(codec);
-  return { ...view, text: `${about.label}, ${about.unit} ${setting}: ${view.bytes.toLocaleString("en")} bytes, ${round(view.bpp, 3)} bpp, MS-SSIM ${round(view.msssim, 4)}` };
+  return { ...view, text: `${about.label}, ${about.unit} ${setting}: ${view.bytes.toLocaleString("en")} bytes, ${round(view.bpp, 3)} bpp, RGB MS-SSIM ${round(view.msssim, 4)}` };
 }
 
 function fillSide(side, view, picture) {

@@ -13,7 +13,7 @@ from rgru_codec.files import write_file
 from rgru_codec.processes import cores
 from rgru_codec.terminal import tell
 from rgru_eval.errors import EvalError
-from rgru_eval.judge.curves import Group, Table, area, groups, received, tabulate
+from rgru_eval.judge.curves import Crossing, Group, Table, area, groups, received, tabulate
 from rgru_eval.judge.metrics import METRICS
 from rgru_eval.judge.published import PUBLISHED, TODERICI_2017, is_kodak
 from rgru_eval.judge.statistics import anchors, extremes, is_learned, losses, summarise
@@ -190,6 +190,7 @@ def build_page(
     metrics = [m for m in METRICS if any(r.get(m) is not None for r in results.rows)]
     codecs = [c for c in results.metadata["codecs"] if any(r["codec"] == c for r in results.rows)]
     look = styles(codecs)
+    whole = [group for group in parts if group.whole_set][-1]
     environment = Environment(
         loader=PackageLoader("rgru_eval.show", ""), autoescape=True, undefined=StrictUndefined
     )
@@ -201,10 +202,10 @@ def build_page(
         js=folder.joinpath("page.js").read_text("utf-8"),
         colours=[look[c] for c in codecs] + [Style(PUBLISHED_COLOUR, "", 2.2)],
         data=_payload(results, parts, metrics, look, pictures, opponents),
-        lead=_lead(results, list(summaries.values())[-1]),
+        lead=_lead(results, whole, summaries[whole.title]),
         losses={g.title: losses(results, g) for g in parts if g.whole_set},
         notes=_notes(results),
-        groups=list(summaries),
+        groups={group.title: _pictures_of(group) for group in parts},
         metrics={m: METRICS[m].title for m in metrics},
         published=[f"{p.name}: {p.note}. Source: {p.source}." for p in PUBLISHED],
         rates={t: [tables.rates(results, e, m) for m in metrics] for t, e in summaries.items()},
@@ -231,18 +232,25 @@ def _row_class(results: Results, row: object) -> str:
     return "base" if codec == results.metadata.get("baseline") else ""
 
 
-def _lead(results: Results, entries: Sequence[dict[str, Any]]) -> str:
-    """Return one sentence: what rgru and the baseline need at .95, or what is compared."""
+def _pictures_of(group: Group) -> str:
+    """Return how many pictures a group has, in words."""
+    return f"{len(group.images)} picture{'s' if len(group.images) > 1 else ''}"
+
+
+def _lead(results: Results, group: Group, entries: Sequence[dict[str, Any]]) -> str:
+    """Return what learned codecs and the anchors need at .95, or what is compared."""
     rates = {e["codec"]: e["msssim_rgb"]["rates"]["0.95"] for e in entries if "msssim_rgb" in e}
-    baseline = results.metadata.get("baseline", "")
-    ours = next((c for c in rates if is_learned(results, c)), None)
-    text = f"{len(rates)} codecs, {len(results.metadata['images'])} pictures, whole files."
-    if ours and baseline in rates and not rates[ours]["bound"] and not rates[baseline]["bound"]:
-        text = (
-            f"For an RGB MS-SSIM of .95, {results.label(ours)} needs {rates[ours]['bpp']:.3f} bits"
-            f" per pixel and {results.label(baseline)} needs {rates[baseline]['bpp']:.3f}. {text}"
-        )
-    return text
+    ours = [codec for codec in rates if is_learned(results, codec)]
+    text = f"{len(rates)} codecs, {_pictures_of(group)}, whole files."
+    if not ours:
+        return text
+    needs = [
+        f"{results.label(codec)} {Crossing(rates[codec]['bpp'], rates[codec]['bound'])}"
+        for codec in (*ours, *anchors(results))
+        if codec in rates
+    ]
+    about = f"Bits per pixel for an RGB MS-SSIM of .95, mean of {group.title}"
+    return f"{about}: {', '.join(needs)}. {text}"
 
 
 def _notes(results: Results) -> list[str]:

@@ -29,10 +29,15 @@ def rates(results: Results, entries: Entries, metric: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
+def _without(missing: int) -> str:
+    """Return how many pictures a mean lacks, because the codec failed on them."""
+    return f" (without {missing} picture{'s' if missing > 1 else ''})" if missing else ""
+
+
 def _rates_row(results: Results, entry: dict[str, Any], metric: str) -> dict[str, str]:
     values, codec = entry[metric], entry["codec"]
     anchored = codec != results.metadata.get("baseline")
-    row = {METRICS[metric].title: entry["label"]}
+    row = {METRICS[metric].title: entry["label"] + _without(values["missing"])}
     row |= {f"bpp at {at}": _rate(rate, anchored) for at, rate in values["rates"].items()}
     for anchor in anchors(results):
         bd = values["bd"].get(anchor)
@@ -100,6 +105,7 @@ def _page_row(
 ) -> list[str]:
     model = results.metadata["codecs"][entry["codec"]]["versions"].get("model")
     name = f"**{entry['label']}**, model {model}" if model else entry["label"]
+    name += _without(entry[metric]["missing"])
     cells = [str(Crossing(r["bpp"], r["bound"])) for r in entry[metric]["rates"].values()]
     bds = entry[metric]["bd"]
     return [name, *cells, *("" if a == entry["codec"] else _bd(bds.get(a), 0) for a in against)]
@@ -149,7 +155,7 @@ def received_table(results: Results, group: Group) -> pd.DataFrame:
         bpps, means = received(own, "msssim_rgb", CUTS_BPP)
         at = dict(zip(bpps, means, strict=True))
         last = means[-1] if means else None
-        row = {"file": f"{results.label(codec)}, {results.unit(codec)} {setting:g}"}
+        row = {"RGB MS-SSIM": f"{results.label(codec)}, {results.unit(codec)} {setting:g}"}
         for bpp in RECEIVED_SHOWN:
             whole = bpps and bpp > bpps[-1]
             value = last if whole else at.get(bpp)

@@ -54,7 +54,7 @@ class Target:
     def text(self) -> str:
         """Return it in words."""
         return (
-            f"MS-SSIM {self.value:.4f}"
+            f"RGB MS-SSIM {self.value:.4f}"
             if self.kind == "msssim"
             else f"size {self.value:,.0f} bytes"
         )
