@@ -35,7 +35,8 @@ two sets, measured and reported, from scratch:
 the same in two steps, the second with a choice of pictures for the viewer:
   rgru-eval run --set kodak=kodak --set other=photos --out r.json
   rgru-eval report r.json -o r.html --png . --pictures kodim05,kodim23
-A table *manifest*.csv beside the pictures, with columns 'file' and 'kind', gives rows by kind.
+A table *manifest*.csv beside the pictures, with a column 'kind' and one of file names, gives rows
+by kind.
 """
 
 

@@ -155,11 +155,18 @@ def test_a_busy_machine_is_told(
     assert load_notes(run.run(order(folder, tmp_path, codecs=("webp:q=3",)))) == load_notes(results)
 
 
-def test_kinds_come_from_a_manifest_beside_the_pictures(folder: Path, tmp_path: Path) -> None:
+def test_kinds_come_from_a_manifest_beside_the_pictures(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "manifest.csv").write_text("file,kind\na.png,people\nphotos/b.png, art \n")
     assert [s.kind for s in find_pictures([str(folder)])] == ["people", "art", ""]
-    (folder / "manifest.csv").write_text("title,kind\na.png,people\n")
-    assert {s.kind for s in find_pictures([str(folder)])} == {""}
+    (folder / "manifest.csv").write_text("kind,picture\npeople,a.png\n")
+    assert [s.kind for s in find_pictures([str(folder)])] == ["people", "", ""]
+    assert capsys.readouterr().err == ""
+    for useless in ("file,kind\nz.png,people,more\n", "kind\npeople\n", "kind\n"):
+        (folder / "manifest.csv").write_text(useless)
+        assert {s.kind for s in find_pictures([str(folder)])} == {""}
+        assert "manifest.csv: names no picture of its folder" in capsys.readouterr().err
     (folder / "manifest.csv").write_bytes(b"\xff\xfe\x00file")
     with pytest.raises(EvalError, match=r"manifest\.csv: cannot be read as a table"):
         find_pictures([str(folder)])

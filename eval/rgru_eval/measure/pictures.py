@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rgru_codec.terminal import tell
 from rgru_eval.errors import EvalError
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ SUFFIXES = frozenset(
 ) | {".avif", ".gif"}
 LOSSY_SUFFIXES = frozenset((".jpg", ".jpeg", ".mpo", ".avif"))
 MANIFESTS = "*manifest*.csv"
-"""Tables beside the pictures, with a column ``kind`` and one of ``MANIFEST_NAMES``."""
-MANIFEST_NAMES = ("file", "name", "image")
+"""Tables beside the pictures, with a column ``kind`` and one of file names."""
 
 
 @dataclass(frozen=True)
@@ -98,16 +98,22 @@ def find_pictures(folders: Iterable[str]) -> list[Source]:
 def _kinds(folder: Path) -> Mapping[str, str]:
     """Return file name -> kind, by the manifests in a folder."""
     kinds: dict[str, str] = {}
+    here = {name for file in folder.iterdir() for name in (file.name, file.stem)}
     for path in sorted(folder.glob(MANIFESTS)):
         try:
             with path.open(encoding="utf-8-sig", newline="") as file:
-                rows = list(csv.DictReader(file))
+                reader = csv.DictReader(file)
+                rows, heads = list(reader), list(reader.fieldnames or ())
         except (OSError, ValueError, csv.Error) as error:
             raise EvalError(f"{path}: cannot be read as a table ({error})") from error
-        heads = rows[0].keys() if rows else ()
-        column = next((name for name in MANIFEST_NAMES if name in heads), None)
-        if column is not None and "kind" in heads:
-            kinds |= {Path(row[column] or "").name: (row["kind"] or "").strip() for row in rows}
+        if "kind" not in heads:
+            continue
+        columns = [[Path(row[head] or "").name for row in rows] for head in heads if head != "kind"]
+        names = max(columns, key=lambda column: len(here.intersection(column)), default=[])
+        if not here.intersection(names):
+            tell(f"{path}: names no picture of its folder; no kinds are taken from it")
+        values = ((row["kind"] or "").strip() for row in rows)
+        kinds |= dict(zip(names, values, strict=False))
     return kinds
 
 
