@@ -263,6 +263,11 @@ def test_what_is_skipped_is_told_and_noted(
     assert len(results.rows) == 6
 
 
+def test_the_baseline_may_have_settings_of_its_own(folder: Path, tmp_path: Path) -> None:
+    results = run.run(order(folder, tmp_path, codecs=("webp:q=10", SMALL)))
+    assert results.metadata["baseline"] == "jpeg:subsampling=420,optimize,q=10+50"
+
+
 def test_rows_of_before_are_no_skipped_codec(
     folder: Path,
     tmp_path: Path,

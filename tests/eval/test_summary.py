@@ -18,7 +18,7 @@ from rgru_eval.judge.curves import (
 )
 from rgru_eval.judge.metrics import METRICS, Floats
 from rgru_eval.judge.published import JOHNSTON_2018, PUBLISHED, TODERICI_2017
-from rgru_eval.judge.statistics import bd_rate, extremes, interval, losses, summarise
+from rgru_eval.judge.statistics import anchors, bd_rate, extremes, interval, losses, summarise
 from rgru_eval.measure.codecs import ANCHORS, BASELINE
 from rgru_eval.results import Results
 from rgru_eval.show.tables import by_group, page_rates, text
@@ -206,6 +206,16 @@ def test_a_loss_is_told_with_metric_and_anchor() -> None:
         "RGB MS-SSIM: rgru needs 50 % more bits than AVIF speed 4.",
         "luma MS-SSIM: rgru needs 50 % more bits than AVIF speed 4.",
     ]
+
+
+def test_anchors_with_settings_of_their_own_stay_anchors() -> None:
+    results = behind_avif()
+    own = f"{AVIF},q=20+50"
+    results.metadata["codecs"][own] = results.metadata["codecs"].pop(AVIF)
+    for row in results.rows:
+        row["codec"] = own if row["codec"] == AVIF else row["codec"]
+    assert anchors(results) == [BASELINE, own]
+    assert losses(results) == losses(behind_avif())
 
 
 def test_a_loss_at_some_qualities_is_told_though_the_bd_rate_is_a_gain() -> None:

@@ -23,7 +23,7 @@ from rgru_eval.judge.curves import (
     tabulate,
 )
 from rgru_eval.judge.metrics import METRICS, Floats, Metric
-from rgru_eval.measure.codecs import ANCHORS
+from rgru_eval.measure.codecs import ANCHORS, on_any_ladder
 from rgru_eval.results import Results
 
 DRAWS = 1000
@@ -195,8 +195,10 @@ def summarise(
 
 def anchors(results: Results) -> list[str]:
     """Return whom BD-rates are told against: the baseline and AVIF, as far as measured."""
-    wanted = dict.fromkeys((results.metadata.get("baseline", ""), *ANCHORS))
-    return [codec for codec in wanted if codec in results.metadata["codecs"]]
+    codecs = results.metadata["codecs"]
+    anchors = (on_any_ladder(anchor, codecs) for anchor in ANCHORS)
+    wanted = dict.fromkeys((results.metadata.get("baseline", ""), *anchors))
+    return [codec for codec in wanted if codec in codecs]
 
 
 def is_learned(results: Results, codec: str) -> bool:

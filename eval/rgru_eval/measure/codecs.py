@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -35,6 +35,12 @@ BASELINE = "jpeg:subsampling=420,optimize"
 ANCHORS = (BASELINE, "avif:speed=6,subsampling=444", "avif:speed=4,subsampling=444")
 """Whom BD-rates are told against, where they are among the codecs."""
 Value = bool | int | float | str
+
+
+def on_any_ladder(codec: str, measured: Collection[str]) -> str:
+    """Return the same codec as it was measured, with settings of its own (``q=``) if need be."""
+    others = (name for name in measured if name.startswith(f"{codec},q="))
+    return codec if codec in measured else next(others, codec)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from rgru_codec.msssim import count_scales
 from rgru_codec.processes import cores, run_in_processes
 from rgru_eval.errors import EvalError, InterruptedRunError, UnavailableError
 from rgru_eval.judge.metrics import GROUPS, METRICS, check_metrics, metric_names
-from rgru_eval.measure.codecs import BASELINE, Codec
+from rgru_eval.measure.codecs import BASELINE, Codec, on_any_ladder
 from rgru_eval.measure.machine import describe_machine, describe_software, load_average
 from rgru_eval.measure.pictures import Source, find_pictures, read_picture
 from rgru_eval.measure.progress import Throttle, bar, say
@@ -223,7 +223,7 @@ def _describe(results: Results, order: Order) -> None:
     about["machine"] = describe_machine()
     about["software"] = describe_software()
     about["metrics"] = {name: metric.definition for name, metric in METRICS.items()}
-    about["baseline"] = BASELINE
+    about["baseline"] = on_any_ladder(BASELINE, about["codecs"])
     about["jobs"] = order.jobs or cores()
     about["threads"] = "1 for each codec, unless its parameters say otherwise"
     command = shlex.join(["rgru-eval", "run", *_shown_arguments(order)])
