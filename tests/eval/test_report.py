@@ -352,6 +352,22 @@ def test_every_control_can_be_turned(page: Path, tmp_path: Path, address: str) -
     assert "NaN" not in re.sub(r"base64,[^\"]*", "", dom)
 
 
+def test_a_link_to_a_picture_leaves_the_other_controls_alone(page: Path, tmp_path: Path) -> None:
+    click = """<script>window.addEventListener("load", () => {
+      const link = document.querySelector("a[href*='photos/cup']");
+      link.click();
+      setTimeout(() => { document.title = `${location.hash} ${$("metric").value}`
+        + ` ${$("view-picture").value}`; }, 200);
+    });</script></body>"""
+    changed = tmp_path / "clicked.html"
+    changed.write_text(page.read_text("utf-8").replace("</body>", click), "utf-8")
+    done = visit(changed, tmp_path, "--dump-dom", address="#metric=psnr")
+    title = re.search(r"<title>(.*?)</title>", done.stdout.decode())
+    assert title
+    assert title[1].startswith("#metric=psnr&amp;view-picture=photos%2Fcup&amp;view-a=jpeg")
+    assert title[1].endswith(" psnr photos/cup")
+
+
 def test_the_page_is_not_blank_on_the_screen(page: Path, tmp_path: Path) -> None:
     shot = tmp_path / "shot.png"
     visit(page, tmp_path, f"--screenshot={shot}")

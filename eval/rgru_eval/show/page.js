@@ -370,6 +370,12 @@ for (const [c, name] of controls()) if (c.type !== "radio" || c.checked) usual.s
 applyAddress();
 document.addEventListener("change", (event) => { if (event.target.closest(".controls")) keepAddress(); });
 window.addEventListener("hashchange", applyAddress);
+for (const link of all("a[href^='#view-']")) link.addEventListener("click", (event) => {
+  const state = new URLSearchParams(location.hash.slice(1)); // what else is chosen stays
+  for (const [name, value] of new URLSearchParams(link.hash.slice(1))) state.set(name, value);
+  event.preventDefault();
+  if (location.hash === `#${state}`) applyAddress(); else location.hash = state;
+});
 let width = window.innerWidth;
 window.addEventListener("resize", () => { if (window.innerWidth !== width) { width = window.innerWidth; drawAll(); } });
 document.body.dataset.ready = "yes";
