@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from rgru_codec.cli.files import LIST, PICTURE_SUFFIXES, STREAM, Job, Outputs, Plan
+from rgru_codec.cli.files import LIST, PICTURE_SUFFIXES, RGRU, STREAM, Job, Outputs, Plan
 from rgru_codec.cli.progress import Progress, Share, unseen
 from rgru_codec.cli.status import DONE, UNUSABLE, USAGE, Failure, explain, named, say
 from rgru_codec.files import write_file
@@ -169,6 +169,9 @@ def _existing(job: Job) -> Outcome:
     target = job.target
     if job.source == target:
         if not target.endswith(".rgru"):
+            with Path(target).open("rb") as file:
+                if not file.read(16).startswith(RGRU.signatures):
+                    return Outcome(UNUSABLE, f"{target}: not a .rgru file")
             return Outcome(USAGE, f"{target}: is the input; name another file with -o")
         return Outcome(SKIPPED, f"{target}: is a .rgru file already")
     fault = fault_of(target) if target.endswith(".rgru") else ""

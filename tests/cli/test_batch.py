@@ -101,7 +101,10 @@ def test_an_output_given_like_an_input(rgru: Rgru, folder: Path) -> None:
 
 def test_an_input_that_has_the_name_of_its_output(rgru: Rgru, folder: Path) -> None:
     result = rgru("decompress", "a.png")
-    assert (result.code, "a.png: is the input; name another file" in result.err) == (2, True)
+    assert (result.code, result.err) == (1, "rgru: a.png: not a .rgru file\n")
+    Path("b.png").write_bytes(Path("whole.rgru").read_bytes())
+    result = rgru("decompress", "b.png")
+    assert (result.code, "b.png: is the input; name another file" in result.err) == (2, True)
     result = rgru("compress", "whole.rgru")
     assert (result.code, "whole.rgru: is a .rgru file already" in result.err) == (1, True)
 
