@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import options
 from rgru_codec.cli.files import display_name, read_rgru
-from rgru_codec.cli.status import DONE, UNUSABLE, explain, number, say, show
+from rgru_codec.cli.status import DONE, UNUSABLE, explain, layer_count, number, say, show
 
 if TYPE_CHECKING:
     from rgru_codec.inspection import Info
@@ -74,7 +74,7 @@ def describe(found: Info, *, verbose: bool) -> list[str]:
     table = found.as_dict()
     lines = [
         f"RGRU {table['version']}, {table['width']}x{table['height']} {table['mode']} 8-bit, "
-        f"model {table['model']} ({_model_name(found)}), {len(found.layers)} layers, "
+        f"model {table['model']} ({_model_name(found)}), {layer_count(len(found.layers))}, "
         f"{number(found.size)} bytes ({table['bpp']:.3f} bpp)",
         f"Colour: {_colour(found)}",
     ]

@@ -55,6 +55,11 @@ def test_info_json(rgru: Rgru, folder: Path, data: bytes) -> None:
     assert table["bpp"] == pytest.approx(8 * len(data) / 960, abs=1e-5)
 
 
+def test_info_counts_one_layer_as_one(rgru: Rgru, folder: Path) -> None:
+    assert rgru("compress", "a.png", "-l", 1, "-o", "one.rgru").code == 0
+    assert ", 1 layer, " in rgru("info", "one.rgru").out
+
+
 def test_info_of_many(rgru: Rgru, folder: Path) -> None:
     result = rgru("info", "whole.rgru", "text.txt", "cut.rgru", "--json")
     assert result.code == 1
