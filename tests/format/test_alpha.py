@@ -101,9 +101,9 @@ def test_other_arrays_are_refused(plane: NDArray[np.uint8]) -> None:
 def test_a_tall_plane_costs_what_a_square_one_costs() -> None:
     """Rows were put together one by one: 1 x 16 777 215 took 200 times as long as 4096 x 4096."""
     taken = {}
-    for height, width in ((2**10, 2**12), (2**19, 8)):
+    for height, width in ((2**10, 2**12), (2**18, 16)):
         content = encode_alpha(np.zeros((height, width), np.uint8))
         start = time.process_time()
         assert not decode_alpha(content, height, width).any()
         taken[height] = time.process_time() - start
-    assert taken[2**19] < 4 * taken[2**10] + 0.2
+    assert taken[2**18] < 4 * taken[2**10] + 0.2
