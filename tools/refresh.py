@@ -88,6 +88,34 @@ def rates(kodak: Path) -> None:
     print(run("rgru-eval", "plot", *results, "-o", DOCS))
 
 
+_JPEG, _AVIF, _SLOW = (
+    "jpeg:subsampling=420,optimize",
+    "avif:speed=6,subsampling=444",
+    "avif:speed=4,subsampling=444",
+)
+_KINDS = {
+    "RGB MS-SSIM, against JPEG": ("msssim_rgb", _JPEG),
+    "against AVIF speed 4": ("msssim_rgb", _SLOW),
+    "against speed 6": ("msssim_rgb", _AVIF),
+    "luma MS-SSIM, against speed 6": ("msssim_luma", _AVIF),
+    "SSIMULACRA2, likewise": ("ssimulacra2", _AVIF),
+    "colour difference, likewise": ("colour_mean", _AVIF),
+}
+
+
+def kinds(kodak: Path) -> None:
+    """BD-rates of rgru on photos held out from training, by kind: from the committed results."""
+    found = run("rgru-eval", "summary", ROOT / "eval" / "results" / "held_out.json", "--json")
+    lines = [f"| | pictures | {' | '.join(_KINDS)} |", "| --- |" + " ---: |" * (1 + len(_KINDS))]
+    for name, rows in json.loads(found).items():
+        own = next(row for row in rows if row["codec"] == "rgru")
+        rates = (own[measure]["bd"].get(other) for measure, other in _KINDS.values())
+        cells = [f"{rate['percent']:+.0f} %" if rate else "" for rate in rates]
+        kind = name.partition(": ")[2] or "all"
+        lines.append(f"| {kind} | {own['pictures']} | {' | '.join(cells)} |")
+    put(DOCS / "numbers.md", "kinds", "\n{}\n".format("\n".join(lines)))
+
+
 _WHY = {"msssim_rgb": "0.95", "ssimulacra2": "70", "psnr": "32"}
 """Metrics of why.md, and where their curves are read."""
 _WHY_CODECS = (
@@ -203,6 +231,7 @@ STEPS: dict[str, Callable[[Path], None]] = {
     for step in (
         measure,
         rates,
+        kinds,
         why,
         samples,
         animation,
