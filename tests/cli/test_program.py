@@ -118,7 +118,7 @@ def test_completion(rgru: Rgru, shell: str) -> None:
     assert rgru("--print-completion", shell) == result
     assert "rgru" in result.out
     assert "thumbnail" in result.out
-    assert {"zsh": ":FILE:_files", "tcsh": "/f/"}.get(shell, "compgen_files") in result.out
+    assert {"zsh": ':_files"', "tcsh": "/f/"}.get(shell, "compgen_files") in result.out
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

@@ -148,7 +148,8 @@ def _speeds(results: Results, group: Group | None, codec: str) -> dict[str, floa
     megapixels = 8e-6 * rows["bytes"] / rows["bpp"]
     speeds: dict[str, float | None] = {}
     for key in ("encode_s", "decode_s"):
-        middle = (megapixels / rows[key].astype(float)).median()
+        known = (megapixels / rows[key].astype(float)).dropna()  # an older pandas warns of none
+        middle = known.median() if len(known) else 0.0
         speeds[key.replace("_s", "_mps")] = float(f"{middle:.3g}") if middle > 0 else None
     return speeds
 
