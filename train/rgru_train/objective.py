@@ -52,10 +52,6 @@ class Model:
         variables = (*self.codec.trainable_variables, *self.context.trainable_variables)
         return {variable.path: variable for variable in variables}
 
-    def new_control(self) -> RateControl:
-        """Return rate control as a run begins with it."""
-        return RateControl(self.config.training.targets, self.config.iteration_weights)
-
     def forward(
         self, pictures: Tensor, iterations: int, training: bool
     ) -> tuple[Tensor, Tensor, Tensor]:

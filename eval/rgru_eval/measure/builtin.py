@@ -191,7 +191,6 @@ class Jpeg2000(_PillowCodec, CuttableCodec):
     LABEL = "JPEG 2000"
     SETTINGS = (0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.1, 1.4, 1.7, 2.0, 2.5)
     UNIT = "bpp"
-    WHOLE_NUMBERS = False
     CUT = 2.0
 
     def encode(self, image: Image, setting: float) -> bytes:

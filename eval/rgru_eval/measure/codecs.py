@@ -76,7 +76,6 @@ class Codec(ABC):
     SHOWN: ClassVar[tuple[str, ...]] = ()  # parameters that the identity always names
     SETTINGS: ClassVar[tuple[float, ...]] = ()
     UNIT: str = "quality"
-    WHOLE_NUMBERS: ClassVar[bool] = True  # settings between those of the ladder are integers
 
     def __init__(self, name: str, given: Mapping[str, str] | None = None) -> None:
         given = dict(given or {})

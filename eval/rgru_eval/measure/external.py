@@ -81,8 +81,6 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
 class CommandCodec(Codec):
     """One definition at work; ``effort`` and the like belong into its command lines."""
 
-    WHOLE_NUMBERS = False
-
     def __init__(
         self, definition: Mapping[str, Any], name: str, given: Mapping[str, str] | None = None
     ) -> None:
