@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,12 @@ from rgru_codec.vectors import problem_of
 RELEASED = Path(__file__).parent / "released"
 VERSIONS = sorted(path for path in RELEASED.glob("*") if path.is_dir())
 FILES = [path for folder in VERSIONS for path in sorted(folder.glob("*.rgru"))]
+MODELS = [path for path in RELEASED.parents[1].glob("models/*/rgru_*") if path.is_dir()]
+
+
+@pytest.fixture(autouse=True)
+def models_of_their_own_distributions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RGRU_MODELS", os.pathsep.join(map(str, MODELS)))
 
 
 def test_every_released_minor_version_has_files() -> None:

@@ -2,7 +2,8 @@
 
 Once for each released minor version, with its model: small files of all kinds in
 ``tests/released/VERSION``, what has to be found in them (.json), their pictures (.png, with a
-tolerance), and the list of their hashes. What is there is never written again.
+tolerance), and the list of their hashes. What is there is never written again. Files of a model
+with a distribution of its own (``--model``) lie in ``NAME-VERSION``.
 
 The photo is a piece of scikit-image's astronaut (NASA, public domain).
 """
@@ -10,6 +11,7 @@ The photo is a piece of scikit-image's astronaut (NASA, public domain).
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import sys
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from skimage import data as photos
 
 import rgru_codec
 from rgru_codec.colour import PRIMARIES, SRGB_CURVE, ColourSpace, profile_of
+from rgru_codec.models import Model
 from tools.make_pixels import vector
 
 RELEASED = Path(__file__).parents[1] / "tests" / "released"
@@ -41,18 +44,19 @@ def pictures() -> Iterator[tuple[str, Image.Image]]:
     yield "tall", Image.fromarray(photos.astronaut()[:200, 250:253])
 
 
-def files() -> Iterator[tuple[str, bytes]]:
+def files(model: Model) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of every file."""
+    compress = functools.partial(rgru_codec.compress, model=model)
     shown = dict(pictures())
     for name, image in shown.items():
-        yield name, rgru_codec.compress(image, layers=3)
+        yield name, compress(image, layers=3)
     photo = shown["rgb"]
-    whole = rgru_codec.compress(photo, layers="all")
+    whole = compress(photo, layers="all")
     layers = rgru_codec.info(whole).layers
     split = next(layer for layer in layers if len(layer.groups) > 1)
-    yield "default", rgru_codec.compress(photo)
+    yield "default", compress(photo)
     yield "all_layers", whole
-    yield "half_the_size", rgru_codec.compress(photo, target_size=len(whole) // 2)
+    yield "half_the_size", compress(photo, target_size=len(whole) // 2)
     yield "header_alone", whole[: rgru_codec.info(whole).layers[0].offsets[0]]
     yield "cut_behind_a_layer", whole[: layers[1].end]
     yield "cut_behind_a_group", whole[: split.offsets[1]]
@@ -60,7 +64,7 @@ def files() -> Iterator[tuple[str, bytes]]:
     yield "bytes_behind_the_end", whole + b"what somebody wrote behind it"
     yield (
         "metadata",
-        rgru_codec.compress(
+        compress(
             shown["rgba"],
             layers=2,
             exif=_exif(),
@@ -68,7 +72,7 @@ def files() -> Iterator[tuple[str, bytes]]:
             icc_profile=_profile(SRGB_CURVE),
         ),
     )
-    yield "profile", rgru_codec.compress(photo, layers=2, icc_profile=_profile(None))
+    yield "profile", compress(photo, layers=2, icc_profile=_profile(None))
 
 
 def _exif() -> bytes:
@@ -86,14 +90,18 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("version", help="such as 1.0.0")
+    parser.add_argument(
+        "--model", type=Path, help="folder of a package that is none of the wheel's"
+    )
     parser.add_argument("--to", type=Path, default=RELEASED, help="folder of the versions")
     args = parser.parse_args()
-    folder = args.to / args.version
+    model = Model.load(args.model) if args.model else rgru_codec.default_model()
+    folder = args.to / (f"{model.name}-{args.version}" if args.model else args.version)
     if folder.exists():
         sys.exit(f"{folder} exists: what was released stays as it is")
     folder.mkdir(parents=True)
-    model, sums = rgru_codec.default_model(), []
-    for name, data in files():
+    sums = []
+    for name, data in files(model):
         for path, content in vector(name, data, model):
             (folder / path).write_bytes(content)
             sums.append(f"{hashlib.sha256(content).hexdigest()}  {path}\n")
