@@ -55,3 +55,13 @@ def test_context_model_runs_each_pass_at_the_positions_of_its_phase() -> None:
             for share, known in zip(shares, [start] + (len(shares) - 1) * [end], strict=True):
                 total += share * (9 * known * hidden + hidden**2 + hidden * (end - start))
     assert math.isclose(cost.context, total / len(layers) / 256)
+
+
+def test_nano_costs_at_most_a_third_of_compact() -> None:
+    nano, compact = (
+        RunConfig.from_toml(CONFIGS / f"{name}.toml").network for name in ("nano", "compact")
+    )
+    small, large = cost_of(nano), cost_of(compact)
+    assert small.encode <= large.encode / 3
+    assert small.decode(3) <= large.decode(3) / 3
+    assert small.decode(nano.iterations) <= large.decode(compact.iterations) / 3

@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 _HELP = ("-h", "--help")
-_CONFIG = "TOML file, or the name of an installed configuration (compact, short, paper)"
+_CONFIG = "TOML file, or the name of an installed configuration (compact, nano, short, paper)"
 _DATA = "folder with photos (searched recursively)"
 
 
