@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("rgru_codec", "rgru_format", "rgru_train", "rgru_eval")
 ROOMS = ("rgru_codec", "format/rgru_format", "train/rgru_train", "eval/rgru_eval", "web")
 """What the copy lacks: the packages, and the browser decoder, which has its own tests."""
+MODELS = ROOT / "models"
 LARGEST_WHEEL = 15e6
 TESTS = (
     "tests/test_architecture.py",
@@ -57,6 +58,7 @@ def main() -> None:
         place = Path(folder)  # no folder of a checkout: git and pip would find it
         wheel = options.wheel or build(place / "dist")
         look_into(wheel)
+        models = [build_model(path, place / "models") for path in sorted(MODELS.iterdir())]
         copy = copy_of_tests(place / "checkout")
         failed = [
             python
@@ -65,6 +67,7 @@ def main() -> None:
                 place / f"environment{number}",
                 python,
                 wheel.resolve(),
+                models,
                 copy,
                 options.tests,
                 lowest=options.lowest,
@@ -92,6 +95,18 @@ def build(folder: Path) -> Path:
     run(sys.executable, "-m", "twine", "check", "--strict", *made)
     shutil.copytree(folder, ROOT / "dist", dirs_exist_ok=True)
     return next(path for path in made if path.suffix == ".whl")
+
+
+def build_model(source: Path, folder: Path) -> Path:
+    """Build and return the wheel of a model's own distribution."""
+    folder = folder / source.name
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, source)
+    (wheel,) = folder.iterdir()
+    run(sys.executable, "-m", "twine", "check", "--strict", wheel)
+    shutil.copy2(wheel, ROOT / "dist")
+    if wheel.stat().st_size > LARGEST_WHEEL:
+        raise SystemExit(f"{wheel.name} has {wheel.stat().st_size:,} bytes")
+    return wheel
 
 
 def look_into(wheel: Path) -> None:
@@ -123,9 +138,16 @@ def copy_of_tests(folder: Path) -> Path:
 
 
 def passes(
-    environment: Path, python: str, wheel: Path, copy: Path, tests: Sequence[str], *, lowest: bool
+    environment: Path,
+    python: str,
+    wheel: Path,
+    models: Sequence[Path],
+    copy: Path,
+    tests: Sequence[str],
+    *,
+    lowest: bool,
 ) -> bool:
-    """Whether the wheel installs in a fresh environment and its tests pass there."""
+    """Whether the wheels install in a fresh environment and the tests pass there."""
     inside = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
     rgru = [inside, "-m", "rgru_codec.cli"]
     try:
@@ -136,6 +158,10 @@ def passes(
         run(*rgru, "--version", cwd=copy)
         run(inside, "-c", SMALL_DEMO, cwd=copy)
         run(*rgru, "verify", "--vectors", copy / "format" / "vectors", cwd=copy)
+        uv(*install, *models)
+        for model in models:
+            name = model.name.partition("-")[0].removeprefix("rgru_")
+            run(inside, "-c", SMALL_DEMO.replace("layers=2", f"layers=2, model={name!r}"), cwd=copy)
         uv(*install, f"{wheel}[eval]", *FOR_TESTS)
         uv("pip", "list", "--quiet", "--python", inside)
         documents_beside(inside, copy)
