@@ -17,7 +17,7 @@ demo: $(DEMO)/ready  ## compress a photo and draw demo/out/steps.png (no TensorF
 	$(DEMO)/bin/python examples/demo.py
 
 test: $(TEST)/ready web/build/ready  ## run all tests, a process a core
-	$(TEST)/bin/python -m pytest -n auto --dist loadfile
+	$(TEST)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 bench: $(TEST)/ready  ## hold times against their limits, on a machine that does nothing else
 	$(TEST)/bin/python -m pytest -m bench

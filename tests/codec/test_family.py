@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,7 @@ def test_without_its_package_a_file_of_nano_says_what_to_install(
     file = tmp_path / "a.rgru"
     file.write_bytes(rgru_codec.compress(photo(32, 32), layers=1, model=nano))
     monkeypatch.delenv(models.VARIABLE)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [])
     models._find.cache_clear()
     with pytest.raises(ModelMissing, match="pip install rgru-nano"):
         rgru_codec.decompress(file.read_bytes())
