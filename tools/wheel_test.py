@@ -158,10 +158,12 @@ def passes(
         run(*rgru, "--version", cwd=copy)
         run(inside, "-c", SMALL_DEMO, cwd=copy)
         run(*rgru, "verify", "--vectors", copy / "format" / "vectors", cwd=copy)
-        uv(*install, *models)
         for model in models:
-            name = model.name.partition("-")[0].removeprefix("rgru_")
+            distribution = model.name.partition("-")[0]
+            name = distribution.removeprefix("rgru_")
+            uv(*install, model)
             run(inside, "-c", SMALL_DEMO.replace("layers=2", f"layers=2, model={name!r}"), cwd=copy)
+            uv("pip", "uninstall", "--quiet", "--python", inside, distribution)
         uv(*install, f"{wheel}[eval]", *FOR_TESTS)
         uv("pip", "list", "--quiet", "--python", inside)
         documents_beside(inside, copy)
