@@ -23,7 +23,7 @@ from rgru_codec.msssim import ms_ssim
 from rgru_codec.packages import pack
 from rgru_codec.runtime.weights import unpack_arrays
 from tools.refresh import DOCS, put, run
-from tools.speed import macs_of
+from tools.speed import macs_of, mirrored
 
 RATES = (0.1, 0.2, 0.5)
 """Bits per pixel at which files are cut."""
@@ -94,9 +94,7 @@ def times(model: Model) -> Iterator[Row]:
     """Yield seconds of the programs on 12 megapixels, one thread."""
     from skimage.data import astronaut
 
-    tile = np.asarray(astronaut())
-    row = np.concatenate([tile[:, :: 1 - 2 * (i % 2)] for i in range(8)], axis=1)
-    large = np.concatenate([row[:: 1 - 2 * (i % 2)] for i in range(6)], axis=0)[:3000, :4000]
+    large = mirrored(np.asarray(astronaut()), 3000, 4000)
     with tempfile.TemporaryDirectory() as place:
         photo, file, back = (Path(place) / name for name in ("a.png", "a.rgru", "b.png"))
         Image.fromarray(large).save(photo, compress_level=1)

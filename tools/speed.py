@@ -22,7 +22,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -88,6 +92,15 @@ def _context_macs(layer: Any) -> float:
     return total
 
 
+def mirrored(tile: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Repeat (h, w, 3) pixels, every second time mirrored, to (height, width, 3)."""
+    import numpy as np
+
+    rows, columns = -(-height // tile.shape[0]), -(-width // tile.shape[1])
+    row = np.concatenate([tile[:, :: 1 - 2 * (i % 2)] for i in range(columns)], 1)[:, :width]
+    return np.concatenate([row[:: 1 - 2 * (i % 2)] for i in range(rows)], 0)[:height]
+
+
 class Bench:
     """What the measurements share: the photo, a folder, the number of runs."""
 
@@ -121,12 +134,7 @@ class Bench:
 
         path = self.folder / f"{height}x{width}.png"
         if not path.exists():
-            tile = np.asarray(self.image)
-            rows, columns = -(-height // tile.shape[0]), -(-width // tile.shape[1])
-            row = np.concatenate([tile[:, :: 1 - 2 * (i % 2)] for i in range(columns)], 1)[
-                :, :width
-            ]
-            whole = np.concatenate([row[:: 1 - 2 * (i % 2)] for i in range(rows)], 0)[:height]
+            whole = mirrored(np.asarray(self.image), height, width)
             Image.fromarray(whole).save(path, compress_level=1)
         return path
 
