@@ -10,6 +10,7 @@ release on files are never edited or replaced, only added. SPEC section 12 descr
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import zlib
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rgru_format import (
     BOX_ALPHA,
@@ -38,6 +40,9 @@ from rgru_format import (
 )
 from rgru_format.conformance import VECTORS, decode_vector
 from rgru_format.container import CRC_START, crc16, pack_element, pack_head
+from rgru_format.context.adaptation import Adaptation, Entries, code_group
+from rgru_format.context.evaluator import Codes, Evaluator
+from rgru_format.context.order import phase_positions
 from tools.random_files import encode_file, random_codes, random_file, random_model
 
 CONTEXTS: dict[str, Callable[[], ContextModel]] = {
@@ -52,9 +57,19 @@ CONTEXTS: dict[str, Callable[[], ContextModel]] = {
     ),
     # The least sizes: no channel has a partner.
     "least": lambda: random_model(4, codes=(1,), groups=(1,), states=1, hidden=1),
+    # Probabilities that no formula gives.
+    "odd_table": lambda: dataclasses.replace(
+        random_model(5, codes=(6, 4), groups=(2, 1), phases=(4, 5)), table=odd_table()
+    ),
 }
 WIDTH, HEIGHT = 208, 144
 """Of most valid vectors: 13 x 9 positions, so that each phase has several chunks."""
+
+
+def odd_table() -> NDArray[np.uint16]:
+    """Return a table that is neither symmetric nor like that of ordinary models."""
+    steps = np.random.default_rng(5).integers(0, 370, 353)
+    return np.clip(np.cumsum(steps), 1, 65535).astype(np.uint16)
 
 
 def header(context: str, width: int, height: int, **flags: bool) -> Header:
@@ -123,6 +138,8 @@ def _codes() -> Iterator[tuple[str, bytes]]:
         yield f"mixed_all_{name}", plain(WIDTH, HEIGHT, 4, context="mixed", fill=fill)
         yield f"extreme_all_{name}", plain(WIDTH, HEIGHT, 3, context="extreme", fill=fill)
     yield "extreme", plain(WIDTH, HEIGHT, 3, context="extreme")
+    yield "odd_table", plain(WIDTH, HEIGHT, 2, context="odd_table")
+    yield "odd_table_all_plus", plain(WIDTH, HEIGHT, 2, context="odd_table", fill=1)
 
 
 def _chunks() -> Iterator[tuple[str, bytes]]:
@@ -130,6 +147,39 @@ def _chunks() -> Iterator[tuple[str, bytes]]:
     yield "chunks_grow", plain(400, 300, 2, context="mixed")
     yield "chunks_longest", plain(900, 900, 1, context="least")
     yield "chunks_longest_all_plus", plain(900, 900, 1, context="least", fill=1)
+    model, head = CONTEXTS["extreme"](), header("extreme", 640, 640)
+    yield "learned_to_all_bounds", encode_file(model, head, turning_codes(model, *head.grid))
+
+
+def turning_codes(model: ContextModel, rows: int, columns: int) -> list[Codes]:
+    """Return codes that are what the model finds likelier, and later in each group what it does not.
+
+    Shift and slope of section 7.7 run into their bounds on both sides.
+    """
+    evaluator, layers = Evaluator(model, rows, columns), list[Codes]()
+    for layer in model.layers:
+        evaluator.start_layer(layers[-1] if layers else None)
+        codes = np.zeros((rows, columns, layer.codes), np.int8)
+        phases = [phase_positions(rows, columns, f, layer.phases) for f in range(layer.phases)]
+        for group, (start, stop) in enumerate(layer.bounds):
+            adaptation = Adaptation(model.table, stop - start)
+            choose = _turning_after(rows * columns, model.table)
+            code_group(layer, group, evaluator, phases, codes, adaptation, choose)
+        layers.append(codes)
+    return layers
+
+
+def _turning_after(count: int, table: NDArray[np.uint16]) -> Callable[[Codes, Entries], None]:
+    """Return what sets so many codes to the likelier value, and further ones to the other."""
+    seen = 0
+
+    def choose(codes: Codes, entries: Entries) -> None:
+        nonlocal seen
+        likelier = np.where(table[entries] >= 2**15, 1, -1)
+        codes[:] = likelier if seen < count else -likelier
+        seen += codes.size
+
+    return choose
 
 
 def _boxes() -> Iterator[tuple[str, bytes]]:
@@ -138,6 +188,9 @@ def _boxes() -> Iterator[tuple[str, bytes]]:
     yield "alpha", plain(40, 24, 2, alpha=True, boxes=[ramp(40, 24)])
     # Rows of all filters, on a picture so narrow that many rows are worked on at once.
     yield "alpha_narrow", plain(5, 400, 1, alpha=True, boxes=[ramp(5, 400)])
+    rows = bytearray(b"\2" + bytes(range(40))) + bytes(41 * 23)  # the row above the first is 0
+    box = Box(BOX_ALPHA, zlib.compress(bytes(rows)))
+    yield "alpha_first_row_of_above", plain(40, 24, 1, alpha=True, boxes=[box])
     yield "alpha_before_layers", plain(5, 4, 0, alpha=True, boxes=[ramp(5, 4)])
     yield "boxes", plain(WIDTH, HEIGHT, 2, boxes=every_box())
     yield "colour", plain(20, 20, 1, boxes=[Box(BOX_COLOUR, Colour(12, 13).pack())])
@@ -171,6 +224,12 @@ def _cuts() -> Iterator[tuple[str, bytes]]:
     yield "behind_text", whole + note + exif + b"\n-- \nsent from my telephone"
     yield "behind_layer", whole + pack_group(b"", 6, True) + note
     yield "behind_cut_box", whole + note[:-1]
+    # What would be damage, or not be understood, before that point.
+    yield "behind_critical", whole + raw_box(b"Tile") + note
+    yield "behind_colour", whole + pack_box(Box(BOX_COLOUR, Colour(1, 1).pack())) + note
+    yield "behind_exif_twice", whole + exif + exif + note
+    yield "behind_metadata", whole + raw_box(BOX_EXIF, b"\2late") + note
+    yield "behind_checksum", whole + flip(note, len(note) - 1) + note
     # Alpha belongs to the file wherever it stands: it is not complete before.
     late = alpha[: box.offset] + alpha[box.end :] + alpha[box.offset : box.end]
     yield "alpha_at_the_end", late + bytes(3)
@@ -233,6 +292,8 @@ def _bad_headers() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
     yield "header_checksum", flip(good, 9), damaged
     yield "width_zero", with_header(put(8, bytes(3))), damaged
     yield "height_zero", with_header(put(11, bytes(3))), damaged
+    wrong = bytes(with_header(put(14, b"\x02"))[:19]) + bytes(2)
+    yield "version_2_checksum", wrong, damaged
     yield "version_0", with_header(put(14, b"\x00")), error("UnsupportedVersion")
     yield "version_2", with_header(put(14, b"\x02")), error("UnsupportedVersion")
     yield "flag_bit_6", with_header(put(14, b"\x41")), error("UnsupportedVersion")
@@ -242,6 +303,10 @@ def _bad_headers() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
     yield "model_unknown", unknown, error("ModelMissing")
     huge = with_header(put(8, b"\x00\x00\x01\x00\x00\x01")) + pack_group(bytes(34), 0, True)
     yield "pixels_over_limit", huge, error("LimitExceeded")
+    both = bytearray(huge[:19])
+    both[15:19] = b"none"
+    both += crc16(bytes(both)).to_bytes(2, "little")
+    yield "model_unknown_pixels_over_limit", bytes(both), error("LimitExceeded")
     thin = with_header(put(8, b"\x01\x00\x00\xff\xff\xff"))
     yield "positions_over_limit", thin, error("LimitExceeded")
 
@@ -261,11 +326,28 @@ def _bad_elements() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
     yield "group_lost", head + first + third, error("Damaged", 1, at - len(second))
     yield "group_before_layer", head + pack_group(b"", 0, False), error("Damaged", 1, 21)
     yield "kind_3", head + pack_element(3, b"", 0), error("Damaged", 1, 21)
-    yield "length_not_shortest", head + b"\x85\x00\0\0x", error("Damaged", 1, 21)
+    reserved = head + first + pack_element(3, b"", 1)
+    yield "kind_3_behind_layer", reserved, error("Damaged", 2, 21 + len(first))
+    yield "cut_behind_kind_3", head + b"\x03", error("Damaged", 1, 21)
+    yield "cut_behind_kind_0", head + b"\x80", error("Damaged", 1, 21)
+    yield "length_not_shortest", head + _element(b"\x85\x00", b"x", 0), error("Damaged", 1, 21)
+    # Whose lowest 32 bits are the head of a sound box.
+    beyond_32_bits = _element(b"\x9a\x80\x80\x80\x10", b"notehi", CRC_START)
+    yield "length_beyond_32_bits", head + beyond_32_bits, error("Damaged", 1, 21)
+    yield "length_2_30", head + b"\x82\x80\x80\x80\x10\0\0note", error("Damaged", 1, 21)
     yield "length_without_end", head + b"\x81\x80\x80\x80\x80\x01", error("Damaged", 1, 21)
     yield "length_too_large", head + b"\x81\x80\x80\x80\x7f", error("Damaged", 1, 21)
     yield "length_over_codes", head + pack_head(1, 2 * 6 * 1024 + 9), error("Damaged", 1, 21)
+    whole = write_file(header("tiny", 40, 24, alpha=True), layers)
+    for kind, layer in [("group", 3), ("layer", 4)]:  # all layers are there, the plane is not
+        data = whole + pack_group(b"", 6, kind == "layer")
+        yield f"{kind}_before_alpha", data, error("Damaged", layer, len(whole))
     yield "trailing_bytes", head + first + bytes(9), error("Damaged", 1, 21 + len(first))
+
+
+def _element(head: bytes, payload: bytes, start: int) -> bytes:
+    """Return an element whose checksum fits a head that no encoder writes."""
+    return head + crc16(head + payload, start).to_bytes(2, "little") + payload
 
 
 def _bad_boxes() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
@@ -277,8 +359,17 @@ def _bad_boxes() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
     late = 21 + len(first)
     early = error("Damaged", 1, 21)
     yield "box_checksum", flip(head + icc, 21 + 7), early
-    for name, kind in [("not_printable", b"ab\nc"), ("without_letter", b"1abc")]:
+    for name, kind in [
+        ("not_printable", b"ab\nc"),
+        ("without_letter", b"1abc"),
+        ("below_space", b"ab\x1fc"),
+        ("delete", b"ab\x7fc"),
+    ]:
         yield f"box_type_{name}", head + raw_box(kind), early
+        # Found before the content arrives.
+        yield f"cut_behind_type_{name}", head + pack_head(2, 90) + b"\0\0" + kind, early
+    xmp = pack_box(Box(BOX_XMP, b"x"))
+    yield "box_xmp_twice", head + xmp + xmp, error("Damaged", 1, 21 + len(xmp))
     yield "box_without_type", head + raw_box(b"abc"), early
     yield "box_twice", head + exif + note + exif, error("Damaged", 1, 21 + len(exif + note))
     yield "box_of_colour_twice", head + icc + colour, error("Damaged", 1, 21 + len(icc))
@@ -305,6 +396,7 @@ def _bad_contents(head: bytes) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
     early = error("Damaged", 1, 21)
     for name, content in [
         ("short", b"\1\1\0"),
+        ("long", b"\1\1\0\1\0"),
         ("matrix", b"\1\1\6\1"),
         ("range", b"\1\1\0\0"),
     ]:
@@ -317,6 +409,7 @@ def _bad_contents(head: bytes) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
         ("cut", b"\1" + deflated[:-1]),
         ("checksum", b"\1" + deflated[:-1] + b"\0"),
         ("bytes_follow", b"\1" + deflated + b"x"),
+        ("dictionary", b"\1" + _with_dictionary(b"content")),
     ]:
         yield f"metadata_{name}", head + raw_box(BOX_EXIF, content), early
     big = pack_head(2, 2**24 + 1) + b"\0\0note"
@@ -325,11 +418,19 @@ def _bad_contents(head: bytes) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
     yield "metadata_bomb", head + bomb, error("LimitExceeded")
 
 
+def _with_dictionary(data: bytes) -> bytes:
+    """Return a zlib stream that asks for a preset dictionary."""
+    squeeze = zlib.compressobj(9, zdict=b"content of a picture")
+    return squeeze.compress(data) + squeeze.flush()
+
+
 def _bad_alpha(first: bytes) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
     head, with_alpha = header("tiny", 40, 24).pack(), header("tiny", 40, 24, alpha=True).pack()
     alpha = pack_box(ramp(40, 24))
     yield "alpha_without_flag", head + first + alpha, error("Damaged", 2, 21 + len(first))
     yield "alpha_twice", with_alpha + alpha + alpha, error("Damaged", 1, 21 + len(alpha))
+    cut = head + first + pack_head(2, 90) + b"\0\0ALPH"
+    yield "cut_behind_alpha_without_flag", cut, error("Damaged", 2, 21 + len(first))
     too_long = pack_head(2, 4 + 24 * 41 + 24 * 41 // 1024 + 65) + b"\0\0ALPH"
     yield "alpha_too_long", with_alpha + too_long, error("Damaged", 1, 21)
     for name, content in _bad_planes():
@@ -342,6 +443,7 @@ def _bad_planes() -> Iterator[tuple[str, bytes]]:
     yield "no_zlib", b"x" * 40
     yield "too_short", zlib.compress(rows[:-1])
     yield "bomb", zlib.compress(bytes(900_000), 9)
+    yield "dictionary", _with_dictionary(rows)
     yield "filter_3", zlib.compress(b"\x03" + rows[1:])
     yield "bytes_follow", zlib.compress(rows) + b"x"
     yield "checksum", zlib.compress(rows)[:-1] + b"\x7f"
