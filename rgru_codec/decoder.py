@@ -145,19 +145,19 @@ class Decoder:
     @property
     def done(self) -> bool:
         """Whether all that is wanted has been decoded: no picture can follow in the file."""
-        return self._done or self._reader.complete
+        return self._done or self._reader.complete or self._reader.ended
 
     @property
     def ignored(self) -> int:
-        """Bytes behind the last layer that the model has, where nothing can follow."""
+        """Bytes behind the end of the file: behind the model's last layer, or from zeros on."""
         full = self.model is not None and self.layers == self.model.iterations
-        return self._fed - self._end if full and self.done else 0
+        return self._fed - self._end if self._reader.ended or (full and self.done) else 0
 
     def feed(self, data: bytes) -> list[DecoderEvent]:
         """Take in the next bytes, any number of them.
 
-        What stands behind the layers that are wanted, or behind the last one that the model has,
-        is ignored, whatever it is.
+        What stands behind the layers that are wanted, or behind the end of the file, is ignored,
+        whatever it is.
 
         Returns:
             What became known: ``HeaderRead``; ``BoxRead``; ``GroupRead`` (its codes are decoded),

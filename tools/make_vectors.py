@@ -221,6 +221,15 @@ def _cuts() -> Iterator[tuple[str, bytes]]:
             yield f"cut_mixed_{group.layer}_{group.group}", mixed[: group.end]
     note, exif = (pack_box(Box(name, b"late")) for name in (b"note", BOX_EXIF))
     yield "behind_zeros", whole + bytes(100)
+    fewer = whole[: groups[2].end]
+    for count in (1, 2, 7, 8):  # zeros end a file of fewer layers too
+        yield f"zeros_{count}", fewer + bytes(count)
+    yield "zeros_and_text", fewer + bytes(8) + b"sent from my telephone"
+    yield "zeros_and_layer", fewer + bytes(8) + whole[groups[2].end :]
+    yield "zeros_behind_group", whole[: groups[1].end] + bytes(64)
+    yield "zeros_behind_header", whole[:21] + bytes(64)
+    nearly = pack_head(2, 2**24 + 1) + b"\0\0"  # with type, without the byte before content
+    yield "cut_inside_box_at_limit", whole[:21] + nearly + BOX_EXIF
     yield "behind_text", whole + note + exif + b"\n-- \nsent from my telephone"
     yield "behind_layer", whole + pack_group(b"", 6, True) + note
     yield "behind_cut_box", whole + note[:-1]
@@ -324,12 +333,13 @@ def _bad_elements() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
     at += len(second)
     yield "groups_swapped", head + second + first, error("Damaged", 1, 21)
     yield "group_lost", head + first + third, error("Damaged", 1, at - len(second))
-    yield "group_before_layer", head + pack_group(b"", 0, False), error("Damaged", 1, 21)
+    yield "group_before_layer", head + pack_group(b"x", 0, False), error("Damaged", 1, 21)
     yield "kind_3", head + pack_element(3, b"", 0), error("Damaged", 1, 21)
     reserved = head + first + pack_element(3, b"", 1)
     yield "kind_3_behind_layer", reserved, error("Damaged", 2, 21 + len(first))
     yield "cut_behind_kind_3", head + b"\x03", error("Damaged", 1, 21)
     yield "cut_behind_kind_0", head + b"\x80", error("Damaged", 1, 21)
+    yield "zeros_too_few", head + bytes(7) + b"x", error("Damaged", 1, 21)
     yield "length_not_shortest", head + _element(b"\x85\x00", b"x", 0), error("Damaged", 1, 21)
     # Whose lowest 32 bits are the head of a sound box.
     beyond_32_bits = _element(b"\x9a\x80\x80\x80\x10", b"notehi", CRC_START)
@@ -342,7 +352,8 @@ def _bad_elements() -> Iterator[tuple[str, bytes, dict[str, Any]]]:
     for kind, layer in [("group", 3), ("layer", 4)]:  # all layers are there, the plane is not
         data = whole + pack_group(b"", 6, kind == "layer")
         yield f"{kind}_before_alpha", data, error("Damaged", layer, len(whole))
-    yield "trailing_bytes", head + first + bytes(9), error("Damaged", 1, 21 + len(first))
+    behind = error("Damaged", 2, 21 + len(first))
+    yield "trailing_text", head + first + b"sent", behind
 
 
 def _element(head: bytes, payload: bytes, start: int) -> bytes:

@@ -110,7 +110,7 @@ class Report:
 
     @property
     def ignored(self) -> int:
-        """Bytes behind the last layer that the model has, where nothing can follow."""
+        """Bytes behind the end of the file (SPEC sections 4 and 5)."""
         return self.ending.ignored if self.ending else 0
 
     @property
@@ -151,6 +151,8 @@ def inspect(
     try:
         for piece in [data] if isinstance(data, bytes) else data:
             size += len(piece)
+            if reader.ended:
+                continue
             rest += piece
             before = reader.offset
             events = reader.feed(piece)

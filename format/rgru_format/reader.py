@@ -63,6 +63,8 @@ FindModel = Callable[[bytes], ContextModel | None]
 """Takes a model id and returns its context model; None or ModelMissing where it is not known."""
 
 _SMALLEST_ELEMENT = 1 + CRC_SIZE
+_END = bytes(8)
+"""No element begins so: where one would, the file ends (SPEC section 4)."""
 _NEVER = MAX_PAYLOAD
 """Bytes wanted when nothing can follow any more."""
 
@@ -126,7 +128,7 @@ class Ending:
     cut_layer: int | None
     """Layer to which the cut element belongs; None: nothing was cut, or a box."""
     ignored: int = 0
-    """Bytes after ``offset`` that no decoder looks at: all layers of the model are there."""
+    """Bytes after ``offset`` that no decoder looks at: they stand behind the end of the file."""
 
 
 Event = HeaderRead | BoxRead | GroupRead | NeedMoreData
@@ -165,7 +167,8 @@ class Reader:
         self._boxes = 0
         self._single_boxes: set[bytes] = set()
         self._metadata_bytes = 0
-        self._ended = False
+        self.ended = False
+        """Whether something has come that stands behind the end of the file."""
         self._ignored = 0
 
     @property
@@ -219,7 +222,8 @@ class Reader:
                 check_signature(bytes(self._buffer))
                 raise NotRgru(f"not a .rgru file: it ends after {present} bytes")
             raise Damaged(f"the file ends inside the header, after {present} bytes", offset=0)
-        if self.complete:
+        if self.complete or not any(self._buffer):  # fewer zeros than eight
+            self.ended |= present > 0
             self._ignore()
             present = 0
         return Ending(
@@ -243,13 +247,15 @@ class Reader:
         if self._find_model is not None:  # here, so that the header is handed out before an error
             self.model = self._find_model(self.header.model_id)
             self._find_model = None
-        if not self.complete:
-            return self._next_element()
-        if not self._ended:
+        if not self.ended:
             try:
-                return self._next_element()
+                event = self._next_element()
             except (Damaged, LimitExceeded, UnsupportedVersion):
-                self._ended = True  # what follows is not of the file (SPEC section 5)
+                if not self.complete:
+                    raise
+                self.ended = True  # what follows is not of the file (SPEC section 5)
+            if not self.ended:
+                return event
         self._ignore()
         return None
 
@@ -275,6 +281,11 @@ class Reader:
         present = len(self._buffer) - self._position
         if present == 0:
             self._wanted = _SMALLEST_ELEMENT
+            return None
+        begins = self._buffer[self._position : self._position + len(_END)]
+        if not any(begins):
+            self.ended = begins == _END
+            self._wanted = max(present + 1, _SMALLEST_ELEMENT)
             return None
         kind = self._buffer[self._position] & 3
         self._check_order(kind)

@@ -246,7 +246,7 @@ class Decompress:
             line += f", {', '.join(sorted(decoder.info)) or 'no metadata'}"
         notes += tuple(decoder.notes)
         if decoder.ignored:
-            notes += ("what stands behind the last layer was ignored: no layer can follow it",)
+            notes += ("what stands behind the end of the picture was ignored",)
         if not fault:
             return batch.Outcome(DONE, line, notes)
         line = f"{display_name(job.source, 'standard input')}: {fault}; {line}"

@@ -81,7 +81,7 @@ def describe(found: Info, *, verbose: bool) -> list[str]:
     lines += layer_table(table["layers"], offsets=found if verbose else None)
     lines.append(f"metadata: {_metadata(found)}")
     if found.ignored:
-        lines.append(f"ignored: {number(found.ignored)} bytes behind the last layer of the model")
+        lines.append(f"ignored: {number(found.ignored)} bytes behind the end of the picture")
     if found.unfinished:
         lines.append(f"cut short: the last {number(found.unfinished)} bytes are unfinished")
     if verbose:

@@ -97,7 +97,7 @@ def check(data: bytes, max_pixels: int) -> tuple[int, str]:
         words, held = "codes decode", layer_count(decoded.codes.layer, decoded.codes.group)
     words = f"checksums match, {words}; {held}"
     if report.ignored:
-        words += f"; {number(report.ignored)} bytes behind the last layer were ignored"
+        words += f"; {number(report.ignored)} bytes behind the end of the picture were ignored"
     if report.unfinished:
         cut = f"{words}; cut short: {number(report.ending.missing)} bytes or more are missing"
         return CUT, cut + (f"; {report.suspicion}" if report.suspicion else "")

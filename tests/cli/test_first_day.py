@@ -372,7 +372,7 @@ def test_a_large_file_of_another_kind_is_not_read(
 def test_bytes_behind_the_last_layer_cost_no_picture(rgru: Rgru, folder: Path, data: bytes) -> None:
     Path("z.rgru").write_bytes(data + bytes(5000))
     result = rgru("decompress", "z.rgru")
-    words = "what stands behind the last layer was ignored: no layer can follow it"
+    words = "what stands behind the end of the picture was ignored"
     assert (result.code, words in result.err) == (0, True)
     with Image.open("z.png") as image:
         assert np.array_equal(np.asarray(image), np.asarray(rgru_codec.decompress(data)))

@@ -71,7 +71,7 @@ def said_by_verify(data: bytes) -> Any:
         _, words = verify.check(data, max_pixels=2**26)
     except RgruError as error:
         return describe_error(error)
-    behind = words.partition(" bytes behind the last layer were ignored")
+    behind = words.partition(" bytes behind the end of the picture were ignored")
     return int(behind[0].split()[-1]) if behind[1] else 0
 
 

@@ -110,6 +110,9 @@ class Elements:
         """Yield kind, payload or (of a box) type and content, offset and layer."""
         while self.at < len(self.data):
             complete = self.complete()
+            if not any(self.data[self.at : self.at + 8]):  # the end of section 4
+                self.ignored = len(self.data) - self.at
+                return
             try:
                 one = self.element()
             except Fault:

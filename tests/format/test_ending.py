@@ -74,7 +74,7 @@ def test_a_file_is_complete_with_its_alpha_plane_only() -> None:
     start = Header(1, 1, b"tiny", alpha=True).pack()
     layers = WHOLE[21:]
     alpha = pack_box(Box(BOX_ALPHA, encode_alpha(np.zeros((1, 1), np.uint8))))
-    assert isinstance(with_model(start + layers + bytes(3)).error, Damaged)
+    assert isinstance(with_model(start + layers + b"\3").error, Damaged)
     assert with_model(start + layers + alpha[:-1]).unfinished
     assert with_model(start + layers).alpha_missing
     ending = with_model(start + layers + alpha + bytes(3)).sound().ending
@@ -82,8 +82,33 @@ def test_a_file_is_complete_with_its_alpha_plane_only() -> None:
     assert ending.ignored == 3
 
 
-def test_files_with_fewer_layers_than_the_model_are_not_padded() -> None:
-    assert isinstance(with_model(WHOLE[: 21 + len(FIRST)] + bytes(100)).error, Damaged)
+@pytest.mark.parametrize("step", [1, 5, 10**6])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 5000])
+def test_zeros_end_a_file_with_fewer_layers_than_the_model(count: int, step: int) -> None:
+    """The default writes fewer, and a file padded with zeros used to be damaged."""
+    fewer = WHOLE[: 21 + len(FIRST)]
+    for rest in (bytes(count), bytes(count) + b"sent" if count >= 8 else b""):
+        data = fewer + rest
+        reader = Reader(find_model=lambda _: MODEL)
+        for at in range(0, len(data), step):
+            reader.feed(data[at : at + step])
+        ending = reader.close()
+        assert (ending.layers, ending.offset) == (1, len(fewer))
+        assert (ending.ignored, ending.unfinished) == (len(rest), 0)
+        assert reader.ended == bool(rest)
+
+
+@pytest.mark.parametrize("count", range(8))
+def test_fewer_than_eight_zeros_before_something_are_damage(count: int) -> None:
+    data = WHOLE[: 21 + len(FIRST)] + bytes(count) + b"\3"
+    assert isinstance(with_model(data).error, Damaged)
+
+
+def test_a_group_without_bytes_is_no_end() -> None:
+    data = Header(1, 1, b"tiny").pack() + FIRST + group(b"", 1, False) + group(b"", 2, False)
+    report = inspect(data)
+    assert len(report.sound().groups) == 3
+    assert report.ignored == 0
 
 
 @pytest.mark.parametrize(

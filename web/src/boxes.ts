@@ -9,7 +9,7 @@ export const ALPHA = 'ALPH';
 /** Boxes that say what colours mean: before layer 1, one of them at most. */
 export const COLOUR_BOXES = new Set([COLOUR, ICC]);
 /** Boxes whose content may be deflated. */
-const METADATA_BOXES = new Set([ICC, 'exif', 'xmp ']);
+export const METADATA_BOXES = new Set([ICC, 'exif', 'xmp ']);
 /** Boxes that occur once at most. */
 export const SINGLE_BOXES = new Set([...COLOUR_BOXES, ...METADATA_BOXES, ALPHA]);
 

@@ -38,6 +38,8 @@ export type Groups = number[][];
 
 const CRC_SIZE = 2;
 const MOST_HEAD = 5;
+/** So many zeros where an element would begin end the file (SPEC section 4). */
+const END = 8;
 const CRITICAL_HERE = new Set([boxes.ALPHA]);
 
 /** Turns the bytes of one file into events; the pieces in which they arrive do not matter. */
@@ -49,7 +51,7 @@ export class Reader {
   groups = 0;
   /** End of the last whole structure, in bytes. */
   offset = 0;
-  /** Bytes behind the end of a file all of whose layers are there. */
+  /** Bytes behind the end of the file. */
   ignored = 0;
   /** To be set when the header has come: without it, elements are read as they come. */
   model: Groups | null = null;
@@ -104,7 +106,7 @@ export class Reader {
       if (present < SIGNATURE.length) throw new NotRgru(`not a .rgru file: it ends after ${present} bytes`);
       throw new Damaged(`the file ends inside the header, after ${present} bytes`, null, 0);
     }
-    if (!this.complete) return present;
+    if (!this.complete && this.buffer.subarray(this.begin, this.end).some((byte) => byte)) return present;
     this.ignored += present;
     this.begin = this.end;
     return 0;
@@ -126,12 +128,12 @@ export class Reader {
 
   private async next(): Promise<Event | null> {
     if (!this.header) return this.nextHeader();
-    if (!this.complete) return this.nextElement();
     if (!this.ended) {
       try {
-        return await this.nextElement();
+        const event = await this.nextElement();
+        if (!this.ended) return event;
       } catch (error) {
-        if (!(error instanceof RgruError)) throw error;
+        if (!this.complete || !(error instanceof RgruError)) throw error;
         this.ended = true; // what follows is not of the file
       }
     }
@@ -154,6 +156,10 @@ export class Reader {
   private async nextElement(): Promise<Event | null> {
     const data = this.buffer.subarray(this.begin, this.end);
     if (!data.length) return null;
+    if (data.subarray(0, END).every((byte) => !byte)) {
+      this.ended = data.length >= END;
+      return null;
+    }
     const kind = (data[0] as number) & 3;
     this.checkOrder(kind);
     const head = this.head(data);
@@ -241,7 +247,7 @@ export class Reader {
     if (type === boxes.ALPHA) this.checkAlpha(length - 4);
     else if (type === boxes.COLOUR && length !== 8)
       throw this.damaged(`the box ${type} has ${length - 4} bytes, not 4`);
-    else this.checkMetadata(length);
+    else this.checkMetadata(length - Number(boxes.METADATA_BOXES.has(type))); // the byte before content
   }
 
   private checkMetadata(length: number): void {
