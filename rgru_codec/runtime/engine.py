@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
@@ -81,8 +80,6 @@ def using(maker: Maker) -> Iterator[None]:
 
 
 _idle: dict[Hashable, Engine] = {}
-if hasattr(os, "register_at_fork"):  # an engine's threads do not follow into a forked process
-    os.register_at_fork(after_in_child=_idle.clear)
 
 
 class Engines:

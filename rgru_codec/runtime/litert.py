@@ -6,9 +6,11 @@ So weights are written down once, in a package; what LiteRT's parser gets to see
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -204,8 +206,24 @@ def graph_of(network: Network) -> tuple[bytes, list[int], list[int]]:
     return ops.model(list(inputs.values()), outputs), list(inputs.values()), outputs
 
 
+_engines: weakref.WeakSet[LiteRT] = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """In a forked process: let no interpreter of the parent's ever be taken down."""
+    for engine in _engines:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine._interpreter))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 class LiteRT:
     """An engine in LiteRT. Nothing is copied but what sources write and readers take out.
+
+    A forked process makes its interpreter anew, since the threads of the parent's do not follow;
+    that one is left as it is, for its end would wait for them and bring the process down.
 
     Args:
         network: what it carries out.
@@ -215,13 +233,21 @@ class LiteRT:
     def __init__(self, network: Network, threads: int) -> None:
         self.network = network
         self.pixels = 0
+        self._threads = threads
         self._graph, self._inputs, self._outputs = graph_of(network)
-        self._interpreter: Any = Interpreter(model_content=self._graph, num_threads=threads)
+        self._start()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
         self._size: tuple[int, int] | None = None
+        self._interpreter: Any = Interpreter(model_content=self._graph, num_threads=self._threads)
+        _engines.add(self)
 
     @contextlib.contextmanager
     def step(self, sources: Mapping[str, Source], window: Rect) -> Iterator[Mapping[str, Array]]:
         """See :class:`rgru_codec.runtime.engine.Engine`."""
+        if self._process != os.getpid():
+            self._start()
         try:
             self._prepare(window.height, window.width)
             for name, index in zip(self.network.inputs, self._inputs, strict=True):
