@@ -152,7 +152,7 @@ def _chunks() -> Iterator[tuple[str, bytes]]:
 
 
 def turning_codes(model: ContextModel, rows: int, columns: int) -> list[Codes]:
-    """Return codes that are what the model finds likelier, and later in each group what it does not.
+    """Return codes that are what is likelier, and from some point in each group what is not.
 
     Shift and slope of section 7.7 run into their bounds on both sides.
     """

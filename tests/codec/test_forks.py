@@ -38,7 +38,9 @@ CHILDREN = {
     "that_leaves_at_once": "assert ended(lambda: os._exit(3)) == 3",
     "that_exits": "assert ended(lambda: sys.exit(4)) == 4",
     "that_frees_a_decoder": "assert ended(lambda: (globals().pop('live'), sys.exit(5))) == 5",
-    "that_goes_on": "assert ended(lambda: (live.feed(data[-1:]), live.picture(), sys.exit(6))) == 6",
+    "that_goes_on": """
+assert ended(lambda: (live.feed(data[-1:]), live.picture(), sys.exit(6))) == 6
+""",
     "that_decodes": "assert ended(lambda: (rgru_codec.decompress(data), sys.exit(7))) == 7",
     "of_a_pool": """
 with multiprocessing.get_context("fork").Pool(2) as pool:
