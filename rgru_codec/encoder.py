@@ -186,7 +186,8 @@ def compress(
         image: A PIL image; or uint8 (H, W), (H, W, 2), (H, W, 3) or (H, W, 4); or a picture of
             another format: a path, an open file, or bytes.
         layers: So many layers (1 to the model's number), or ``"all"`` of them.
-        quality: 1 to 100: so many hundredths of the groups that a file can have. 100 is all layers.
+        quality: 1 to 100: how many of the groups that a file can have, in equal steps; 1 is the
+            first layer, 100 all layers.
             Of a part of a group the positions are coded at which the picture lacks most, so many
             that it takes its share of bytes.
         bpp: Bits per pixel that the file may take at most (whole file). What room is left is filled
@@ -301,12 +302,12 @@ class _Encoder:
             raise InvalidInput(f"layers must be 1..{most}, got {self.layers}")
         self.size = settings.largest_size(height, width)
         quality = 100 if settings.quality is None else settings.quality
-        self.groups, self.part = parts.groups_of(quality / 100 * sum(context.groups))
+        first = context.groups[0]  # less of the first layer would leave holes
+        wanted = first + (quality - 1) / 99 * (sum(context.groups) - first)
+        self.groups, self.part = parts.groups_of(wanted)
         boxes = self._boxes()
         self.late = [box for name in LATE_BOXES for box in boxes if box.type == name]
         """Boxes that stand behind layer 1 and belong to the picture."""
-        if self.late and self.groups < context.groups[0]:
-            self.groups, self.part = context.groups[0], 1.0
         header = Header(width, height, self.model.id, planes.grey, planes.alpha is not None)
         self.writer = Writer(header, [box for box in boxes if box not in self.late])
         self.coder = CodesEncoder(context, *header.grid)

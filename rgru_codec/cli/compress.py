@@ -44,7 +44,7 @@ def add_encoding(parser: argparse.ArgumentParser) -> None:
         "--quality",
         type=options.between(1, 100),
         metavar="Q",
-        help="1..100: so many hundredths of what a file can have; 100 keeps everything",
+        help="1..100: how much of what a file can have; 1 is the first layer, 100 everything",
     )
     target.add_argument(
         "-l",
