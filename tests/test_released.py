@@ -13,9 +13,12 @@ import pytest
 
 import rgru_codec
 from rgru_codec.vectors import problem_of
+from rgru_format.conformance import VECTORS
+from tools.make_vectors import list_of
 
 RELEASED = Path(__file__).parent / "released"
 VERSIONS = sorted(path for path in RELEASED.glob("*") if path.is_dir())
+LISTS = sorted(RELEASED.glob("*/vectors.sha256"))
 FILES = [path for folder in VERSIONS for path in sorted(folder.glob("*.rgru"))]
 MODELS = [path for path in RELEASED.parents[1].glob("models/*/rgru_*") if path.is_dir()]
 
@@ -41,6 +44,13 @@ def test_a_released_file_opens_as_it_did(path: Path) -> None:
 @pytest.mark.parametrize("folder", VERSIONS, ids=lambda folder: folder.name)
 def test_released_files_are_those_of_their_list(folder: Path) -> None:
     check_list(folder)
+
+
+@pytest.mark.parametrize("list_", LISTS, ids=lambda path: path.parent.name)
+def test_vectors_of_a_release_are_still_there(list_: Path) -> None:
+    """Without the release's tag too, which not every checkout has."""
+    now = list_of(VECTORS).read_text().splitlines()
+    assert set(list_.read_text().splitlines()) <= set(now)
 
 
 def check_list(folder: Path) -> None:

@@ -55,10 +55,18 @@ def files_of_tiny(model: Model) -> Iterator[tuple[str, bytes]]:
     yield "networks_cut_inside_layer", whole[: last.offsets[1] + 3]
 
 
+def suffix(model: Model) -> str:
+    """Return what sets the names apart from those of the first model that has vectors."""
+    first = VECTORS / "pixels" / "all_layers.json"
+    own = not first.exists() or json.loads(first.read_text())["model"] == model.id.hex()
+    return "" if own else f"_{model.id.hex()}"
+
+
 def vectors() -> Iterator[tuple[str, bytes]]:
     """Yield path and content of every file."""
+    model = rgru_codec.default_model()
     for name, data in files():
-        yield from vector(f"pixels/{name}", data, rgru_codec.default_model())
+        yield from vector(f"pixels/{name}{suffix(model)}", data, model)
     with tempfile.TemporaryDirectory() as folder, using(Reference):
         model = tiny_model.write(Path(folder))
         for part in DECODING_HALF:

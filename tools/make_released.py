@@ -2,8 +2,9 @@
 
 Once for each released minor version, with its model: small files of all kinds in
 ``tests/released/VERSION``, what has to be found in them (.json), their pictures (.png, with a
-tolerance), and the list of their hashes. What is there is never written again. Files of a model
-with a distribution of its own (``--model``) lie in ``NAME-VERSION``.
+tolerance), the list of the vectors that the version had, and the list of all their hashes. What is
+there is never written again. Files of a model with a distribution of its own (``--model``) lie in
+``NAME-VERSION``, without a list of vectors.
 
 The photo is a piece of scikit-image's astronaut (NASA, public domain).
 """
@@ -24,10 +25,13 @@ from skimage import data as photos
 import rgru_codec
 from rgru_codec.colour import PRIMARIES, SRGB_CURVE, ColourSpace, profile_of
 from rgru_codec.models import Model
+from rgru_format.conformance import VECTORS
 from tools.make_pixels import vector
+from tools.make_vectors import list_of
 
 RELEASED = Path(__file__).parents[1] / "tests" / "released"
 LIST = "SHA256SUMS"
+OF_VECTORS = "vectors.sha256"
 
 
 def pictures() -> Iterator[tuple[str, Image.Image]]:
@@ -61,6 +65,7 @@ def files(model: Model) -> Iterator[tuple[str, bytes]]:
     yield "cut_behind_a_layer", whole[: layers[1].end]
     yield "cut_behind_a_group", whole[: split.offsets[1]]
     yield "cut_inside_a_group", whole[: split.offsets[1] + 3]
+    yield "zeros_behind_two_layers", whole[: layers[1].end] + bytes(64)
     yield "bytes_behind_the_end", whole + b"what somebody wrote behind it"
     yield (
         "metadata",
@@ -86,6 +91,14 @@ def _profile(transfer: int | None) -> bytes:
     return profile_of(ColourSpace(PRIMARIES[12], transfer, 1.9))
 
 
+def contents(model: Model, *, with_vectors: bool) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of all that is kept of a release."""
+    if with_vectors:
+        yield OF_VECTORS, list_of(VECTORS).read_bytes()
+    for name, data in files(model):
+        yield from vector(name, data, model)
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -101,10 +114,9 @@ def main() -> None:
         sys.exit(f"{folder} exists: what was released stays as it is")
     folder.mkdir(parents=True)
     sums = []
-    for name, data in files(model):
-        for path, content in vector(name, data, model):
-            (folder / path).write_bytes(content)
-            sums.append(f"{hashlib.sha256(content).hexdigest()}  {path}\n")
+    for path, content in contents(model, with_vectors=not args.model):
+        (folder / path).write_bytes(content)
+        sums.append(f"{hashlib.sha256(content).hexdigest()}  {path}\n")
     (folder / LIST).write_text("".join(sums))
     print(f"{folder}: {len(sums)} files of model {model.id.hex()}")
 

@@ -3,8 +3,8 @@
     python -m tools.make_vectors                             # adds vectors that are missing
     python -m tools.make_vectors --random 100 --seed 7 --out /tmp/files
 
-The script leaves existing files alone and appends new ones to the list of hashes. From the first
-release on files are never edited or replaced, only added. SPEC section 12 describes the folder.
+The script leaves existing files alone and appends new ones to the list of hashes. What a release
+had is never edited or replaced. SPEC section 12 describes the folder.
 """
 
 from __future__ import annotations
@@ -524,9 +524,8 @@ def add_files(folder: Path, files: Iterable[tuple[str, bytes]]) -> int:
 
 
 def list_of(folder: Path) -> Path:
-    """Return the list of hashes; until the first release its name says that nothing is frozen."""
-    frozen = folder / "SHA256SUMS"
-    return frozen if frozen.exists() else folder / "SHA256SUMS.not-frozen"
+    """Return the list of hashes, which only grows."""
+    return folder / "SHA256SUMS"
 
 
 def write_random(folder: Path, count: int, seed: int) -> None:
