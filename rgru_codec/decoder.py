@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
 import os
 import warnings
 from collections.abc import Callable
@@ -32,7 +31,7 @@ from rgru_codec.metadata import metadata_of
 from rgru_codec.models import Model, as_model, find_model
 from rgru_codec.picture import to_image
 from rgru_codec.runtime.rect import Rect
-from rgru_codec.source import Source, check_count, check_limits, read_rgru
+from rgru_codec.source import Source, as_count, as_number, check_limits, read_rgru
 from rgru_format import (
     BOX_ALPHA,
     BOX_COLOUR,
@@ -99,11 +98,7 @@ class Decoder:
         model: Model | str | os.PathLike[str] | None = None,
         region: tuple[int, int, int, int] | None = None,
     ) -> None:
-        if layers is not None:
-            check_count("layers", layers, 0)
-        check_threads(threads)
         check_limits(limits)
-        _check_region(region)
         self.limits = limits or Limits()
         self.header: Header | None = None
         self.model: Model | None = None
@@ -113,14 +108,14 @@ class Decoder:
         self.notes: list[str] = []
         """What is not shown as it is meant, in words."""
         self._given = None if model is None else as_model(model)
-        self._wanted = layers
-        self._threads = threads
+        self._wanted = None if layers is None else as_count("layers", layers, 0)
+        self._threads = as_threads(threads)
         self._reader = Reader(self.limits, self._context_of)
         self._alpha: NDArray[np.uint8] | None = None
         self._codes: CodesDecoder | None = None
         self._waiting: list[NDArray[np.uint8]] = []
         """Codes of layers not painted yet, eight to a byte."""
-        self._region = region
+        self._region = _as_region(region)
         self._closed = self._done = False
         self._fed = self._end = 0
         self._painter: Painter | None = None
@@ -349,22 +344,24 @@ class Decoder:
         return Rect(y, y + height, x, x + width)
 
 
-def check_threads(threads: int | None) -> None:
-    """Refuse a number of threads that no engine can have.
+def as_threads(threads: int | None) -> int | None:
+    """Return a number of threads that an engine can have.
 
     Raises:
         InvalidInput: It is no whole number above 0, nor None.
     """
-    if threads is not None:
-        check_count("threads", threads, 1)
+    return None if threads is None else as_count("threads", threads, 1)
 
 
-def _check_region(region: tuple[int, int, int, int] | None) -> None:
+def _as_region(region: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:
     if region is None:
-        return
-    whole = isinstance(region, tuple | list) and len(region) == 4
-    if not whole or not all(isinstance(value, numbers.Integral) for value in region):
+        return None
+    found = [as_number(v) for v in region] if isinstance(region, tuple | list) else []
+    whole = [value for value in found if isinstance(value, int)]
+    if not len(found) == len(whole) == 4:
         raise InvalidInput(f"region must be (x, y, width, height) in pixels, got {region!r}")
+    x, y, width, height = whole
+    return x, y, width, height
 
 
 def decompress(
@@ -428,7 +425,7 @@ def thumbnail(
         NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing: As `decompress`.
         InvalidInput: ``size`` is no whole number above 0.
     """
-    check_count("size", size, 1)
+    size = as_count("size", size, 1)
     check_limits(limits)
     data = read_rgru(source)
     reader = Reader(limits)

@@ -9,24 +9,23 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import numbers
 import os
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rgru_codec import parts
-from rgru_codec.decoder import Decoder, check_threads
-from rgru_codec.iterations import Codes, Painter
+from rgru_codec.decoder import Decoder, as_threads
+from rgru_codec.iterations import Painter
 from rgru_codec.iterations import encode as iterate
 from rgru_codec.memory import encoding_bytes
 from rgru_codec.metadata import STRIPPED, Wanted
 from rgru_codec.metrics import ms_ssim
 from rgru_codec.models import Model, as_model, default_model
 from rgru_codec.picture import Planes, to_image, to_planes
-from rgru_codec.source import Picture, as_image, check_count, check_limits
+from rgru_codec.source import Picture, as_count, as_image, as_number, check_limits
 from rgru_format import (
     BOX_ALPHA,
     BOX_COLOUR,
@@ -80,15 +79,9 @@ class Settings:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        """Check all values."""
+        """Check all values, and make numbers Python's own."""
         for name in _TARGETS:
-            kind = numbers.Integral if name == "layers" else numbers.Real
-            value = getattr(self, name)
-            if name == "layers" and value == ALL:
-                continue
-            if isinstance(value, bool) or not isinstance(value, kind | None):
-                words = "a whole number, or 'all'" if name == "layers" else "a number"
-                raise InvalidInput(f"{name} must be {words}, got {value!r}")
+            object.__setattr__(self, name, _as_target(name, getattr(self, name)))
         given = [name for name in _TARGETS if getattr(self, name) is not None]
         if len(given) > 1:
             raise InvalidInput(f"{' and '.join(given)} exclude each other; give one of them")
@@ -102,10 +95,10 @@ class Settings:
                 raise InvalidInput(f"{name} must be above 0, got {value}")
         if not isinstance(self.encoder, str | None):
             raise InvalidInput(f"encoder must be a name, got {self.encoder!r}")
-        check_threads(self.threads)
+        object.__setattr__(self, "threads", as_threads(self.threads))
         check_limits(self.limits)
         if self.frame is not None:
-            check_count("frame", self.frame, 0)
+            object.__setattr__(self, "frame", as_count("frame", self.frame, 0))
         self.metadata()
 
     @property
@@ -154,6 +147,16 @@ class Settings:
         if self.bpp is not None:
             return int(self.bpp * height * width / 8)
         return math.inf if self.target_size is None else self.target_size
+
+
+def _as_target(name: str, value: object) -> int | float | str | None:
+    if value is None or (name == "layers" and isinstance(value, str) and value == ALL):
+        return ALL if value else None
+    found = as_number(value)
+    if found is None or (name == "layers" and not isinstance(found, int)):
+        words = "a whole number, or 'all'" if name == "layers" else "a number"
+        raise InvalidInput(f"{name} must be {words}, got {value!r}")
+    return found
 
 
 def compress(
@@ -334,14 +337,11 @@ class _Encoder:
             boxes.append(Box(BOX_ALPHA, encode_alpha(self.planes.alpha)))
         return boxes
 
-    def _iterations(self) -> Iterator[tuple[Codes, Painter]]:
-        pixels, settings = self.planes.pixels, self.settings
-        return iterate(self.model, pixels, settings.threads, settings.encoder)
-
     def run(self, share: Callable[[float], object]) -> Encoded:
         least = self.settings.aim
         reached: float | None = None
-        for codes, painter in self._iterations():
+        threads, encoder = self.settings.threads, self.settings.encoder
+        for codes, painter in iterate(self.model, self.planes.pixels, threads, encoder):
             share((self.coder.layer + 0.5) / self.layers)  # the networks take about half of it
             payloads = self.coder.encode_layer(codes)
             del codes  # the coder has a copy

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rgru_codec.models import find_model, known_context
-from rgru_codec.source import Source, check_count, check_limits, read_rgru
+from rgru_codec.source import Source, as_count, check_limits, read_rgru
 from rgru_format import POSITION, Header, InvalidInput, Limits, ModelMissing, Report
 from rgru_format import inspect as inspect_file
 
@@ -58,11 +58,11 @@ class Info(Report):
         if (layers is None) == (thumbnail is None):
             raise InvalidInput("bytes_for takes one of layers and thumbnail")
         if thumbnail is not None:
-            check_count("thumbnail", thumbnail, 1)
+            thumbnail = as_count("thumbnail", thumbnail, 1)
             codes = find_model(self.header.model_id).codes
             layers = layers_for(self.header, thumbnail, codes)
         assert layers is not None
-        check_count("layers", layers, 0)
+        layers = as_count("layers", layers, 0)
         # What stands behind a layer belongs to its picture: the alpha plane, metadata.
         return self.layers[layers].offsets[0] if layers < len(self.layers) else self.size
 

@@ -28,14 +28,27 @@ _FOREIGN = frozenset({"EPS"})
 """Formats that Pillow reads by running another program on the file's content."""
 
 
-def check_count(name: str, value: object, least: int) -> None:
-    """Refuse an argument that is no whole number of at least ``least``.
+def as_number(value: object) -> int | float | None:
+    """Return a number of any type (numpy's wrap around, and are no int) as Python's own.
+
+    Returns:
+        None if it is no number.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
+
+
+def as_count(name: str, value: object, least: int) -> int:
+    """Return an argument that is a whole number of at least ``least``.
 
     Raises:
-        InvalidInput: As said.
+        InvalidInput: It is none.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+    count = as_number(value)
+    if not isinstance(count, int) or count < least:
         raise InvalidInput(f"{name} must be a whole number, {least} or more, got {value!r}")
+    return count
 
 
 def check_limits(limits: object) -> None:

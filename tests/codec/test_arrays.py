@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,6 +47,17 @@ def test_thumbnail() -> None:
     assert image.size == (20, 12)
     assert image.info["layers"] == layers_for(header, 20, codes)
     assert rgru_codec.thumbnail(data, 1000).size == (200, 120)
+
+
+def test_numbers_of_numpy_are_numbers_for_decoders_too() -> None:
+    """Sums of small ones wrap around: 200 + 100 is 44 as uint8."""
+    data = rgru_codec.compress(photo(8, 304), layers=1)
+    small: Any = np.uint8
+    one, size, region = small(1), small(152), (small(200), small(0), small(100), small(8))
+    part = rgru_codec.decompress(data, region=region, layers=one, threads=one)
+    assert part.tobytes() == rgru_codec.decompress(data, region=(200, 0, 100, 8)).tobytes()
+    assert rgru_codec.thumbnail(data, size).size == (152, 4)
+    assert rgru_codec.info(data).bytes_for(layers=one) == len(data)
 
 
 def test_thumbnails_of_cut_and_damaged_files(data: bytes) -> None:

@@ -33,6 +33,27 @@ def test_layers(layers: int, pixels: Pixels, data: bytes) -> None:
     assert data.startswith(small)
 
 
+@pytest.mark.parametrize(
+    ("name", "plain", "numpys"),
+    [
+        ("layers", 2, np.int64(2)),
+        ("layers", 2, np.uint8(2)),
+        ("quality", 30, np.uint8(30)),
+        ("quality", 30.5, np.float16(30.5)),
+        ("bpp", 1.5, np.float32(1.5)),
+        ("target_size", 250, np.uint8(250)),
+        ("msssim", 0.5, np.float32(0.5)),
+    ],
+)
+def test_numbers_of_numpy_are_numbers(name: str, plain: float, numpys: Any, pixels: Pixels) -> None:
+    wanted: dict[str, Any] = {name: plain}
+    given: dict[str, Any] = {name: numpys, "threads": np.uint8(1), "frame": np.uint8(0)}
+    assert type(getattr(Settings(**given), name)) is type(plain)
+    assert rgru_codec.compress(Image.fromarray(pixels), **given) == rgru_codec.compress(
+        pixels, **wanted
+    )
+
+
 def test_all_layers(data: bytes, pixels: Pixels) -> None:
     most = rgru_codec.default_model().iterations
     assert len(rgru_codec.info(data).layers) == most
