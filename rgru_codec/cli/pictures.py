@@ -13,6 +13,8 @@ from rgru_codec.cli.status import UNUSABLE, USAGE, Failure
 if TYPE_CHECKING:
     from PIL import Image
 
+    from rgru_format import InvalidInput
+
 
 def known_suffixes() -> frozenset[str]:
     """Return the suffixes of pictures that can be read, .rgru apart."""
@@ -75,6 +77,11 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 _LOSSY: dict[str, dict[str, Any]] = {"JPEG": {}, "WEBP": {"lossless": False}, "AVIF": {}}
 """Formats whose quality can be chosen, and what goes with it."""
+_EXACT = frozenset({"AVIF", "JPEG", "JPEG2000", "MPO", "PNG", "TIFF", "WEBP"})
+"""Formats that keep size and alpha, or refuse a picture, and whose loss of colour is meant."""
+_OPAQUE = frozenset({"BMP", "DIB", "PPM"})
+"""Formats that keep everything but alpha."""
+_LARGEST_ICON = 256
 _NAMES = {"icc_profile": "the ICC profile", "exif": "Exif", "xmp": "XMP"}
 _LARGE = 1 << 24
 """Bytes of files that are looked at before they are read."""
@@ -125,10 +132,10 @@ def encode_picture(
         quality: 1..100, of formats that have such a thing; None is nearly lossless.
 
     Returns:
-        The file, and what was left out of it, in words.
+        The file, and what was left out of it or changed, in words.
 
     Raises:
-        InvalidInput: The format cannot hold the picture, or has no quality.
+        InvalidInput: The format cannot hold size or alpha of the picture, or has no quality.
     """
     from rgru_codec.exif import says_nothing, without_prefix
     from rgru_format import InvalidInput
@@ -150,15 +157,59 @@ def encode_picture(
                     options = with_it
                 elif not (name == "exif" and says_nothing(without_prefix(info[name]))):
                     missing.append(_NAMES[name])
+        if kind == "ICO":
+            if max(image.size) > _LARGEST_ICON:
+                raise _cannot_hold(kind, f"it has more than {_LARGEST_ICON} pixels on a side")
+            options["sizes"] = [image.size]  # rather than the usual ones below it
         try:
             content = _encoded(image, kind, options)
         except MemoryError:
             raise
         except Exception as refusal:  # Pillow's writers raise what they like
-            raise InvalidInput(f"{kind} cannot hold this picture: {refusal}; use .png") from None
+            raise _cannot_hold(kind, str(refusal)) from None
+        changes = _changes(image, kind, content)
     finally:
         image.info = info
-    return content, _words(missing, kind)
+    return content, _words(missing, kind) + changes
+
+
+def _cannot_hold(kind: str, why: str) -> InvalidInput:
+    from rgru_format import InvalidInput
+
+    return InvalidInput(f"{kind} cannot hold this picture: {why}; use .png")
+
+
+def _changes(image: Image.Image, kind: str, content: bytes) -> tuple[str, ...]:
+    """Say what a format has made of the colours, unless it is known to keep them.
+
+    Pillow's writers scale, and drop alpha, without a word: the file is read again.
+
+    Raises:
+        InvalidInput: It has lost more than colours.
+    """
+    from PIL import Image
+
+    from rgru_codec.source import readable_formats
+
+    alpha = image.mode in ("LA", "RGBA")
+    if kind in _EXACT or (kind in _OPAQUE and not alpha) or kind not in readable_formats():
+        return ()
+    Image.MAX_IMAGE_PIXELS = None  # the picture is ours
+    try:
+        back = Image.open(io.BytesIO(content), formats=[kind])
+        back.load()
+    except MemoryError:
+        raise
+    except Exception as fault:  # Pillow's readers raise what they like
+        raise _cannot_hold(kind, f"what was written cannot be read ({fault})") from None
+    if back.size != image.size:
+        sizes = [f"{width}x{height}" for width, height in (image.size, back.size)]
+        raise _cannot_hold(kind, f"its {sizes[0]} pixels would become {sizes[1]}")
+    if alpha and back.convert("RGBA").getchannel("A").tobytes() != image.getchannel("A").tobytes():
+        raise _cannot_hold(kind, "its alpha would be lost")
+    if back.convert("RGB").tobytes() == image.convert("RGB").tobytes():
+        return ()
+    return (f"colours were changed, {kind} cannot hold all of them",)
 
 
 def _words(missing: list[str], kind: str) -> tuple[str, ...]:

@@ -132,6 +132,61 @@ def test_alpha_in_jpeg(rgru: Rgru, folder: Path) -> None:
     assert not (folder / "b.jpg").exists()
 
 
+def translucent(mode: str) -> Image.Image:
+    image = picture().convert(mode)
+    image.putalpha(picture(seed=1).convert("L"))
+    return image
+
+
+@pytest.mark.parametrize("suffix", ["ppm", "pnm", "bmp", "dib", "gif", "pcx", "mpo", "sgi", "tga"])
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_alpha_is_kept_or_the_picture_refused(
+    rgru: Rgru, folder: Path, mode: str, suffix: str
+) -> None:
+    data = rgru_codec.compress(translucent(mode), layers=1)
+    Path("b.rgru").write_bytes(data)
+    name = f"b.{suffix}"
+    result = rgru("decompress", "b.rgru", "-o", name)
+    if result.code:
+        assert (result.code, "cannot hold this picture" in result.err) == (2, True)
+        assert "use .png" in result.err
+        assert not Path(name).exists()
+        return
+    assert suffix in ("sgi", "tga")
+    with Image.open(name) as image:
+        alpha = image.convert("RGBA").getchannel("A").tobytes()
+    assert alpha == rgru_codec.decompress(data).getchannel("A").tobytes()
+
+
+def test_alpha_that_is_opaque_can_be_left_out(rgru: Rgru, folder: Path) -> None:
+    Path("b.rgru").write_bytes(rgru_codec.compress(picture().convert("RGBA"), layers=1))
+    assert rgru("decompress", "b.rgru", "-o", "b.bmp").code == 0
+
+
+def test_icons_have_the_size_of_the_picture(rgru: Rgru, folder: Path) -> None:
+    """Pillow scales to the usual sizes of icons, without a word."""
+    for size, code in (((200, 150), 0), ((256, 9), 0), ((257, 9), 2)):
+        Path("b.rgru").write_bytes(rgru_codec.compress(picture(*size), layers=1))
+        result = rgru("decompress", "b.rgru", "-o", f"{size[0]}.ico")
+        assert result.code == code, result.err
+        if code:
+            assert "ICO cannot hold this picture: it has more than 256 pixels" in result.err
+            continue
+        with Image.open(f"{size[0]}.ico") as image:
+            assert image.size == size
+    assert not Path("257.ico").exists()
+    result = rgru("decompress", "whole.rgru", "-o", "b.icns")
+    assert (result.code, "its 40x24 pixels would become 1024x1024" in result.err) == (2, True)
+
+
+def test_colours_that_a_palette_has_no_room_for_are_said(rgru: Rgru, folder: Path) -> None:
+    result = rgru("decompress", "whole.rgru", "-o", "b.gif")
+    words = "rgru: whole.rgru: colours were changed, GIF cannot hold all of them"
+    assert (result.code, words in result.err) == (0, True)
+    assert "colours" not in rgru("decompress", "whole.rgru", "--layers", 0, "-o", "b.gif").err
+    assert "colours" not in rgru("decompress", "whole.rgru", "-o", "b.tga").err
+
+
 def test_metadata_goes_along(rgru: Rgru, folder: Path) -> None:
     exif = Image.Exif()
     exif[0x010F] = "Cam"

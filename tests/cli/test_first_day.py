@@ -226,7 +226,8 @@ def test_only_the_piece_that_a_format_cannot_hold_is_left_out(
     given = {"icc_profile": PROFILE, "exif": exif(), "xmp": b"<x/>"} | pieces
     image.info.update(given)
     content, notes = encode_picture(image, kind)
-    assert notes == ((f"metadata was left out, {left_out}",) if left_out else ())
+    said = tuple(note for note in notes if not note.startswith("colours"))
+    assert said == ((f"metadata was left out, {left_out}",) if left_out else ())
     (tmp_path / "file").write_bytes(content)
     with Image.open(tmp_path / "file") as back:
         back.load()
@@ -435,4 +436,4 @@ def test_exif_that_says_upright_and_no_more_is_not_missed(kind: str) -> None:
     tags[0x0112] = 1
     image = picture()
     image.info["exif"] = tags.tobytes()
-    assert encode_picture(image, kind)[1] == ()
+    assert not any("metadata" in note for note in encode_picture(image, kind)[1])
