@@ -13,7 +13,16 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from rgru_codec.cli.files import LIST, PICTURE_SUFFIXES, RGRU, STREAM, Job, Outputs, Plan
+from rgru_codec.cli.files import (
+    LIST,
+    PICTURE_SUFFIXES,
+    RGRU,
+    STREAM,
+    Job,
+    Outputs,
+    Plan,
+    display_name,
+)
 from rgru_codec.cli.progress import Progress, Share, unseen
 from rgru_codec.cli.status import DONE, UNUSABLE, USAGE, Failure, explain, named, say
 from rgru_codec.files import write_file
@@ -119,8 +128,9 @@ def _all(
         try:
             if not _is_there(job):
                 outputs.claim(job.target, plan.kind, derived=job.derived, force=job.force)
-        except Failure as failure:
+        except (Failure, OSError) as error:  # of a name that is too long the system says so
             del unique[job.target]
+            failure = explain(error, _shown(job))
             yield job, Outcome(failure.code, failure.message)
     if min(processes, len(unique)) <= 1:
         yield from ((job, attempt(work, job, progress.within(job))) for job in unique.values())
@@ -155,8 +165,12 @@ def attempt(work: Work, job: Job, share: Share) -> Outcome:
     except Exception as error:
         if os.environ.get("RGRU_DEBUG"):
             raise
-        failure = explain(error, "standard input" if job.source == STREAM else job.source)
+        failure = explain(error, _shown(job))
         return Outcome(failure.code, failure.message)
+
+
+def _shown(job: Job) -> str:
+    return display_name(job.source, "standard input")
 
 
 def _existing(job: Job) -> Outcome:
@@ -183,8 +197,7 @@ def _existing(job: Job) -> Outcome:
 def _report(outcome: Outcome, job: Job, quiet: bool, progress: Progress) -> None:
     if outcome.code == DONE and quiet:
         return
-    name = "standard input" if job.source == STREAM else job.source
-    lines = [f"rgru: {name}: {note}" for note in outcome.notes]
+    lines = [f"rgru: {_shown(job)}: {note}" for note in outcome.notes]
     if outcome.message:
         lines.append(outcome.message if outcome.code == DONE else f"rgru: {outcome.message}")
     for line in (*lines, *outcome.details):

@@ -123,7 +123,7 @@ class Plan:
         check_names(output, *inputs, *read)
         found = [_expand(text, suffixes, kind) for text in inputs]
         pairs = [pair for one in found for pair in one.pairs]
-        folder = _as_folder(output, len(pairs) != 1 or Path(inputs[0]).is_dir(), kind)
+        folder = _as_folder(output, len(pairs) != 1 or _is_folder(inputs[0]), kind)
         if folder is None and output is not None:
             jobs = [Job(pairs[0][0], output, False, force, times)]
         else:
@@ -161,6 +161,14 @@ def _in_and_out(inputs: Sequence[str], kind: Kind) -> tuple[Sequence[str], str |
     return inputs, None
 
 
+def _is_folder(text: str) -> bool:
+    """Tell whether a folder is named; what cannot be looked at fails when it is opened."""
+    try:
+        return Path(text).is_dir()
+    except OSError:
+        return False
+
+
 def _is_there(text: str) -> bool:
     return text in ("", STREAM) or os.path.lexists(text) or bool(_matches(text))
 
@@ -178,7 +186,7 @@ def _expand(text: str, suffixes: Callable[[], frozenset[str]], kind: Kind) -> _F
     if text == STREAM:
         return _Found([(STREAM, Path("stdin"))])
     path = Path(text)
-    if path.is_dir():
+    if _is_folder(text):
         # macOS puts ._NAME beside NAME on foreign disks: attributes, under the same suffix.
         files = [p for p in sorted(path.rglob("*")) if p.is_file() and p.name[:2] != "._"]
         meant = [p for p in files if p.suffix.lower() in suffixes()]

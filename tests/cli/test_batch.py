@@ -67,6 +67,19 @@ def test_a_failure_does_not_stop_the_others(rgru: Rgru, photos: Path) -> None:
     assert Path("failures.txt").read_text() == "p/2.jpg\nmissing.png\n"
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_name_that_is_too_long_does_not_stop_the_others(
+    rgru: Rgru, photos: Path, jobs: int
+) -> None:
+    """Of an input, or of what is derived from it: .rgru is longer than .png."""
+    (photos / f"{'a' * 251}.png").write_bytes((photos / "1.png").read_bytes())
+    result = rgru("compress", "b" * 300, "p", "-l", 1, "-j", jobs, "--failures", "failed.txt")
+    assert (result.code, "4 compressed, 2 failed" in result.err) == (1, True)
+    assert f"p/{'a' * 251}.png: file name too long: p/{'a' * 251}.rgru" in result.err
+    assert f"{'b' * 300}: file name too long" in result.err
+    assert Path("failed.txt").read_text() == f"{'b' * 300}\np/{'a' * 251}.png\n"
+
+
 def test_restart_says_what_it_skips(rgru: Rgru, photos: Path) -> None:
     assert rgru("compress", "p", "-o", "out", "-l", 1).code == 0
     Path("out/1.rgru").unlink()
