@@ -85,7 +85,7 @@ def run(work: Work, plan: Plan, options: Options, done: str) -> int:
     codes = []
     with contextlib.closing(progress), failures:
         for job, outcome in _all(work, plan, outputs, options.jobs, progress):
-            if outcome.code == SKIPPED and len(plan.jobs) == 1:
+            if outcome.code == SKIPPED and not plan.many:
                 outcome = Outcome(UNUSABLE, outcome.message)  # nothing was done at all
             codes.append(outcome.code)
             if outcome.code not in (DONE, SKIPPED):

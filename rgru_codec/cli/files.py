@@ -88,6 +88,8 @@ class Plan:
     """Files in folders that are of no kind that is meant."""
     read: tuple[str, ...] = ()
     """Further files that are read: of metadata."""
+    many: bool = False
+    """Whether more than one input, or a folder, is meant."""
 
     @classmethod
     def of(
@@ -123,7 +125,8 @@ class Plan:
         check_names(output, *inputs, *read)
         found = [_expand(text, suffixes, kind) for text in inputs]
         pairs = [pair for one in found for pair in one.pairs]
-        folder = _as_folder(output, len(pairs) != 1 or _is_folder(inputs[0]), kind)
+        many = len(pairs) != 1 or _is_folder(inputs[0])
+        folder = _as_folder(output, many, kind)
         if folder is None and output is not None:
             jobs = [Job(pairs[0][0], output, False, force, times)]
         else:
@@ -133,7 +136,7 @@ class Plan:
                 for (source, _), target in zip(pairs, targets, strict=True)
             ]
         others = tuple(name for name in read if name is not None)
-        return cls(jobs, kind, sum(one.passed_over for one in found), others)
+        return cls(jobs, kind, sum(one.passed_over for one in found), others, many)
 
 
 def _in_and_out(inputs: Sequence[str], kind: Kind) -> tuple[Sequence[str], str | None]:

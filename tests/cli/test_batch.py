@@ -90,6 +90,20 @@ def test_restart_says_what_it_skips(rgru: Rgru, photos: Path) -> None:
     assert rgru("compress", "p", "-o", "out", "-l", 1, "--force", "-Q").err == ""
 
 
+def test_a_result_that_is_there_is_done_for_many_inputs_and_a_failure_for_one(
+    rgru: Rgru, photos: Path
+) -> None:
+    """A folder counts as many, however few pictures it holds: its line is run again."""
+    for code in (0, 0):
+        assert rgru("compress", "p", "-l", 1).code == code
+    Path("one").mkdir()
+    picture().save("one/a.png")
+    for code in (0, 0):
+        assert rgru("compress", "one", "-o", "out", "-l", 1).code == code
+    result = rgru("compress", "one/a.png", "-o", "out/", "-l", 1)
+    assert (result.code, "out/a.rgru: exists, left as it is" in result.err) == (1, True)
+
+
 def test_exit_code_of_failures_that_agree(rgru: Rgru, photos: Path) -> None:
     result = rgru("compress", "p", "-o", "out", "-l", 1, "--max-pixels", 900)
     assert (result.code, "4 failed" in result.err) == (4, True)
