@@ -119,6 +119,13 @@ def run(args: argparse.Namespace) -> int:
 
         animation_format(args.animate)
     whole = args.output is not None or not plan.jobs[0].derived
+    given = [name for name in ("format", "quality") if getattr(args, name) is not None]
+    if given and not whole:
+        raise Failure(
+            USAGE,
+            f"--{given[0]}: is for the picture that -o names; --steps writes .png files, and the "
+            "name of --animate says its format",
+        )
     stages = Stages(work, args.steps, args.animate, plan.jobs[0] if whole else None)
     job, kind = next(stages.targets(plan.jobs[0]))
     plan = dataclasses.replace(plan, jobs=[job], kind=kind)

@@ -240,6 +240,19 @@ def test_steps_name_the_file_that_has_none(rgru: Rgru, folder: Path, name: str, 
     assert not (folder / "steps").exists()
 
 
+@pytest.mark.parametrize("options", [("--format", "jpg"), ("-q", "90")], ids=" ".join)
+@pytest.mark.parametrize("stages", [("--steps", "s"), ("--animate", "a.webp")], ids=" ".join)
+def test_format_and_quality_of_no_picture_are_refused(
+    rgru: Rgru, folder: Path, stages: tuple[str, str], options: tuple[str, str]
+) -> None:
+    result = rgru("decompress", "whole.rgru", *stages, *options)
+    assert (result.code, "is for the picture that -o names" in result.err) == (2, True)
+    assert not Path(stages[1]).exists()
+    assert rgru("decompress", "whole.rgru", *stages, *options, "-o", "b.jpg").code == 0
+    with Image.open("b.jpg") as image:
+        assert image.format == "JPEG"
+
+
 def test_steps_of_a_cut_file(rgru: Rgru, folder: Path) -> None:
     result = rgru("decompress", "cut.rgru", "--steps", "steps", "-o", "c.png")
     assert result.code == 3
