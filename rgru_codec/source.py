@@ -26,6 +26,8 @@ Picture = Image.Image | NDArray[Any] | Source
 
 _FOREIGN = frozenset({"EPS"})
 """Formats that Pillow reads by running another program on the file's content."""
+_SIGNED = frozenset({"AVIF", "GIF", "JPEG", "JPEG2000", "PNG", "QOI", "TIFF", "WEBP"})
+"""Formats whose signature nothing else has."""
 
 
 def as_number(value: object) -> int | float | None:
@@ -138,10 +140,19 @@ def open_picture(source: Source) -> Image.Image:
     except MemoryError:
         raise
     except UnidentifiedImageError:
-        raise Unreadable("is not a picture of a known format") from None
+        raise Unreadable(_unidentified(data[:16])) from None
     except Exception as error:  # Pillow's readers raise what they like on bad files
         words = str(error) or type(error).__name__
         raise Unreadable(f"the picture cannot be read: {words}") from None
+
+
+def _unidentified(head: bytes) -> str:
+    """Say what is wrong with a file that no reader takes: some know it by its signature."""
+    for name in _SIGNED & Image.OPEN.keys():
+        accept = Image.OPEN[name][1]
+        if accept is not None and accept(head):
+            return f"begins as {name}, but its header is damaged, cut short, or of a rare kind"
+    return "is not a picture of a known format"
 
 
 def _opened(data: bytes) -> Image.Image:

@@ -156,6 +156,20 @@ def test_permission_denied_in_words(
     assert (result.code, result.err) == (1, "rgru: a.png: permission denied\n")
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF"])
+def test_a_damaged_header_is_not_called_another_format(rgru: Rgru, folder: Path, kind: str) -> None:
+    picture().save("whole", kind)
+    whole = Path("whole").read_bytes()
+    for content in (whole[:8] + bytes(range(200)), whole[:12], whole[:20]):
+        Path("head").write_bytes(content)
+        result = rgru("compress", "head", "-o", "b.rgru")
+        assert result.code == 1
+        assert (f"begins as {kind}, but its header is damaged" in result.err) or (
+            "truncated" in result.err or "cannot be read" in result.err
+        ), result.err
+        assert "known format" not in result.err
+
+
 def test_truncated_pictures(rgru: Rgru, folder: Path) -> None:
     whole = (folder / "a.png").read_bytes()
     (folder / "a.png").write_bytes(whole[: len(whole) // 2])
