@@ -14,6 +14,7 @@ from rgru_codec.cli.files import (
     ANIMATION,
     PICTURE,
     RGRU,
+    STEP,
     STREAM,
     Job,
     Kind,
@@ -328,7 +329,7 @@ class Stages:
         if self.whole is not None:
             yield self.whole, PICTURE
         if self.steps is not None:
-            yield self._step(job, 1), PICTURE
+            yield self._step(job, 1), STEP
         if self.animate is not None:
             yield Job(job.source, self.animate, False, job.force, job.times), ANIMATION
 
@@ -346,7 +347,7 @@ class Stages:
         if self.steps is not None:
             step = self._step(job, number)
             if number > 1:  # the first was claimed before work began
-                outputs.claim(step.target, PICTURE, derived=True, force=job.force)
+                outputs.claim(step.target, STEP, derived=True, force=job.force)
             content, _ = encode_picture(image, "PNG")
             write(step, content)
 

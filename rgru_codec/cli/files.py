@@ -36,6 +36,8 @@ class Kind:
     signatures: tuple[bytes, ...] = ()
     """What files of this kind begin with."""
     writer: str = "the output of this command"
+    place: str = "file with -o"
+    """How the user names another."""
 
 
 RGRU = Kind("a .rgru file", frozenset({".rgru"}), (b"\x89RGRU",))
@@ -58,10 +60,19 @@ PICTURE = Kind(
         *(b"\0\0\0\x0cjP  ", b"\0\0\0 ftyp", b"\0\0\0\x1cftyp", b"\0\0\0\x18ftyp", b"qoif"),
     ),
 )
+STEP = dataclasses.replace(PICTURE, place="folder with --steps")
+THUMBNAIL = dataclasses.replace(PICTURE, place="file as OUT")
 ANIMATION = Kind(
-    "an animation (.webp, .gif or .png)", frozenset({".webp", ".gif", ".png", ".apng"})
+    "an animation (.webp, .gif or .png)",
+    frozenset({".webp", ".gif", ".png", ".apng"}),
+    place="file with --animate",
 )
-LIST = Kind("a list of file names", frozenset(), writer="what --failures writes")
+LIST = Kind(
+    "a list of file names",
+    frozenset(),
+    writer="what --failures writes",
+    place="file with --failures",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,11 +278,11 @@ class Outputs:
         descriptor = 1 if target == STREAM else descriptor_of(target)
         if descriptor is not None:
             if descriptor == 1 and sys.stdout is None:
-                raise Failure(USAGE, "standard output is closed; name a file with -o")
+                raise Failure(USAGE, f"standard output is closed; name a {kind.place}")
             if kind is not LIST and _is_terminal(descriptor):
                 raise Failure(
                     USAGE,
-                    "not writing binary data to a terminal; name a file with -o, or use a pipe",
+                    f"not writing binary data to a terminal; name a {kind.place}, or use a pipe",
                 )
             return
         if not target:
@@ -279,7 +290,7 @@ class Outputs:
         path = Path(target)
         if path.is_dir():
             raise Failure(UNUSABLE, f"{target}: is a folder")
-        self._claim_once(target)
+        self._claim_once(target, kind)
         if path.suffix.lower() in (PICTURE_SUFFIXES | RGRU.suffixes) - kind.suffixes:
             raise Failure(USAGE, f"{target}: {kind.writer} is {kind.words}")
         if derived and not force and os.path.lexists(target):
@@ -287,13 +298,15 @@ class Outputs:
         if path.is_file():
             _check_existing(path, target, kind, force)
         elif not derived and not path.parent.is_dir():
+            if os.path.lexists(path.parent):
+                raise Failure(UNUSABLE, f"{target}: {path.parent} is not a folder")
             raise Failure(UNUSABLE, f"{target}: the folder {path.parent} does not exist")
 
-    def _claim_once(self, target: str) -> None:
+    def _claim_once(self, target: str, kind: Kind) -> None:
         """Refuse what is read, and what is written already."""
         identity = _identity(target)
         if identity is not None and identity in self._inputs:
-            raise Failure(USAGE, f"{target}: is the input; name another file with -o")
+            raise Failure(USAGE, f"{target}: is the input; name another {kind.place}")
         key = identity or os.path.realpath(target)
         if key in self._claimed and (identity is None or Path(target).is_file()):
             raise Failure(USAGE, f"{target}: two outputs cannot go to one file")

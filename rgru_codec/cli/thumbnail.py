@@ -7,7 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import batch, options
-from rgru_codec.cli.files import PICTURE, STREAM, Job, Plan, display_name, read_rgru, write
+from rgru_codec.cli.files import STREAM, THUMBNAIL, Job, Plan, display_name, read_rgru, write
 from rgru_codec.cli.pictures import encode_picture, picture_format
 from rgru_codec.cli.progress import Share
 from rgru_codec.cli.status import DONE, layer_count
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
     limits = Limits(max_pixels=args.max_pixels, max_memory=args.max_memory)
     work = Thumbnail(args.size, limits, batch.share_threads(args.threads, 1))
-    plan = Plan([Job(args.input, args.output, derived=False)], PICTURE)
+    plan = Plan([Job(args.input, args.output, derived=False)], THUMBNAIL)
     return batch.run(work, plan, batch.Options(quiet=args.quiet), "written")
 
 

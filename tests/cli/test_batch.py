@@ -126,6 +126,23 @@ def test_an_output_given_like_an_input(rgru: Rgru, folder: Path) -> None:
     assert "a.rgru: is the input; name another file with -o" in result.err
 
 
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (("compress", "a.png", "-o", "a.png"), "file with -o"),
+        (("thumbnail", "x.webp", "x.webp"), "file as OUT"),
+        (("decompress", "x.webp", "-o", "b.png", "--failures", "x.webp"), "file with --failures"),
+        (("decompress", "x.webp", "--animate", "x.webp"), "file with --animate"),
+    ],
+)
+def test_an_output_that_is_the_input_is_told_by_its_own_option(
+    rgru: Rgru, folder: Path, data: bytes, words: tuple[str, ...], place: str
+) -> None:
+    Path("x.webp").write_bytes(data)
+    result = rgru(*words)
+    assert (result.code, f"is the input; name another {place}\n" in result.err) == (2, True)
+
+
 def test_an_input_that_has_the_name_of_its_output(rgru: Rgru, folder: Path) -> None:
     result = rgru("decompress", "a.png")
     assert (result.code, result.err) == (1, "rgru: a.png: not a .rgru file\n")

@@ -182,6 +182,7 @@ def test_truncated_pictures(rgru: Rgru, folder: Path) -> None:
     ("target", "words"),
     [
         ("no/b.rgru", "no/b.rgru: the folder no does not exist"),
+        ("a.png/b.rgru", "a.png/b.rgru: a.png is not a folder"),
         ("a.png", "a.png: is the input"),
         ("b.jpg", "b.jpg: the output of this command is a .rgru file"),
     ],
