@@ -42,10 +42,10 @@ def animation_format(name: str) -> str:
 
 
 class Animation:
-    """Collects frames."""
+    """Collects frames of a file, whose name is for messages."""
 
-    def __init__(self) -> None:
-        self._frames: list[Image.Image] = []
+    def __init__(self, source: str) -> None:
+        self._source, self._frames = source, list[Image.Image]()
 
     def add(self, stage: Stage, layer: int) -> None:
         """Keep a frame: the picture with ``layer``, complete or not."""
@@ -60,7 +60,7 @@ class Animation:
             Failure: There is no frame.
         """
         if not self._frames:
-            raise Failure(USAGE, f"{name}: the file holds no layer, there is nothing to animate")
+            raise Failure(USAGE, f"{self._source}: holds no layer, there is nothing to animate")
         durations = [_FRAME_MS] * (len(self._frames) - 1) + [_LAST_MS]
         first, *rest = self._frames
         options = {"quality": 90} if animation_format(name) == "WEBP" else {}

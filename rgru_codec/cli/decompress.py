@@ -271,8 +271,11 @@ class Decompress:
 def _damage(error: Damaged, layers: int, groups: int) -> Damaged:
     from rgru_format import Damaged
 
-    intact = layer_count(layers, groups)
-    return Damaged(f"{error}; {intact} are intact, use --partial to decode them")
+    if not (layers or groups):
+        return Damaged(f"{error}; no layer precedes it that could be decoded")
+    verb, what = ("is", "it") if (layers, groups) == (1, 0) else ("are", "them")
+    words = f"{layer_count(layers, groups)} {verb} intact"
+    return Damaged(f"{error}; {words}, use --partial to decode {what}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -300,7 +303,8 @@ class Stages:
         data = read_rgru(job.source, self.work.limits.max_pixels)
         found = inspect(data, limits=self.work.limits)
         self._refuse(found)
-        animation, count, seen = Animation(), 0, (0, 0)
+        name = display_name(job.source, "standard input")
+        animation, count, seen = Animation(name), 0, (0, 0)
         decoder = self.work.decoder()
         ends = [layer.end for layer in found.layers]
         with contextlib.suppress(RgruError):  # the decoder remembers it
@@ -318,7 +322,6 @@ class Stages:
         notes: tuple[str, ...] = ()
         if self.whole is not None:
             _, notes = self.work.save(decoder, self.whole)
-        name = display_name(job.source, "standard input")
         line = f"{name}: {count} pictures, {self.work.layers_of(decoder)}"
         if fault:
             return batch.Outcome(DONE if self.work.partial else CUT, f"{line}; {fault}", notes)

@@ -86,6 +86,25 @@ def test_damaged_file(rgru: Rgru, folder: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (0, "; no layer precedes it that could be decoded\n"),
+        (1, "; 1 layer is intact, use --partial to decode it\n"),
+        (2, "; 2 layers are intact, use --partial to decode them\n"),
+    ],
+)
+def test_damage_says_how_many_layers_precede_it(
+    rgru: Rgru, folder: Path, data: bytes, layer: int, words: str
+) -> None:
+    broken = bytearray(data)
+    broken[rgru_codec.info(data).layers[layer].offsets[0] + 9] ^= 1
+    Path("b.rgru").write_bytes(broken)
+    for options in ((), ("--steps", "s")):
+        result = rgru("decompress", "b.rgru", *options)
+        assert (result.code, result.err.endswith(words)) == (1, True), result.err
+
+
+@pytest.mark.parametrize(
     ("content", "code", "words"),
     [
         (b"", 1, "is empty"),
@@ -296,6 +315,12 @@ def test_an_animation_keeps_the_colour_profile(rgru: Rgru, folder: Path, name: s
         assert rgru("decompress", "p.rgru", "--animate", name, "--strip", strip).code == 0
         with Image.open(name) as image:
             assert image.info.get("icc_profile") == kept
+
+
+def test_an_animation_of_no_layers_names_the_input(rgru: Rgru, folder: Path, data: bytes) -> None:
+    Path("header.rgru").write_bytes(data[:21])
+    result = rgru("decompress", "header.rgru", "--animate", "a.webp", "--partial")
+    assert result.err == "rgru: header.rgru: holds no layer, there is nothing to animate\n"
 
 
 def test_animation_names(rgru: Rgru, folder: Path) -> None:
