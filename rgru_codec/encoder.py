@@ -361,7 +361,7 @@ class _Encoder:
             if not self.settings.by_default:
                 raise InvalidInput(
                     f"msssim {least} cannot be reached: all {self.coder.layer} layers "
-                    f"give {reached:.4f}; ask for less, or for layers={self.coder.layer}"
+                    f"give {reached:.4f}; ask for less, or for --layers all (layers='all')"
                 )
         data, shown = self.writer.getvalue(), functools.partial(self._shown, painter)
         if self.part < 1:  # the painter has seen all codes

@@ -108,6 +108,7 @@ def test_targets(rgru: Rgru, folder: Path, options: list[str], arguments: dict[s
         (["-j", "0"], "0 is out of range"),
         (["--layers", "1000"], "--layers 1000: the model"),
         (["--msssim", "0.9999999"], "cannot be reached"),
+        (["--msssim", "0.9999999"], "or for --layers all (layers='all')"),
         (["--target-size", "22"], "a target of 22 bytes cannot be met"),
         (["--frame", "3"], "frame 3 does not exist"),
     ],
