@@ -13,7 +13,16 @@ from rgru_codec.cli import batch, options
 from rgru_codec.cli.files import RGRU, Job, Plan, display_name, write
 from rgru_codec.cli.pictures import known_suffixes, read_picture
 from rgru_codec.cli.progress import Share
-from rgru_codec.cli.status import DONE, LIMIT, USAGE, Failure, layer_count, number
+from rgru_codec.cli.status import (
+    DONE,
+    LIMIT,
+    UNUSABLE,
+    USAGE,
+    Failure,
+    explain,
+    layer_count,
+    number,
+)
 
 if TYPE_CHECKING:
     from rgru_codec.encoder import Encoded, Settings
@@ -130,19 +139,15 @@ def settings_of(args: argparse.Namespace) -> Settings:
     """Return what the options of `add_encoding` ask for; files that they name are read.
 
     Raises:
-        OSError: One of these cannot be read.
         InvalidInput: Values that do not fit together.
-        Failure: More layers than the model has; an ICC profile that is none.
+        Failure: More layers than the model has; a file that cannot be read, or is of another kind.
     """
-    from rgru_codec.colour import is_profile
     from rgru_codec.encoder import Settings
     from rgru_format import Limits
 
     _check_layers(args.layers)
     given = {name: getattr(args, name) for name in ("exif", "xmp", "icc")}
     content = {k: None if path is None else _metadata(k, path) for k, path in given.items()}
-    if content["icc"] is not None and not is_profile(content["icc"]):
-        raise Failure(USAGE, f"--icc {args.icc}: is not an ICC profile")
     return Settings(
         layers=args.layers,
         quality=args.quality,
@@ -165,15 +170,23 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 def _metadata(name: str, path: str) -> bytes:
     """Read a piece of metadata, no more of it than a file can have."""
+    from rgru_codec.colour import is_profile
+    from rgru_codec.exif import is_exif, without_prefix
     from rgru_format import Limits
 
-    most = Limits().max_metadata_bytes
-    with Path(path).open("rb") as file:
-        content = file.read(most + 1)
+    most, place = Limits().max_metadata_bytes, f"--{name} {path}"
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise Failure(UNUSABLE, f"--{name} {explain(error, path).message}") from None
     if len(content) > most:
-        raise Failure(
-            LIMIT, f"--{name} {path}: has more than the {number(most)} bytes that metadata may take"
-        )
+        words = f"has more than the {number(most)} bytes that metadata may take"
+        raise Failure(LIMIT, f"{place}: {words}")
+    if name == "icc" and not is_profile(content):
+        raise Failure(USAGE, f"{place}: is not an ICC profile")
+    if name == "exif" and content and not is_exif(without_prefix(content)):
+        raise Failure(USAGE, f"{place}: is not Exif data, which begins with II* or MM*")
     return content
 
 

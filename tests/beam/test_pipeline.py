@@ -187,7 +187,10 @@ def test_inputs_that_match_nothing(
         (("--input", "a.png", "--output", "out", "--encoder", "x"), "no encoder 'x'"),
         (("--input", "a.png", "--output", "out", "--layers", "99"), "--layers 99: the model"),
         (("--input", "a.png", "--output", "out", "--icc", "a.png"), "is not an ICC profile"),
-        (("--input", "a.png", "--output", "out", "--exif", "x"), "no such file or directory: x"),
+        (
+            ("--input", "a.png", "--output", "out", "--exif", "x"),
+            "--exif x: no such file or directory",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said_before_any_work(

@@ -287,14 +287,16 @@ def test_metadata_options(rgru: Rgru, folder: Path) -> None:
     assert found["icc_profile"] == profile
     assert found["xmp"] == b"<x/>"
     assert found["exif"] == b"Exif\0\0" + (folder / "exif").read_bytes()
-    result = rgru("compress", "m.png", "-o", "m.rgru", "--icc", "missing")
-    assert (result.code, "missing" in result.err) == (1, True)
+    for name in ("icc", "exif", "xmp"):
+        result = rgru("compress", "m.png", "-o", "m.rgru", f"--{name}", "missing")
+        assert result.code == 1
+        assert result.err == f"rgru: --{name} missing: no such file or directory\n"
     (folder / "large").write_bytes(bytes(17_000_000))
     result = rgru("compress", "m.png", "-o", "m.rgru", "--xmp", "large")
     assert result.code == 4
     assert "--xmp large: has more than the 16 777 216 bytes" in result.err
     result = rgru("compress", "m.png", "-o", "m.rgru", "--exif", "icc")
-    assert (result.code, "must be Exif data" in result.err) == (2, True)
+    assert (result.code, "--exif icc: is not Exif data" in result.err) == (2, True)
     result = rgru("compress", "m.png", "-o", "m.rgru", "--icc", "m.png")
     assert (result.code, "--icc m.png: is not an ICC profile" in result.err) == (2, True)
 
