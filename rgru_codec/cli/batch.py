@@ -120,7 +120,10 @@ def _all(
     for job in plan.jobs:
         first = unique.setdefault(job.target, job)
         if first is not job and job.target != STREAM:
-            message = f"{job.source}: its output {job.target} is already that of {first.source}"
+            message = (
+                f"{job.source}: its output {job.target} is already that of {first.source}; "
+                "name another with -o, in a run of its own"
+            )
             if job.source == job.target:
                 message = f"{job.source}: is the output of {first.source}; name outputs with -o"
             yield job, Outcome(UNUSABLE, message)

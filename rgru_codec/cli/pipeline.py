@@ -251,7 +251,8 @@ class Compress(beam.DoFn):  # type: ignore[misc]
         first, *others = sorted(map(os.fsdecode, set(element[1])))
         yield self._attempt(first, target)
         for other in others:
-            words = f"{other}: its output {target} is already that of {first}"
+            words = f"{other}: its output {target} is already that of {first}; "
+            words += "write it to another folder with --output"
             yield self._failed(other, 1, words)
 
     def _attempt(self, source: str, target: str) -> Outcome:

@@ -113,7 +113,7 @@ def test_two_inputs_for_one_output(rgru: Rgru, folder: Path) -> None:
     picture().save("a.jpg")
     result = rgru("compress", "a.jpg", "a.png", "-l", 1)
     assert result.code == 1
-    assert "a.png: its output a.rgru is already that of a.jpg" in result.err
+    assert "a.png: its output a.rgru is already that of a.jpg; name another with -o" in result.err
     assert Path("a.rgru").exists()
 
 
