@@ -28,6 +28,8 @@ _FOREIGN = frozenset({"EPS"})
 """Formats that Pillow reads by running another program on the file's content."""
 _SIGNED = frozenset({"AVIF", "GIF", "JPEG", "JPEG2000", "PNG", "QOI", "TIFF", "WEBP"})
 """Formats whose signature nothing else has."""
+_LONG = 255
+"""Characters: names of files are shorter."""
 
 
 def as_number(value: object) -> int | float | None:
@@ -73,8 +75,15 @@ def as_path(name: str | os.PathLike[str]) -> Path:
         if b"\0" in os.fsencode(name):
             raise ValueError("embedded null byte")
     except ValueError as error:
-        raise InvalidInput(f"no file has the name {os.fspath(name)!r}: {error}") from None
+        raise InvalidInput(f"no file has the name {_quoted(os.fspath(name))}: {error}") from None
     return Path(os.fsdecode(name))
+
+
+def _quoted(name: str | bytes) -> str:
+    """Quote a name; one that is long is the content of a file, which is to be given as bytes."""
+    if len(name) <= _LONG:
+        return repr(name)
+    return f"{name[:40]!r}... (to give content rather than a path, pass bytes)"
 
 
 def read_source(source: Source) -> bytes:

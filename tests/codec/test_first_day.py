@@ -317,6 +317,12 @@ def test_every_error_of_an_argument_is_ours(call: Any, data: bytes) -> None:
         call(data)
 
 
+def test_content_given_as_text_is_not_quoted_whole(data: bytes) -> None:
+    with pytest.raises(rgru_codec.InvalidInput, match="to give content rather than") as raised:
+        rgru_codec.decompress(data.decode("latin-1"))
+    assert len(str(raised.value)) < 300
+
+
 def test_what_is_not_rgru_is_not_read_to_its_end(tmp_path: Path) -> None:
     """A file of 20 gigabytes that takes no room on the disk."""
     with (tmp_path / "large").open("wb") as file:
