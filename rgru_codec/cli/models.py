@@ -18,11 +18,12 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "models",
         help="list, install and check models",
-        description="List the models at hand, in the order of search. Files name the model that "
-        "they need by its id.",
+        usage="%(prog)s [-h] [ACTION ...]",
+        description="Without an action: list the models at hand, in the order of search. Files "
+        "name the model that they need by its id.",
     )
     parser.set_defaults(run=list_models)
-    actions = parser.add_subparsers(title="actions", metavar="ACTION")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", prog=parser.prog)
     one = actions.add_parser(
         "add",
         help="install models or encoders for yourself",

@@ -92,6 +92,13 @@ def test_damaged_models_are_told_and_do_not_hinder_others(
         assert len(result.out.splitlines()) == 1
 
 
+def test_help_says_what_happens_without_an_action(rgru: Rgru) -> None:
+    words = rgru("models", "--help").out
+    assert words.startswith("usage: rgru models [-h] [ACTION ...]\n")
+    assert "Without an action: list the models at hand" in words
+    assert rgru("models", "add", "--help").out.startswith("usage: rgru models add [-h] FILE")
+
+
 def test_what_is_no_model_is_not_installed(rgru: Rgru, tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK")
     result = rgru("models", "add", tmp_path / "a.zip")
