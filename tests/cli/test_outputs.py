@@ -162,10 +162,7 @@ def test_no_later_step_is_an_input(rgru: Rgru, folder: Path, data: bytes) -> Non
     (folder / "steps").mkdir()
     os.link("whole.rgru", "steps/whole-03.png")
     result = rgru("decompress", "whole.rgru", "--steps", "steps", "--force")
-    assert (result.code, "is the input; name another folder with --steps" in result.err) == (
-        2,
-        True,
-    )
+    assert (result.code, "name another folder with --steps" in result.err) == (2, True)
     assert Path("whole.rgru").read_bytes() == data
 
 
