@@ -7,7 +7,7 @@ from pathlib import Path
 
 from argparse_manpage.manpage import Manpage
 
-from rgru_codec.cli import build_parser
+from rgru_codec.cli.program import build_parser
 
 PAGE = Path(__file__).parents[1] / "docs" / "rgru.1"
 ENVIRONMENT = {

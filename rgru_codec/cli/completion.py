@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 def _print(shell: str) -> None:
     import shtab
 
-    from rgru_codec.cli import build_parser
+    from rgru_codec.cli.program import build_parser
 
     parser = build_parser()
     _complete_files(parser)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import re
 import resource
@@ -9,11 +10,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import rgru_codec
-from rgru_codec.cli import COMMANDS, build_parser
+from rgru_codec.cli import main
+from rgru_codec.cli.program import COMMANDS, build_parser
 
 from .conftest import ROOT, Rgru, environment, picture, process
 
@@ -53,6 +56,20 @@ def test_small_pictures_are_quick(tmp_path: Path) -> None:
     picture(64, 64).save(tmp_path / "a.png")
     for args in (("compress", "a.png", "-f"), ("decompress", "a.rgru", "-f")):
         assert min(cpu_seconds(*args, cwd=tmp_path) for _ in range(3)) < 1.5, args
+
+
+def test_an_interruption_while_the_program_is_loaded_has_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(name: str, *rest: Any) -> Any:
+        if name == "rgru_codec.cli.program":
+            raise KeyboardInterrupt
+        return load(name, *rest)
+
+    load = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    assert main(["--version"]) == 130
+    assert capsys.readouterr().err == "rgru: interrupted\n"
 
 
 def test_nobody_reads_on(tmp_path: Path, data: bytes) -> None:
