@@ -344,8 +344,8 @@ def _is_terminal(descriptor: int) -> bool:
 def read_rgru(source: str, max_pixels: int) -> bytes:
     """Read a .rgru file or standard input: piece by piece, as long as it is one.
 
-    What stands behind a fault is not read, apart from the rest of its piece: a file of another
-    kind is refused after its first bytes, however large it is.
+    What stands behind a fault, or behind its end, is not read, apart from the rest of that piece:
+    a file of another kind is refused after its first bytes, however large it is.
 
     Raises:
         OSError: It cannot be read.
@@ -355,7 +355,7 @@ def read_rgru(source: str, max_pixels: int) -> bytes:
 
     reader, pieces = Reader(Limits(max_pixels=max_pixels)), []
     with opened(source) as file, contextlib.suppress(RgruError):  # told by those who read it
-        while reader.error is None and (piece := file.read(_PIECE)):
+        while not (reader.error or reader.ended) and (piece := file.read(_PIECE)):
             pieces.append(piece)
             reader.feed(piece)
     if not pieces:
