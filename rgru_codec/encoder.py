@@ -207,7 +207,7 @@ def compress(
         convert_depth: Scale pictures of more than 8 bits a channel (uint16 and floating point
             arrays too) instead of refusing them.
         frame: Which frame of an animation, from 0; animations are refused otherwise.
-        limits: Largest picture accepted.
+        limits: Largest picture accepted, and file: ``max_memory``, or else 16 bytes a pixel.
         model: A model package, its folder, id or name; by default the one that ships.
         encoder: The name of one of the model's encoders; by default the first. Files do not tell.
         threads: Of the inference engine; by default all cores.
@@ -247,7 +247,7 @@ def prepare(image: Picture, settings: Settings) -> Planes:
     Raises:
         InvalidInput, LimitExceeded, OSError: As `compress`.
     """
-    image = as_image(image, convert_depth=settings.convert_depth)
+    image = as_image(image, convert_depth=settings.convert_depth, limits=settings.limits)
     settings.check_size(image.height, image.width)
     return to_planes(
         image,

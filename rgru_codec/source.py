@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import numbers
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,10 @@ from PIL import Image, UnidentifiedImageError
 
 from rgru_codec.foreign import readable_png
 from rgru_codec.picture import Planes, from_array, to_planes
-from rgru_format import SIGNATURE, InvalidInput, Limits, Unreadable
+from rgru_format import SIGNATURE, InvalidInput, LimitExceeded, Limits, Unreadable
 from rgru_format.container import check_signature
 
-Source = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
+Source = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]
 """Where a file can come from: its bytes, a path, or something open."""
 
 Picture = Image.Image | NDArray[Any] | Source
@@ -30,6 +31,10 @@ _SIGNED = frozenset({"AVIF", "GIF", "JPEG", "JPEG2000", "PNG", "QOI", "TIFF", "W
 """Formats whose signature nothing else has."""
 _LONG = 255
 """Characters: names of files are shorter."""
+
+_PIECE = 1 << 16
+_LARGEST_PIXEL = 16
+"""Bytes that a pixel takes at most in a file of another format: four channels of 32 bits."""
 
 
 def as_number(value: object) -> int | float | None:
@@ -86,23 +91,80 @@ def _quoted(name: str | bytes) -> str:
     return f"{name[:40]!r}... (to give content rather than a path, pass bytes)"
 
 
-def read_source(source: Source) -> bytes:
-    """Read all bytes of a source.
+def read_source(source: Source, limits: Limits | None = None, begin: bytes = b"") -> bytes:
+    """Read all bytes of a picture file, unless they are more than it may have.
+
+    That is ``limits.max_memory``; by default 16 bytes for each of ``limits.max_pixels``, the most
+    that a pixel takes in any format, and ``limits.max_metadata_bytes``.
+
+    Args:
+        source: The file; bytes are in memory already, and not counted.
+        limits: As said.
+        begin: What has been read of it.
+
+    Raises:
+        OSError: It cannot be read.
+        InvalidInput: It is no source.
+        LimitExceeded: It has more bytes; a file tells by its size, a stream is read so far.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if isinstance(source, str | os.PathLike):
+        with as_path(source).open("rb") as file:
+            return read_source(file, limits)
+    most = _largest_file(limits or Limits())
+    _check_bytes(len(begin) + _left_of(source), most)
+    held = io.BytesIO()  # gives its bytes away without a copy
+    held.write(begin)
+    for piece in pieces_of(source):
+        _check_bytes(held.tell() + len(piece), most)
+        held.write(piece)
+    return held.getvalue()
+
+
+def _largest_file(limits: Limits) -> float:
+    if limits.max_memory is not None:
+        return limits.max_memory
+    return _LARGEST_PIXEL * limits.max_pixels + limits.max_metadata_bytes
+
+
+def _check_bytes(size: int, most: float) -> None:
+    if size > most:
+        raise LimitExceeded("max_memory", size, int(most))
+
+
+def _left_of(file: Any) -> int:
+    """Bytes of a file on a disk that have not been read; 0 of a stream, which does not tell."""
+    try:
+        found = os.fstat(file.fileno())
+        return found.st_size - int(file.tell()) if stat.S_ISREG(found.st_mode) else 0
+    except (AttributeError, TypeError, OSError, ValueError):
+        return 0
+
+
+def pieces_of(source: Source) -> Iterator[bytes]:
+    """Yield all bytes of a source, a piece at a time; bytes are one piece.
 
     Raises:
         OSError: It cannot be read.
         InvalidInput: It is no source.
     """
     if isinstance(source, bytes | bytearray | memoryview):
-        return bytes(source)
-    if isinstance(source, str | os.PathLike):
-        return as_path(source).read_bytes()
-    if callable(getattr(source, "read", None)):
-        data = _pulled(source.read)
-        if isinstance(data, bytes | bytearray | memoryview):
-            return bytes(data)
-        raise InvalidInput(f"a file opened in binary mode is needed, it gave {type(data).__name__}")
-    raise InvalidInput(f"bytes, a path or an open file is needed, got {type(source).__name__}")
+        yield bytes(source)
+    elif isinstance(source, str | os.PathLike):
+        with as_path(source).open("rb") as file:
+            yield from pieces_of(file)
+    elif callable(getattr(source, "read", None)):
+        while piece := _checked(_pulled(source.read, _PIECE)):
+            yield piece
+    else:
+        raise InvalidInput(f"bytes, a path or an open file is needed, got {type(source).__name__}")
+
+
+def _checked(data: Any) -> bytes:
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    raise InvalidInput(f"a file opened in binary mode is needed, it gave {type(data).__name__}")
 
 
 def _pulled(read: Callable[..., Any], *size: int) -> Any:
@@ -131,15 +193,20 @@ def read_rgru(source: Source) -> bytes:
     return bytes(head) + rest
 
 
-def open_picture(source: Source) -> Image.Image:
+def open_picture(source: Source, limits: Limits | None = None) -> Image.Image:
     """Open a picture of another format; its pixels are not read yet.
+
+    Args:
+        source: The picture's file.
+        limits: How large that may be: see `read_source`.
 
     Raises:
         OSError: The source cannot be read.
+        LimitExceeded: It has more bytes than a picture within the limits can take.
         Unreadable: It holds no picture of a known format.
         InvalidInput: It is no source, or holds a .rgru file.
     """
-    data = read_source(source)
+    data = read_source(source, limits)
     if data.startswith(SIGNATURE):
         raise Unreadable("is a .rgru file already; to compress it anew, decompress it first")
     if not data:
@@ -184,21 +251,24 @@ def readable_formats() -> list[str]:
     return [name for name in Image.ID if name not in _FOREIGN | {"RGRU"}]
 
 
-def as_image(picture: Picture, *, convert_depth: bool = False) -> Image.Image:
+def as_image(
+    picture: Picture, *, convert_depth: bool = False, limits: Limits | None = None
+) -> Image.Image:
     """Make a PIL image of whatever can be compressed; a file's pixels are not read yet.
 
     Args:
         picture: A PIL image, an array as `rgru_codec.picture.from_array` takes it, or a source.
         convert_depth: Scale arrays of more than 8 bits a channel instead of refusing them.
+        limits: How large a file may be.
 
     Raises:
-        InvalidInput, OSError: As `open_picture` and `from_array`.
+        InvalidInput, LimitExceeded, OSError: As `open_picture` and `from_array`.
     """
     if isinstance(picture, Image.Image):
         return picture
     if isinstance(picture, np.ndarray):
         return from_array(picture, convert_depth=convert_depth)
-    return open_picture(picture)
+    return open_picture(picture, limits)
 
 
 def read_planes(
@@ -215,15 +285,15 @@ def read_planes(
         convert_depth: Scale more than 8 bits a channel instead of refusing them.
         frame: Which frame of an animation, from 0; animations are refused otherwise. Of files
             whose further frames are previews or parts (MPO, PSD) it is the first.
-        limits: Largest picture that is accepted.
+        limits: Largest picture that is accepted, and so the largest file: see `read_source`.
 
     Raises:
         Unreadable: No picture of a known format, damaged, or cut short.
         InvalidInput: More than 8 bits a channel or several frames, and not asked to convert.
-        LimitExceeded: More pixels than allowed; found before they are read.
+        LimitExceeded: More pixels or bytes than allowed; found before they are read.
         OSError: The source cannot be read.
     """
     check_limits(limits)
-    image = as_image(picture, convert_depth=convert_depth)
+    image = as_image(picture, convert_depth=convert_depth, limits=limits)
     (limits or Limits()).check_pixels(image.height, image.width)
     return to_planes(image, convert_depth=convert_depth, frame=frame)

@@ -105,7 +105,7 @@ def _open(
 
     Image.MAX_IMAGE_PIXELS = None  # ours is the limit, and it is checked
     try:
-        data = read_picture(name)
+        data = read_picture(name, limits)
         if data.startswith(SIGNATURE[:5]):
             decoder = Decoder(layers=layers, limits=limits, threads=threads)
             decoder.feed(data)

@@ -217,7 +217,7 @@ class Compress:
 
         Image.MAX_IMAGE_PIXELS = None  # ours is the limit, and it is checked
         start = time.monotonic()
-        data = read_picture(job.source)
+        data = read_picture(job.source, self.settings.limits)
         planes = prepare(data, self.settings)
         encoded = encode(planes, self.settings, share)
         write(job, encoded.data)

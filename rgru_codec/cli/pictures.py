@@ -13,7 +13,7 @@ from rgru_codec.cli.status import UNUSABLE, USAGE, Failure
 if TYPE_CHECKING:
     from PIL import Image
 
-    from rgru_format import InvalidInput
+    from rgru_format import InvalidInput, Limits
 
 
 def known_suffixes() -> frozenset[str]:
@@ -28,24 +28,22 @@ def known_suffixes() -> frozenset[str]:
     return frozenset(readable - {".rgru", ".pdf", ".mpg", ".mpeg"})
 
 
-def read_picture(source: str) -> bytes:
+def read_picture(source: str, limits: Limits | None = None) -> bytes:
     """Read a picture; of a large file, or an endless stream, that is none only the beginning.
 
     Raises:
         OSError: It cannot be read.
+        LimitExceeded: It is larger than the limits allow: see `rgru_codec.source.read_source`.
         Failure: It is no picture; standard input is a terminal.
     """
+    from rgru_codec.source import read_source
+
     with opened(source) as file:
         head = file.read(_LARGE)
         if len(head) == _LARGE and not _may_be_picture(head):
             shown = display_name(source, "standard input")
             raise Failure(UNUSABLE, f"{shown}: is not a picture of a known format")
-        if len(head) < _LARGE:
-            return head
-        if not file.seekable():
-            return head + file.read()
-        file.seek(0)  # a large picture is not held twice
-        return file.read()
+        return read_source(file, limits, head)
 
 
 def _may_be_picture(head: bytes) -> bool:

@@ -279,9 +279,10 @@ class Compress(beam.DoFn):  # type: ignore[misc]
     def _compress(self, source: str, target: str) -> dict[str, Any]:
         from rgru_codec.encoder import encode, prepare
         from rgru_codec.metrics import ms_ssim, psnr
+        from rgru_codec.source import read_source
 
         with FileSystems.open(source, "application/octet-stream") as file:
-            data = file.read()
+            data = read_source(file, self._settings.limits)
         planes = prepare(data, self._settings)
         encoded = encode(planes, self._settings)
         self._replace(target, encoded.data)

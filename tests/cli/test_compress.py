@@ -31,6 +31,17 @@ def test_summary_line(rgru: Rgru, folder: Path) -> None:
     assert re.fullmatch(pattern, result.err), result.err
 
 
+def test_a_picture_file_larger_than_a_picture_is_not_read(rgru: Rgru, folder: Path) -> None:
+    """1.5 GB behind a small picture were read into memory, ``--max-memory`` or not."""
+    os.truncate("a.png", 3 << 30)
+    for option in ((), ("--max-memory", "200M")):
+        result = rgru("compress", "a.png", "-o", "b.rgru", *option)
+        words = "allow more with --max-memory 3221225472"
+        assert (result.code, words in result.err) == (4, True), result.err
+    assert rgru("compare", "a.png", "a.png").code == 4
+    assert not Path("b.rgru").exists()
+
+
 def test_the_summary_says_what_the_default_is(rgru: Rgru, folder: Path) -> None:
     most = rgru_codec.default_model().iterations
     flat = Image.new("RGB", (64, 48), (120, 130, 140))

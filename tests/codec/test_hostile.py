@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import rgru_codec
+from rgru_codec.source import read_planes
 from rgru_format import Header
 
 from .conftest import photo
@@ -124,3 +128,43 @@ def test_info_of_rubbish_and_of_damage(data: bytes) -> None:
     broken[-1] ^= 1
     with pytest.raises(rgru_codec.Damaged, match="checksum"):
         rgru_codec.info(bytes(broken))
+
+
+class Endless(io.RawIOBase):
+    """A stream of zeros behind a beginning that counts what was taken of it."""
+
+    def __init__(self, begin: bytes) -> None:
+        self.begin, self.given = begin, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        assert size > 0, "all of it was asked for"
+        piece = self.begin[self.given : self.given + size].ljust(size, b"\0")
+        self.given += size
+        return piece
+
+
+@pytest.mark.parametrize("what", [{"max_memory": 2**20}, {"max_pixels": 2**16}])
+def test_no_more_is_read_of_a_picture_file_than_the_limits_allow(
+    what: dict[str, int], tmp_path: Path
+) -> None:
+    """All of it was read: 1.6 GB of a file, and of a stream until memory ended."""
+    limits = rgru_codec.Limits(**what, max_metadata_bytes=0)
+    file = io.BytesIO()
+    Image.new("L", (16, 16)).save(file, "PNG")
+    for call in (rgru_codec.compress, read_planes):
+        stream: Any = Endless(file.getvalue())
+        with pytest.raises(rgru_codec.LimitExceeded, match=f"of {2**20}; .*max_memory"):
+            call(stream, limits=limits)
+        assert 2**20 < stream.given < 2**20 + 2**17
+    path = tmp_path / "big.png"
+    path.write_bytes(file.getvalue())
+    os.truncate(path, 3 << 30)
+    with path.open("rb") as opened:
+        for source in (path, opened):
+            with pytest.raises(rgru_codec.LimitExceeded, match=rf"max_memory: {3 << 30} is over"):
+                rgru_codec.compress(source)
+    os.truncate(path, 2**20)
+    rgru_codec.compress(path, layers=1, limits=rgru_codec.Limits(max_pixels=2**16))
