@@ -154,8 +154,10 @@ def pieces_of(source: Source) -> Iterator[bytes]:
     elif isinstance(source, str | os.PathLike):
         with as_path(source).open("rb") as file:
             yield from pieces_of(file)
+    elif callable(packets := getattr(source, "iter_bytes", None)):  # httpx
+        yield from map(_checked, packets())
     elif callable(getattr(source, "read", None)):
-        while piece := _checked(_pulled(source.read, _PIECE)):
+        while piece := _checked(pulled(source.read, _PIECE)):
             yield piece
     else:
         raise InvalidInput(f"bytes, a path or an open file is needed, got {type(source).__name__}")
@@ -167,11 +169,29 @@ def _checked(data: Any) -> bytes:
     raise InvalidInput(f"a file opened in binary mode is needed, it gave {type(data).__name__}")
 
 
-def _pulled(read: Callable[..., Any], *size: int) -> Any:
+def pulled(read: Callable[[int], Any], size: int) -> Any:
+    """Return what a source gives when it is asked for so many bytes.
+
+    Raises:
+        OSError: It cannot be read.
+        InvalidInput: It is closed, decodes text, or gives nothing for now.
+    """
     try:
-        return read(*size)
+        data = read(size)
     except ValueError as error:  # the file is closed, or decodes text
         raise InvalidInput(f"a file open for reading in binary mode is needed: {error}") from None
+    except TypeError:
+        raise InvalidInput(
+            "the source's read() takes no number of bytes; give its bytes, or to iter_pictures an "
+            "iterable of its packets, such as response.iter_bytes(), or its stream, such as "
+            "response.content"
+        ) from None
+    if data is None:
+        raise InvalidInput(
+            "a stream that blocks is needed, this one has no bytes yet: open it without "
+            "O_NONBLOCK, or call setblocking(True)"
+        )
+    return data
 
 
 def read_rgru(source: Source) -> bytes:
@@ -186,7 +206,7 @@ def read_rgru(source: Source) -> bytes:
             return read_rgru(file)
     if isinstance(source, bytes | bytearray | memoryview) or not hasattr(source, "read"):
         return read_source(source)
-    head = _pulled(source.read, len(SIGNATURE))
+    head = pulled(source.read, len(SIGNATURE))
     if isinstance(head, bytes) and len(head) == len(SIGNATURE):
         check_signature(head)
     rest = read_source(source)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from rgru_codec.decoder import Decoder
-from rgru_codec.source import Source, as_path
+from rgru_codec.source import Source, as_path, pulled
 from rgru_format import HEADER_SIZE, InvalidInput, Limits, NeedMoreData
 
 _PACKET = 1 << 16
@@ -171,7 +171,7 @@ def _packets(
     if read is None:
         yield from map(_checked, _iterated(source))
         return
-    while packet := _checked(_read(read, wanted())):
+    while packet := _checked(pulled(read, wanted())):
         yield packet
 
 
@@ -189,18 +189,6 @@ def _checked(packet: Any) -> bytes:
     if isinstance(packet, bytes | bytearray | memoryview):
         return bytes(packet)
     raise InvalidInput(f"packets must be bytes, got {type(packet).__name__}")
-
-
-def _read(read: Callable[[int], Any], size: int) -> Any:
-    try:
-        return read(size)
-    except ValueError as error:  # the file is closed, or decodes text
-        raise InvalidInput(f"a file open for reading in binary mode is needed: {error}") from None
-    except TypeError:
-        raise InvalidInput(
-            "the source's read() takes no number of bytes; give an iterable of its packets, such "
-            "as response.iter_bytes(), or its stream, such as response.content"
-        ) from None
 
 
 async def _async_packets(source: Any, wanted: Callable[[], int]) -> AsyncIterator[bytes]:
@@ -221,7 +209,7 @@ async def _async_packets(source: Any, wanted: Callable[[], int]) -> AsyncIterato
 
 
 async def _awaited(read: Callable[[int], Any], size: int) -> bytes:
-    if not inspect.isawaitable(coming := _read(read, size)):
+    if not inspect.isawaitable(coming := pulled(read, size)):
         raise InvalidInput("the source's read() is not asynchronous; give it to iter_pictures")
     return _checked(await coming)
 

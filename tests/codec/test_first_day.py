@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import subprocess
 import sys
 import threading
@@ -243,6 +244,30 @@ async def _all_of(source: Any) -> list[Any]:
 def test_more_threads_than_cores_are_no_more_than_cores(data: bytes) -> None:
     picture = rgru_codec.decompress(data, threads=2**40)
     assert picture.tobytes() == rgru_codec.decompress(data).tobytes()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        untyped.compress,
+        untyped.decompress,
+        untyped.info,
+        lambda source: untyped.thumbnail(source, 8),
+        lambda source: list(untyped.iter_pictures(source)),
+        lambda source: list(untyped.iter_pictures(source, latest=True)),
+    ],
+)
+def test_a_stream_that_does_not_block_is_refused_in_words(call: Any) -> None:
+    """It gave a bare ``TypeError: cannot convert 'NoneType' object to bytes``."""
+    ends = os.pipe()
+    for end in ends:
+        os.set_blocking(end, False)
+    with (
+        os.fdopen(ends[0], "rb", buffering=0) as source,
+        os.fdopen(ends[1], "wb"),
+        pytest.raises(rgru_codec.InvalidInput, match="a stream that blocks is needed"),
+    ):
+        call(source)
 
 
 @pytest.mark.parametrize(
