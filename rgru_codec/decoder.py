@@ -397,7 +397,7 @@ def decompress(
         OSError: The source cannot be read.
     """
     decoder = Decoder(layers=layers, limits=limits, threads=threads, model=model, region=region)
-    decoder.feed(read_rgru(source))
+    decoder.feed(read_rgru(source, limits))
     decoder.close(partial=partial)
     for note in decoder.notes:
         warnings.warn(note, stacklevel=2)
@@ -427,7 +427,7 @@ def thumbnail(
     """
     size = as_count("size", size, 1)
     check_limits(limits)
-    data = read_rgru(source)
+    data = read_rgru(source, limits)
     reader = Reader(limits)
     reader.feed(data[:HEADER_SIZE])
     reader.close()

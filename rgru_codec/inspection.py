@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rgru_codec.models import find_model, known_context
-from rgru_codec.source import Source, as_count, check_limits, read_rgru
+from rgru_codec.source import Source, as_count, check_limits, pieces_of
 from rgru_format import POSITION, Header, InvalidInput, Limits, ModelMissing, Report
 from rgru_format import inspect as inspect_file
 
@@ -37,8 +37,8 @@ class Info(Report):
 
     @property
     def bpp(self) -> float:
-        """Bits per pixel of the whole file."""
-        return 8 * self.size / (self.width * self.height)
+        """Bits per pixel of the file, up to the end of the picture."""
+        return 8 * self.used / (self.width * self.height)
 
     def bytes_for(self, *, layers: int | None = None, thumbnail: int | None = None) -> int:
         """Return how many bytes from the start of the file a picture needs.
@@ -49,7 +49,7 @@ class Info(Report):
                 `rgru_codec.thumbnail` makes it.
 
         Returns:
-            At most the size of the file, which may have fewer layers.
+            At most the size of the file up to the end of the picture: it may have fewer layers.
 
         Raises:
             InvalidInput: Not exactly one is given, or it is no such number.
@@ -64,7 +64,7 @@ class Info(Report):
         assert layers is not None
         layers = as_count("layers", layers, 0)
         # What stands behind a layer belongs to its picture: the alpha plane, metadata.
-        return self.layers[layers].offsets[0] if layers < len(self.layers) else self.size
+        return self.layers[layers].offsets[0] if layers < len(self.layers) else self.used
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON; metadata as sizes."""
@@ -115,19 +115,23 @@ def info(source: Source, *, limits: Limits | None = None) -> Info:
     """Tell header, layers and boxes of a file.
 
     Args:
-        source: A file: bytes, a path, or an open file.
+        source: A file: bytes, a path, or an open file. What stands behind its end is counted.
         limits: What the file may ask for.
 
     Raises:
         NotRgru, UnsupportedVersion, Damaged, LimitExceeded: See `rgru_format.errors`.
     """
-    found = inspect(read_rgru(source), limits=limits)
+    found = inspect(pieces_of(source), limits=limits)
     found.sound()
     return found
 
 
-def inspect(data: bytes, *, limits: Limits | None = None) -> Info:
+def inspect(data: bytes | Iterable[bytes], *, limits: Limits | None = None) -> Info:
     """Tell what comes before a fault, and the fault if there is one.
+
+    Args:
+        data: A file, whole or in pieces; after a fault no further piece is asked for.
+        limits: What the file may ask for.
 
     Raises:
         NotRgru, UnsupportedVersion, Damaged, LimitExceeded: The header itself cannot be used.

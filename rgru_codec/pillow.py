@@ -23,6 +23,7 @@ from rgru_codec.encoder import Settings, compress
 from rgru_codec.inspection import layers_for, mode_of
 from rgru_codec.metadata import metadata_of
 from rgru_codec.models import WEIGHTS, find_model
+from rgru_codec.source import pieces_of
 from rgru_format import (
     SIGNATURE,
     BoxRead,
@@ -127,7 +128,7 @@ class RgruImageFile(ImageFile.ImageFile):
         """
         assert self.fp is not None
         self.fp.seek(0)
-        report, _ = check(self.fp.read(), _LIMITS)
+        report, _ = check(pieces_of(self.fp), _LIMITS)
         super().verify()
         if report.error is not None:
             raise OSError(str(report.error)) from report.error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import numbers
 import os
@@ -16,8 +17,15 @@ from PIL import Image, UnidentifiedImageError
 
 from rgru_codec.foreign import readable_png
 from rgru_codec.picture import Planes, from_array, to_planes
-from rgru_format import SIGNATURE, InvalidInput, LimitExceeded, Limits, Unreadable
-from rgru_format.container import check_signature
+from rgru_format import (
+    SIGNATURE,
+    InvalidInput,
+    LimitExceeded,
+    Limits,
+    Reader,
+    RgruError,
+    Unreadable,
+)
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]
 """Where a file can come from: its bytes, a path, or something open."""
@@ -194,23 +202,25 @@ def pulled(read: Callable[[int], Any], size: int) -> Any:
     return data
 
 
-def read_rgru(source: Source) -> bytes:
-    """Read a .rgru file, or its beginning; of a file that is none only the first bytes.
+def read_rgru(source: Source, limits: Limits | None = None) -> bytes:
+    """Read a .rgru file, or its beginning, as long as it is one; bytes are taken as they are.
+
+    What stands behind its end or a fault is not read, apart from the rest of its piece: a file of
+    another kind costs its first bytes, however large it is. Faults are left to who decodes it.
 
     Raises:
-        NotRgru: It does not begin with the signature.
-        OSError, InvalidInput: As `read_source`.
+        OSError, InvalidInput: As `pieces_of`.
     """
-    if isinstance(source, str | os.PathLike) and not isinstance(source, bytes):
-        with as_path(source).open("rb") as file:
-            return read_rgru(file)
-    if isinstance(source, bytes | bytearray | memoryview) or not hasattr(source, "read"):
-        return read_source(source)
-    head = pulled(source.read, len(SIGNATURE))
-    if isinstance(head, bytes) and len(head) == len(SIGNATURE):
-        check_signature(head)
-    rest = read_source(source)
-    return bytes(head) + rest
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    reader, pieces = Reader(limits), []
+    for piece in pieces_of(source):
+        pieces.append(piece)
+        with contextlib.suppress(RgruError):
+            reader.feed(piece)
+        if reader.error is not None or reader.ended:
+            break
+    return b"".join(pieces)
 
 
 def open_picture(source: Source, limits: Limits | None = None) -> Image.Image:

@@ -64,7 +64,7 @@ class Report:
     """What a file holds, up to the first fault if there is one."""
 
     size: int
-    """Bytes of the file."""
+    """Bytes of the file, those behind its end too; after a fault, those that were looked at."""
     header: Header
     model: ContextModel | None
     """None if it is not known."""
@@ -114,6 +114,11 @@ class Report:
         return self.ending.ignored if self.ending else 0
 
     @property
+    def used(self) -> int:
+        """Bytes of the file up to its end."""
+        return self.size - self.ignored
+
+    @property
     def alpha_missing(self) -> bool:
         """Whether the header tells of an alpha plane that is not there."""
         return self.header.alpha and not any(one.box.type == BOX_ALPHA for one in self.boxes)
@@ -151,12 +156,13 @@ def inspect(
     try:
         for piece in [data] if isinstance(data, bytes) else data:
             size += len(piece)
-            if reader.ended:
-                continue
-            rest += piece
             before = reader.offset
             events = reader.feed(piece)
             elements += [one for one in events if not isinstance(one, HeaderRead | NeedMoreData)]
+            if reader.ended:
+                rest.clear()
+                continue
+            rest += piece
             del rest[: reader.offset - before]
         ending = reader.close()
     except RgruError as caught:

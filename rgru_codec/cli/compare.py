@@ -110,7 +110,7 @@ def _open(
             decoder = Decoder(layers=layers, limits=limits, threads=threads)
             decoder.feed(data)
             end = decoder.close().offset
-            size = len(data) if layers is None else end
+            size = len(data) - decoder.ignored if layers is None else end
             return np.asarray(decoder.picture().convert("RGB")), size, decoder.layers
         planes = read_planes(data, convert_depth=True, frame=0, limits=limits)
         return planes.pixels, len(data), None

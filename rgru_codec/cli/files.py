@@ -22,7 +22,6 @@ from rgru_codec.files import descriptor_of, write_file
 STREAM = "-"
 """Standard input or standard output."""
 
-_PIECE = 1 << 16
 _NO_NAME = "there is no file name: an argument is empty"
 
 
@@ -342,25 +341,48 @@ def _is_terminal(descriptor: int) -> bool:
 
 
 def read_rgru(source: str, max_pixels: int) -> bytes:
-    """Read a .rgru file or standard input: piece by piece, as long as it is one.
-
-    What stands behind a fault, or behind its end, is not read, apart from the rest of that piece:
-    a file of another kind is refused after its first bytes, however large it is.
+    """Read a .rgru file or standard input, as long as it is one.
 
     Raises:
         OSError: It cannot be read.
         Failure: It is empty; standard input is a terminal, or closed.
     """
-    from rgru_format import Limits, Reader, RgruError
+    from rgru_codec.source import read_rgru as read
+    from rgru_format import Limits
 
-    reader, pieces = Reader(Limits(max_pixels=max_pixels)), []
-    with opened(source) as file, contextlib.suppress(RgruError):  # told by those who read it
-        while not (reader.error or reader.ended) and (piece := file.read(_PIECE)):
-            pieces.append(piece)
-            reader.feed(piece)
-    if not pieces:
-        raise Failure(UNUSABLE, f"{display_name(source, 'standard input')}: is empty")
-    return b"".join(pieces)
+    with opened(source) as file:
+        data = read(file, Limits(max_pixels=max_pixels))
+    if not data:
+        raise _empty(source)
+    return data
+
+
+def pieces_of(source: str) -> Iterator[bytes]:
+    """Yield a file, or standard input, a piece at a time.
+
+    Raises:
+        OSError: It cannot be read.
+        Failure: It is empty; standard input is a terminal, or closed.
+    """
+    from rgru_codec.source import pieces_of as pieces
+
+    empty = True
+    with opened(source) as file:
+        for piece in pieces(file):
+            empty = False
+            yield piece
+    if empty:
+        raise _empty(source)
+
+
+def _empty(source: str) -> Failure:
+    return Failure(UNUSABLE, f"{display_name(source, 'standard input')}: is empty")
+
+
+def size_of(source: str) -> int:
+    """Return the size of a file on a disk; 0 of what does not tell."""
+    found = None if source == STREAM else Path(source).stat()
+    return found.st_size if found is not None and stat.S_ISREG(found.st_mode) else 0
 
 
 @contextlib.contextmanager

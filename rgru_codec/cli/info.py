@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import io
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import options
-from rgru_codec.cli.files import display_name, read_rgru
+from rgru_codec.cli.files import display_name, pieces_of, size_of
 from rgru_codec.cli.status import DONE, UNUSABLE, explain, layer_count, number, say, show
 
 if TYPE_CHECKING:
@@ -51,9 +52,10 @@ def _show(name: str, max_pixels: int, *, as_json: bool, verbose: bool) -> int:
     from rgru_codec.inspection import inspect
     from rgru_format import Limits
 
-    data = read_rgru(name, max_pixels)
-    found = inspect(data, limits=Limits(max_pixels=max_pixels))
+    found = inspect(pieces_of(name), limits=Limits(max_pixels=max_pixels))
     fault = found.error
+    if fault is not None:  # what stands behind it has not been read
+        found = dataclasses.replace(found, size=max(found.size, size_of(name)))
     if as_json:
         import json
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from rgru_codec.cli import options
-from rgru_codec.cli.files import STREAM, check_names, read_rgru
+from rgru_codec.cli.files import STREAM, check_names, pieces_of
 from rgru_codec.cli.status import (
     CUT,
     DONE,
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 def _verify(name: str, max_pixels: int, quiet: bool) -> int:
     shown = "standard input" if name == STREAM else name
     try:
-        code, words = check(read_rgru(name, max_pixels), max_pixels)
+        code, words = check(pieces_of(name), max_pixels)
     except Exception as error:
         failure = explain(error, shown)
         say(failure.message)
@@ -74,8 +75,8 @@ def _verify(name: str, max_pixels: int, quiet: bool) -> int:
     return code
 
 
-def check(data: bytes, max_pixels: int) -> tuple[int, str]:
-    """Check one file.
+def check(data: bytes | Iterable[bytes], max_pixels: int) -> tuple[int, str]:
+    """Check one file, whole or in pieces.
 
     Returns:
         Exit code and a verdict.
@@ -101,7 +102,7 @@ def check(data: bytes, max_pixels: int) -> tuple[int, str]:
     if report.unfinished:
         cut = f"{words}; cut short: {number(report.ending.missing)} bytes or more are missing"
         return CUT, cut + (f"; {report.suspicion}" if report.suspicion else "")
-    words = f"{words}, {number(len(data))} bytes"
+    words = f"{words}, {number(report.size)} bytes"
     if not report.layers:
         return CUT, f"{words}; cut short before its first layer"
     if report.alpha_missing:
@@ -112,15 +113,15 @@ def check(data: bytes, max_pixels: int) -> tuple[int, str]:
 def fault_of(path: str) -> str:
     """Say what is wrong with a file; nothing if its checksums match and nothing is missing."""
     try:
-        return fault_in(read_rgru(path, _UNBOUNDED))
+        return fault_in(pieces_of(path))
     except OSError as error:
         return f"it cannot be read: {error}"
     except Failure:
         return "it is empty"
 
 
-def fault_in(data: bytes) -> str:
-    """Do as `fault_of` for the bytes of a file."""
+def fault_in(data: bytes | Iterable[bytes]) -> str:
+    """Do as `fault_of` for the bytes of a file, whole or in pieces."""
     from rgru_codec.models import known_context
     from rgru_format import Limits, RgruError, inspect
 

@@ -55,6 +55,32 @@ def test_info_json(rgru: Rgru, folder: Path, data: bytes) -> None:
     assert table["bpp"] == pytest.approx(8 * len(data) / 960, abs=1e-5)
 
 
+@pytest.mark.parametrize("tail", [bytes(3_000_000), b"\xff" * 3_000_000])
+def test_all_agree_on_the_size_of_a_file_with_a_tail(
+    rgru: Rgru, folder: Path, data: bytes, tail: bytes
+) -> None:
+    """It was 65 536 bytes, as far as was read, and bits per pixel counted some of the tail."""
+    Path("t.rgru").write_bytes(data + tail)
+    size, bpp = len(data) + len(tail), 8 * len(data) / 960
+    words = f"{size:,} bytes".replace(",", " ")
+    found = rgru_codec.info("t.rgru")
+    assert (found.size, found.ignored, found.used) == (size, len(tail), len(data))
+    assert (found.bpp, found.bytes_for(layers=99)) == (bpp, len(data))
+    table = json.loads(rgru("info", "t.rgru", "--json").out)
+    assert (table["size"], table["ignored"]) == (size, len(tail))
+    assert table["bpp"] == pytest.approx(bpp, abs=1e-5)
+    assert f"{words} ({bpp:.3f} bpp)" in rgru("info", "t.rgru").out
+    assert rgru("verify", "t.rgru").out.endswith(f", {words}\n")
+    table = json.loads(rgru("compare", "a.png", "t.rgru", "--json").out)
+    assert (table["bytes_b"], table["bpp_b"]) == (len(data), bpp)
+
+
+def test_the_size_of_a_damaged_file_is_that_of_all_of_it(rgru: Rgru, folder: Path) -> None:
+    broken = Path("broken.rgru").read_bytes() + bytes(200_000)
+    Path("broken.rgru").write_bytes(broken)
+    assert json.loads(rgru("info", "broken.rgru", "--json").out)["size"] == len(broken)
+
+
 def test_info_counts_one_layer_as_one(rgru: Rgru, folder: Path) -> None:
     assert rgru("compress", "a.png", "-l", 1, "-o", "one.rgru").code == 0
     assert ", 1 layer, " in rgru("info", "one.rgru").out
