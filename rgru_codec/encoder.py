@@ -40,6 +40,7 @@ from rgru_format import (
     Limits,
     Writer,
     encode_alpha,
+    pack_box,
     pack_group,
 )
 from rgru_format.boxes import LATE_BOXES
@@ -370,7 +371,8 @@ class _Encoder:
 
     def _add_layer(self, payloads: list[bytes]) -> bool:
         """Append groups, and boxes behind layer 1; whether there was room for all of them."""
-        needed = self.coder.layer == 1 and self.late  # without its late boxes it is no such file
+        late = self.late if self.coder.layer == 1 else []  # without them it is no such file
+        behind = b"".join(map(pack_box, late))
         for number, payload in enumerate(payloads):
             if not self.groups:
                 return False
@@ -378,18 +380,17 @@ class _Encoder:
                 payload = self._part_of(number, payload)
             begin = self.writer.size
             self.writer.add_group(payload, first_of_layer=number == 0)
-            if self.writer.size > self.size and not needed:
-                self._fill(number, begin)
+            ends = not late or number + 1 == len(payloads)  # boxes stand behind whole layers only
+            if self.writer.size + len(behind) > self.size and ends:
+                self._fill(number, begin, behind)
                 return False
-            self.end, self.started = 0 if needed else self.writer.size, number + 1
+            self.end, self.started = self.writer.size if ends else 0, number + 1
             self.groups -= 1
             self.ordinal += 1
-        if needed:
-            for box in self.late:
-                self.writer.add_box(box)
-            self.end = self.writer.size if self.writer.size <= self.size else 0
-        self.started = 0
-        return self.end > 0
+        for box in late:
+            self.writer.add_box(box)
+        self.end, self.started = self.writer.size, 0
+        return True
 
     def _in_part(self, group: int, part: float) -> bytes:
         """Encode a group of this layer at a share of the positions."""
@@ -402,35 +403,32 @@ class _Encoder:
         most = len(fewest) + self.part * (len(whole) - len(fewest))
         return self._within(group, most) or fewest
 
-    def _fill(self, group: int, begin: int) -> None:
-        """Put as much of a group as has room into an element; nothing if that is little.
+    def _fill(self, group: int, begin: int, behind: bytes) -> None:
+        """Put as much of a group as has room before what stands behind it; nothing if it is little.
 
         Raises:
             InvalidInput: That is nothing of the first group.
         """
-        room = max(int(self.size) - begin, 0)
+        room = max(int(self.size) - begin - len(behind), 0)
         head = len(pack_group(bytes(room), self.ordinal, group == 0)) - room
         payload = self._within(group, room - head)
         if payload is None and not self.end:
             payload = self._in_part(group, parts.LEAST)
             if len(payload) > room - head:
                 fewest = pack_group(payload, self.ordinal, group == 0)
-                raise self._too_small(min(begin + len(fewest), self.writer.size))
+                least = min(begin + len(fewest), self.writer.size) + len(behind)
+                words = f"cannot be met: the smallest file of this picture has {least} bytes"
+                raise InvalidInput(f"a target of {self.size} bytes {words}")
         if payload is not None:
-            self.end, self.filling = begin, pack_group(payload, self.ordinal, group == 0)
-
-    def _too_small(self, fewest: int) -> InvalidInput:
-        words = f"cannot be met: the smallest file of this picture has {fewest} bytes"
-        return InvalidInput(f"a target of {self.size} bytes {words}")
+            self.end = begin
+            self.filling = pack_group(payload, self.ordinal, group == 0) + behind
 
     def _within(self, group: int, most: float) -> bytes | None:
         """Encode as much of a group as has room in so many bytes; None if that is little."""
         return parts.within(lambda share: self._in_part(group, share), most)
 
     def _cut(self) -> Encoded:
-        """The file before what had no room, if that holds codes at all."""
-        if not self.end:
-            raise self._too_small(self.writer.size)
+        """The file before what had no room."""
         data = self.writer.getvalue()[: self.end] + self.filling
         layers, groups = self.coder.layer - 1, self.started + bool(self.filling)
         if groups == self.model.context().groups[layers]:
