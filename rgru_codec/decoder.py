@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rgru_codec.inspection import layers_for
 from rgru_codec.iterations import Painter
 from rgru_codec.memory import decoding_bytes
 from rgru_codec.metadata import metadata_of
@@ -402,38 +401,3 @@ def decompress(
     for note in decoder.notes:
         warnings.warn(note, stacklevel=2)
     return decoder.picture()
-
-
-def thumbnail(
-    source: Source,
-    size: int,
-    *,
-    limits: Limits | None = None,
-    threads: int | None = None,
-    model: Model | str | os.PathLike[str] | None = None,
-) -> Image.Image:
-    """Make a small picture of a file, from as few layers as it can show; of a broken file too.
-
-    Args:
-        source: A file, or the beginning of one: bytes, a path, or an open file.
-        size: The longer side, in pixels; a smaller picture keeps its size.
-        limits: What the file may ask for.
-        threads: Of the inference engine; by default all cores.
-        model: A model package, its folder, id or name, for a file of a model that is not installed.
-
-    Raises:
-        NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing: As `decompress`.
-        InvalidInput: ``size`` is no whole number above 0.
-    """
-    size = as_count("size", size, 1)
-    check_limits(limits)
-    data = read_rgru(source, limits)
-    reader = Reader(limits)
-    reader.feed(data[:HEADER_SIZE])
-    reader.close()
-    assert reader.header is not None
-    package = find_model(reader.header.model_id) if model is None else as_model(model)
-    layers = layers_for(reader.header, size, package.codes)
-    image = decompress(data, layers, partial=True, limits=limits, threads=threads, model=model)
-    image.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=None)
-    return image

@@ -22,7 +22,8 @@ def add_command(commands: Any) -> None:
         "thumbnail",
         help="write a small picture of a file, quickly",
         description="Write a small picture of a .rgru file. Only as many layers are decoded as "
-        "the small picture can show. A file that is cut short is fine.",
+        "the small picture can show. A file that is cut short is fine; of a damaged one "
+        "it is made of what stands before the damage, with a note.",
     )
     parser.add_argument("input", metavar="FILE", help="a .rgru file, or -")
     parser.add_argument("output", metavar="OUT", help="the small picture, or - (PNG)")
@@ -63,14 +64,16 @@ class Thumbnail:
 
     def __call__(self, job: Job, share: Share) -> batch.Outcome:
         """Make the thumbnail of a job."""
-        from rgru_codec.decoder import thumbnail
+        from rgru_codec.thumbnails import thumbnail_and_notes
 
         # Desktops ask for files of any name, to be written as PNG.
         kind = picture_format("" if job.target == STREAM else job.target, ".png")
         data = read_rgru(job.source, self.limits.max_pixels)
-        image = thumbnail(data, self.size, limits=self.limits, threads=self.threads)
-        content, notes = encode_picture(image, kind)
+        image, notes = thumbnail_and_notes(
+            data, self.size, limits=self.limits, threads=self.threads
+        )
+        content, left_out = encode_picture(image, kind)
         write(job, content)
         name, layers = display_name(job.target, "standard output"), image.info["layers"]
         words = f"{name}: {image.width}x{image.height}, {layer_count(layers)} used"
-        return batch.Outcome(DONE, words, notes)
+        return batch.Outcome(DONE, words, notes + left_out)

@@ -281,6 +281,24 @@ def test_thumbnail_says_what_it_wrote(rgru: Rgru, folder: Path, data: bytes) -> 
     assert b"standard output: 16x10, " in process("thumbnail", "whole.rgru", "-", "-s", 16).stderr
 
 
+def test_thumbnail_says_that_a_file_is_damaged(rgru: Rgru, folder: Path, data: bytes) -> None:
+    """It made a plain grey picture of a file that was damaged in layer 1, without a word."""
+    result = rgru("thumbnail", "broken.rgru", "t.png")
+    end = inspect(Path("broken.rgru").read_bytes()).end
+    assert result.code == 0
+    assert "the file is damaged, shown is what stands before: " in result.err
+    assert f"byte {end})" in result.err
+    broken = bytearray(data)
+    broken[30] ^= 1
+    Path("broken.rgru").write_bytes(broken)
+    result = rgru("thumbnail", "broken.rgru", "u.png")
+    assert (result.code, "broken.rgru: the checksum of a group" in result.err) == (1, True)
+    assert not Path("u.png").exists()
+    Path("header.rgru").write_bytes(data[:21])
+    result = rgru("thumbnail", "header.rgru", "t.png")
+    assert (result.code, result.err) == (0, "t.png: 40x24, 0 layers used\n")
+
+
 def test_thumbnail_refuses(rgru: Rgru, folder: Path) -> None:
     assert rgru("thumbnail", "text.txt", "t.png").code == 1
     assert rgru("thumbnail", "empty.png", "t.png").code == 1

@@ -130,6 +130,20 @@ def test_info_of_rubbish_and_of_damage(data: bytes) -> None:
         rgru_codec.info(bytes(broken))
 
 
+def test_a_thumbnail_of_a_damaged_file_is_no_grey_square(data: bytes) -> None:
+    last = rgru_codec.info(data).layers[-1]
+    broken = bytearray(data)
+    broken[last.end - 1] ^= 1
+    with pytest.warns(UserWarning, match=f"damaged.*layer {last.number}, byte {last.offsets[-1]}"):
+        picture = rgru_codec.thumbnail(bytes(broken), 48)
+    assert (picture.size, picture.info["layers"]) == ((40, 48), last.number - 1)
+    rgru_codec.thumbnail(bytes(broken), 8)  # takes fewer layers: no warning
+    assert rgru_codec.thumbnail(data[:21], 48).getcolors() == [(40 * 48, (128, 128, 128))]
+    broken[30] ^= 1
+    with pytest.raises(rgru_codec.Damaged, match="layer 1, byte 21"):
+        rgru_codec.thumbnail(bytes(broken), 48)
+
+
 class Endless(io.RawIOBase):
     """A stream of zeros behind a beginning that counts what was taken of it."""
 

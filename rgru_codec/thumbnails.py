@@ -1,0 +1,76 @@
+"""Small pictures of files, from as few layers as they can show."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+from PIL import Image
+
+from rgru_codec.decoder import Decoder
+from rgru_codec.inspection import layers_for
+from rgru_codec.models import Model, as_model, find_model
+from rgru_codec.source import Source, as_count, check_limits, read_rgru
+from rgru_format import HEADER_SIZE, Limits, Reader
+
+
+def thumbnail(
+    source: Source,
+    size: int,
+    *,
+    limits: Limits | None = None,
+    threads: int | None = None,
+    model: Model | str | os.PathLike[str] | None = None,
+) -> Image.Image:
+    """Make a small picture of a file, from as few layers as it can show; of a cut file too.
+
+    Of a damaged file it is made of what stands before the damage, and a warning says so. Damage
+    behind the layers that it takes is none.
+
+    Args:
+        source: A file, or the beginning of one: bytes, a path, or an open file.
+        size: The longer side, in pixels; a smaller picture keeps its size.
+        limits: What the file may ask for.
+        threads: Of the inference engine; by default all cores.
+        model: A model package, its folder, id or name, for a file of a model that is not installed.
+
+    Raises:
+        NotRgru, UnsupportedVersion, LimitExceeded, ModelMissing: As `rgru_codec.decompress`.
+        Damaged: The header is, or no codes are intact.
+        InvalidInput: ``size`` is no whole number above 0.
+    """
+    image, notes = thumbnail_and_notes(source, size, limits=limits, threads=threads, model=model)
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return image
+
+
+def thumbnail_and_notes(
+    source: Source,
+    size: int,
+    *,
+    limits: Limits | None = None,
+    threads: int | None = None,
+    model: Model | str | os.PathLike[str] | None = None,
+) -> tuple[Image.Image, tuple[str, ...]]:
+    """Do as `thumbnail`; what it warns of is returned."""
+    size = as_count("size", size, 1)
+    check_limits(limits)
+    data = read_rgru(source, limits)
+    reader = Reader(limits)
+    reader.feed(data[:HEADER_SIZE])
+    reader.close()
+    assert reader.header is not None
+    package = find_model(reader.header.model_id) if model is None else as_model(model)
+    layers = layers_for(reader.header, size, package.codes)
+    decoder = Decoder(layers=layers, limits=limits, threads=threads, model=model)
+    decoder.feed(data)
+    decoder.close(partial=True)
+    notes = tuple(decoder.notes)
+    if decoder.error is not None:
+        if not (decoder.layers or decoder.groups):
+            raise decoder.error
+        notes += (f"the file is damaged, shown is what stands before: {decoder.error}",)
+    image = decoder.picture()
+    image.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=None)
+    return image, notes
