@@ -248,6 +248,12 @@ def _named() -> list[Path]:
     return [Path(part) for part in parts if part]
 
 
+def is_part(path: Path) -> bool:
+    """Tell whether a file belongs to a package, be that at hand or not."""
+    named = path.name in DECODING_HALF or ENCODER_NAMES.fullmatch(path.name) is not None
+    return named and (path.parent / TABLE).is_file()
+
+
 def folders() -> Iterator[Path]:
     """The folder of every package at hand, in the order of search."""
     yield from (path for path in _named() if (path / TABLE).is_file())

@@ -272,7 +272,8 @@ class Outputs:
 
         Raises:
             Failure: It is an input, or the output of something else; a folder, or in none; a
-                file that may not be overwritten; of another format by its name; a terminal.
+                file that may not be overwritten, or of a model; of another format by its name; a
+                terminal.
         """
         descriptor = 1 if target == STREAM else descriptor_of(target)
         if descriptor is not None:
@@ -313,7 +314,11 @@ class Outputs:
 
 
 def _check_existing(path: Path, target: str, kind: Kind, force: bool) -> None:
+    from rgru_codec.models import is_part
+
     found = path.stat()
+    if is_part(Path(os.path.realpath(path))):
+        raise Failure(USAGE, f"{target}: is part of a model; name another file with -o")
     if not (found.st_mode & 0o222 and os.access(path, os.W_OK)):
         raise Failure(UNUSABLE, f"{target}: is write-protected")
     suffix = Path(os.path.realpath(path)).suffix.lower()  # of what a link points to

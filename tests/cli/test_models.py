@@ -31,6 +31,23 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models._find.cache_clear()
 
 
+@pytest.mark.parametrize("name", ["model.json", "context.bin", "encoder.safetensors", "link"])
+def test_no_file_of_a_model_is_overwritten(
+    rgru: Rgru, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """``-f`` did so: the model in use was lost."""
+    monkeypatch.chdir(tmp_path)
+    picture(40, 32).save("a.png")
+    shutil.copytree(model.folder, "M")
+    Path("link").symlink_to(Path("M", "context.bin"))
+    before = {path: path.read_bytes() for path in Path("M").iterdir()}
+    target = name if name == "link" else Path("M", name)
+    for option in (("-o", target, "-f"), ("--failures", target)):
+        result = rgru("compress", "a.png", "--model", "M", *option)
+        assert (result.code, f"{target}: is part of a model" in result.err) == (2, True)
+    assert {path: path.read_bytes() for path in Path("M").iterdir()} == before
+
+
 def test_a_file_of_a_missing_model_ends_with_what_to_type(
     rgru: Rgru, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
