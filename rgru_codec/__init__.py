@@ -76,12 +76,17 @@ __all__ = sorted([*_HOME_OF, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
-    """Load the home of a public name when it is first asked for."""
-    if name == "pillow":  # for rgru_codec.pillow.register()
-        return importlib.import_module("rgru_codec.pillow")
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME_OF[name]), name)
+    """Load the home of a public name, or a module, when it is first asked for."""
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(_HOME_OF[name]), name)
+    module = f"{__name__}.{name}"
+    try:
+        if not name.startswith("_"):  # for rgru_codec.pillow.register()
+            return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -33,6 +33,23 @@ def test_pillow_is_registered_after_importing_the_package_alone() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["streams.stages_at", "source.read_planes", "encoder.DEFAULT_MSSSIM", "metrics.ms_ssim"],
+)
+def test_documented_names_are_found_after_importing_the_package_alone(name: str) -> None:
+    """They gave an AttributeError, unless something else had loaded their module."""
+    heavy = "{'ai_edge_litert', 'tensorflow', 'matplotlib'}"
+    code = f"import sys, rgru_codec; rgru_codec.{name}; assert not {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_other_names_are_not_found() -> None:
+    for name in ("no_such", "_private", "__wrapped__"):
+        with pytest.raises(AttributeError, match=f"has no attribute '{name}'"):
+            getattr(rgru_codec, name)
+
+
 def saved(image: Image.Image, **options: Any) -> bytes:
     rgru_codec.pillow.register()
     file = io.BytesIO()
