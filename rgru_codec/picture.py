@@ -151,6 +151,17 @@ def _hide(pixels: Pixels, alpha: Pixels) -> None:
     pixels[~shown] = np.rint(mean).astype(np.uint8)
 
 
+def frame_shown(image: Image.Image) -> int | None:
+    """Return which of its frames an animation shows; None of a picture that is none.
+
+    Raises:
+        Unreadable: The frames cannot be counted.
+    """
+    with _reading():
+        several = getattr(image, "n_frames", 1) > 1 and image.format not in _ONE_PICTURE
+        return image.tell() if several else None
+
+
 def check_frames(image: Image.Image, frame: int | None) -> None:
     """Refuse animations, unless a frame was chosen that exists.
 

@@ -8,7 +8,8 @@
 ``import rgru_codec.RgruImagePlugin`` does the same. imageio works through it as well.
 
 Options of ``save`` are the keywords of `rgru_codec.compress`, ``limits`` apart (Pillow has its
-own); others are refused. Metadata of the picture is kept unless it is given or stripped.
+own); others are refused. Metadata of the picture is kept unless it is given or stripped. Of an
+animation the frame is saved that it shows, as Pillow does with other formats.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from rgru_codec.encoder import Settings, compress
 from rgru_codec.inspection import layers_for, mode_of
 from rgru_codec.metadata import metadata_of
 from rgru_codec.models import WEIGHTS, find_model
+from rgru_codec.picture import frame_shown
 from rgru_codec.source import pieces_of
 from rgru_format import (
     SIGNATURE,
@@ -166,7 +168,8 @@ class _RgruDecoder(ImageFile.PyDecoder):
 
 def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     try:
-        data = compress(image, limits=_LIMITS, **_save_options(image.encoderinfo))
+        options = {"frame": frame_shown(image), **_save_options(image.encoderinfo)}
+        data = compress(image, limits=_LIMITS, **options)
     except RgruError as error:
         raise ValueError(str(error)) from error
     fp.write(data)

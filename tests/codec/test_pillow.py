@@ -188,6 +188,24 @@ def test_imageio(path: Path, data: bytes, tmp_path: Path) -> None:
     assert imageio.improps(path).shape == (48, 40, 3)
 
 
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_the_frame_that_is_shown_is_saved(kind: str, tmp_path: Path) -> None:
+    """It was refused in words of the command line; other formats save it."""
+    frames = [Image.new("RGB", (24, 16), colour) for colour in ("red", "lime", "blue")]
+    frames[0].save(tmp_path / "a", kind, save_all=True, append_images=frames[1:])
+    with Image.open(tmp_path / "a") as image:
+        for number in (0, 1, 2):  # Pillow cannot go back in some files
+            image.seek(number)
+            image.save(tmp_path / "a.rgru", layers=1)
+            assert image.tell() == number
+            expected = rgru_codec.compress(image, frame=number, layers=1)
+            assert (tmp_path / "a.rgru").read_bytes() == expected
+        image.save(tmp_path / "b.rgru", layers=1, frame=1)
+        assert (tmp_path / "b.rgru").read_bytes() != expected
+        with pytest.raises(ValueError, match="hold one picture"):
+            image.save(tmp_path / "b.rgru", save_all=True)
+
+
 def test_all_frames_are_saved_if_there_is_one(pixels: np.ndarray, tmp_path: Path) -> None:
     """``save_all`` ended in ``KeyError: 'RGRU'``."""
     image, path = Image.fromarray(pixels), tmp_path / "a.rgru"
