@@ -265,7 +265,7 @@ def find_model(model_id: bytes) -> Model:
     """The package with this id.
 
     Raises:
-        ModelMissing: it is not at hand.
+        ModelMissing: it is not at hand; packages that could not be read are named.
         Damaged: it is not what its id says.
         InvalidInput: its content does not fit SPEC.
     """
@@ -274,9 +274,16 @@ def find_model(model_id: bytes) -> Model:
 
 @functools.lru_cache(maxsize=8)
 def _find(model_id: bytes, named: tuple[Path, ...]) -> Model:
+    passed_over = ""
     for path in named:
-        if (path / TABLE).is_file() and (model := Model.load(path)).id == model_id:
-            return model
+        if (path / TABLE).is_file():
+            try:
+                if (model := Model.load(path)).id == model_id:
+                    return model
+            except (InvalidInput, Damaged) as error:
+                if path.name.lower() == model_id.hex():
+                    raise
+                passed_over += f"; passed over: {error}"  # another model's, as far as can be told
     for home in homes():
         folder = home / model_id.hex()
         if (folder / TABLE).is_file():
@@ -285,7 +292,7 @@ def _find(model_id: bytes, named: tuple[Path, ...]) -> Model:
             except (InvalidInput, Damaged) as error:
                 raise Damaged(f"{error}; install the model again") from None
     row = _released().get(model_id.hex(), {})
-    raise ModelMissing(model_id, row.get("install", "rgru models add FILE"))
+    raise ModelMissing(model_id, row.get("install", "rgru models add FILE") + passed_over)
 
 
 def model_named(text: str) -> Model:

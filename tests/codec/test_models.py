@@ -103,6 +103,21 @@ def test_models_are_looked_for_where_the_variable_says(
     assert rgru_codec.decompress(data).size == (32, 32)
 
 
+def test_a_damaged_package_of_another_model_does_not_stop_the_search(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its error came for every file, those of the model that ships too."""
+    data = rgru_codec.compress(photo(16, 16), layers=1)
+    (package / models.WEIGHTS_FILE).write_bytes(b"damaged")
+    monkeypatch.setenv(models.VARIABLE, str(package))
+    models._find.cache_clear()
+    assert rgru_codec.decompress(data).size == (16, 16)
+    with pytest.raises(Damaged, match="its files give the id"):
+        find_model(bytes.fromhex(package.name))
+    with pytest.raises(ModelMissing, match=f"passed over: {package}: damaged"):
+        find_model(bytes(4))
+
+
 def test_distributions_announce_packages(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Point:
         def load(self) -> object:
