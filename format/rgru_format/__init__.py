@@ -40,6 +40,12 @@ from rgru_format.errors import OutOfMemory as OutOfMemory
 from rgru_format.errors import RgruError as RgruError
 from rgru_format.errors import Unreadable as Unreadable
 from rgru_format.errors import UnsupportedVersion as UnsupportedVersion
+from rgru_format.events import BoxRead as BoxRead
+from rgru_format.events import Ending as Ending
+from rgru_format.events import Event as Event
+from rgru_format.events import GroupRead as GroupRead
+from rgru_format.events import HeaderRead as HeaderRead
+from rgru_format.events import NeedMoreData as NeedMoreData
 from rgru_format.inspect import Layer as Layer
 from rgru_format.inspect import Report as Report
 from rgru_format.inspect import check as check
@@ -47,13 +53,7 @@ from rgru_format.inspect import inspect as inspect
 from rgru_format.limits import POSITION as POSITION
 from rgru_format.limits import Limits as Limits
 from rgru_format.limits import grid_size as grid_size
-from rgru_format.reader import BoxRead as BoxRead
-from rgru_format.reader import Ending as Ending
-from rgru_format.reader import Event as Event
 from rgru_format.reader import FindModel as FindModel
-from rgru_format.reader import GroupRead as GroupRead
-from rgru_format.reader import HeaderRead as HeaderRead
-from rgru_format.reader import NeedMoreData as NeedMoreData
 from rgru_format.reader import Reader as Reader
 from rgru_format.writer import Writer as Writer
 from rgru_format.writer import cut_to_layers as cut_to_layers

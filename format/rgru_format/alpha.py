@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from rgru_format.container import Header
 from rgru_format.errors import Damaged, InvalidInput
+from rgru_format.events import BoxRead
 from rgru_format.limits import Limits, largest_alpha
-from rgru_format.reader import BoxRead
 
 Plane = NDArray[np.uint8]
 

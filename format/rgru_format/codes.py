@@ -17,8 +17,8 @@ from rgru_format.context.evaluator import Codes, Evaluator, with_partners
 from rgru_format.context.model import ContextModel
 from rgru_format.context.order import phase_positions, turns
 from rgru_format.errors import Damaged, InvalidInput
+from rgru_format.events import GroupRead
 from rgru_format.limits import largest_payload
-from rgru_format.reader import GroupRead
 
 _ONE = 2**PROBABILITY_BITS
 

@@ -16,16 +16,9 @@ from rgru_format.codes import CodesDecoder, codes_digest
 from rgru_format.container import CRC_START, HEADER_SIZE, KIND_BOX, Header, crc16
 from rgru_format.context.model import ContextModel
 from rgru_format.errors import RgruError
+from rgru_format.events import BoxRead, Ending, GroupRead, HeaderRead, NeedMoreData
 from rgru_format.limits import Limits
-from rgru_format.reader import (
-    BoxRead,
-    Ending,
-    FindModel,
-    GroupRead,
-    HeaderRead,
-    NeedMoreData,
-    Reader,
-)
+from rgru_format.reader import FindModel, Reader
 
 
 @dataclasses.dataclass(frozen=True)
