@@ -384,12 +384,6 @@ def _empty(source: str) -> Failure:
     return Failure(UNUSABLE, f"{display_name(source, 'standard input')}: is empty")
 
 
-def size_of(source: str) -> int:
-    """Return the size of a file on a disk; 0 of what does not tell."""
-    found = None if source == STREAM else Path(source).stat()
-    return found.st_size if found is not None and stat.S_ISREG(found.st_mode) else 0
-
-
 @contextlib.contextmanager
 def opened(source: str) -> Iterator[BinaryIO | IO[bytes]]:
     """Open a file, or standard input.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import io
+import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import options
-from rgru_codec.cli.files import display_name, pieces_of, size_of
+from rgru_codec.cli.files import STREAM, display_name, pieces_of
 from rgru_codec.cli.status import DONE, UNUSABLE, explain, layer_count, number, say, show
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def _show(name: str, max_pixels: int, *, as_json: bool, verbose: bool) -> int:
     found = inspect(pieces_of(name), limits=Limits(max_pixels=max_pixels))
     fault = found.error
     if fault is not None:  # what stands behind it has not been read
-        found = dataclasses.replace(found, size=max(found.size, size_of(name)))
+        found = dataclasses.replace(found, size=max(found.size, _size_of(name)))
     if as_json:
         import json
 
@@ -162,3 +164,9 @@ def _verdict(found: Info) -> str:
     if found.unfinished:
         return "sound as far as it goes, and cut short"
     return "sound: every checksum matches"
+
+
+def _size_of(source: str) -> int:
+    """Return the size of a file on a disk; 0 of what does not tell."""
+    found = None if source == STREAM else Path(source).stat()
+    return found.st_size if found is not None and stat.S_ISREG(found.st_mode) else 0
