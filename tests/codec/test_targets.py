@@ -204,26 +204,32 @@ def test_the_smallest_file_is_that_also_with_boxes_behind_layer_1(late: str) -> 
     given: dict[str, Any] = {name: contents[name] for name in contents if name == late}
     if late == "alpha":
         image.putalpha(Image.linear_gradient("L").resize(image.size))
-    least = len(rgru_codec.compress(image, quality=1, **given))
     whole = rgru_codec.compress(image, layers=1, **given)
-    with pytest.raises(rgru_codec.InvalidInput, match="the smallest file") as raised:
-        rgru_codec.compress(image, target_size=least // 2, **given)
-    smallest = int(str(raised.value).split()[-2])
-    assert smallest <= least < len(whole)
-    for size in (smallest, least, (least + len(whole)) // 2, len(whole) - 1, len(whole)):
+    smallest = smallest_size(image, **given)
+    assert smallest < len(whole)
+    for size in (smallest, (smallest + len(whole)) // 2, len(whole) - 1, len(whole)):
         small = rgru_codec.compress(image, target_size=size, **given)
         found = rgru_codec.info(small)
         assert len(small) <= size
         assert (found.unfinished, len(found.boxes), found.alpha_missing) == (0, 1, False)
     assert small == whole
-    assert len(rgru_codec.compress(image, bpp=8 * least / (160 * 192), **given)) <= least
+    bpp = 8 * smallest / (160 * 192)
+    assert len(rgru_codec.compress(image, bpp=bpp, **given)) <= smallest
+
+
+def smallest_size(image: Any, **given: Any) -> int:
+    """What the refusal of a size that is too small says."""
+    with pytest.raises(rgru_codec.InvalidInput, match="the smallest file") as raised:
+        rgru_codec.compress(image, target_size=30, **given)
+    return int(str(raised.value).split()[-2])
 
 
 def test_alpha_counts(pixels: Pixels) -> None:
     noise = np.random.default_rng(0).integers(0, 256, pixels.shape[:2], np.uint8)
     rgba = np.dstack([pixels, noise])
-    smallest = len(rgru_codec.compress(rgba, quality=1))
-    for size in (30, 1000):
+    smallest = smallest_size(rgba)
+    assert len(rgru_codec.compress(rgba, target_size=smallest)) == smallest
+    for size in (1000, smallest - 1):
         with pytest.raises(rgru_codec.InvalidInput, match=f"cannot be met.*has {smallest} bytes"):
             rgru_codec.compress(rgba, target_size=size)
     assert len(rgru_codec.compress(rgba, target_size=2600)) <= 2600
