@@ -1,7 +1,6 @@
 """Write the conformance vectors with pixels, for the default model and for a tiny one.
 
     python -m tools.make_pixels            # adds what is missing
-    python -m tools.make_pixels --anew     # for a model in place of one that was never released
 
 The photo is a piece of scikit-image's astronaut (NASA, public domain). SPEC section 12 describes
 the files.
@@ -27,7 +26,7 @@ from rgru_codec.runtime.reference import Reference
 from rgru_codec.vectors import describe
 from rgru_format.conformance import VECTORS
 from tools import tiny_model
-from tools.make_vectors import add_files, list_of
+from tools.make_vectors import add_files
 
 
 def files() -> Iterator[tuple[str, bytes]]:
@@ -86,23 +85,9 @@ def vector(path: str, data: bytes, model: Model) -> Iterator[tuple[str, bytes]]:
     yield f"{path}.png", png.getvalue()
 
 
-def forget(folder: Path) -> None:
-    """Remove the vectors with pixels and their lines in SHA256SUMS."""
-    for path in [*folder.glob("pixels/*"), *folder.glob("models/*/*")]:
-        path.unlink()
-    sums = list_of(folder)
-    lines = sums.read_text().splitlines(keepends=True)
-    sums.write_text(
-        "".join(line for line in lines if "  pixels/" not in line and "  models/" not in line)
-    )
-
-
 def main() -> None:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--anew", action="store_true", help="remove those that are there first")
-    if parser.parse_args().anew:
-        forget(VECTORS)
+    argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args()
     print(f"{add_files(VECTORS, vectors())} files added to {VECTORS / 'pixels'}")
 
 
