@@ -7,6 +7,7 @@ a picture: a head that runs in each iteration, or a painter that a decoder runs 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -140,6 +141,21 @@ class Picture(Layer, frozen=True, tag="picture"):
 
 
 AnyLayer: TypeAlias = Conv | Separable | Residual | Rnn | SpaceToDepth | DepthToSpace | Picture
+
+
+def depth_after(layers: Sequence[AnyLayer], depth: int, scale: float = 1.0) -> int:
+    """Return the channels behind a stack whose input has ``depth`` every ``scale`` pixels."""
+    for layer in layers:
+        if isinstance(layer, DepthToSpace):
+            depth //= layer.factor**2
+        elif isinstance(layer, SpaceToDepth):
+            depth *= layer.factor**2
+        elif isinstance(layer, Picture):
+            depth += 3 * round(scale) ** 2
+        elif not isinstance(layer, Residual):
+            depth = layer.depth
+        scale *= layer.scale
+    return depth
 
 
 class LinearConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,17 +1,22 @@
-"""What a network costs: multiply-adds a pixel and iteration, computed from its description.
+"""What a network costs: multiply-adds a pixel and iteration, counted from its kernels.
 
 Only products of kernels count (convolutions, the linear path, the context model), as in the
-figures of papers.
+figures of papers: a weight costs one at each position of what its kernel gives.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 
-from rgru_format.context.order import group_bounds, phase_share
-from rgru_train.nets import config
+import keras
+
+from rgru_format.context.order import phase_share
+from rgru_train.nets.config import NetworkConfig
+from rgru_train.nets.context import ContextModel
+from rgru_train.nets.linear import LinearPath
+from rgru_train.nets.module import Module
+from rgru_train.nets.networks import Codec, Stack
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,106 +46,49 @@ class Cost:
         return 3.0 * (self.encode + self.context) * batch * crop**2 * iterations
 
 
-def cost_of(network: config.NetworkConfig) -> Cost:
+def cost_of(network: NetworkConfig) -> Cost:
     """Return the cost of a network."""
-    scale = math.prod(layer.scale for layer in network.encoder)
-    codes = max(network.codes)
-    features = depth_after(network.encoder, 3)
-    analysis, coefficients, synthesis = _linear(network)
-    head_scale = scale * math.prod(layer.scale for layer in network.decoder)
-    depth = depth_after(network.decoder, codes) + (codes // 2 if network.linear else 0)
-    head = _stack(network.head or network.painter, network, depth, head_scale)
+    with keras.StatelessScope(initialize_variables=False):
+        codec, context = Codec(network), ContextModel(network)
+    analysis, coefficients, synthesis = _linear(codec.linear) if codec.linear else (0, 0, 0)
+    pixels = codec.stride**2
     return Cost(
-        encoder=_stack(network.encoder, network, 3, 1.0) + features * codes / scale**2 + analysis,
-        decoder=_stack(network.decoder, network, codes, scale) + coefficients,
-        painter=head + synthesis,
-        context=_context(network) / scale**2,
+        encoder=_stack(codec.encoder) + (_weights(codec.binarizer) + analysis) / pixels,
+        decoder=_stack(codec.decoder) + coefficients / pixels,
+        painter=_stack(codec.painter) + synthesis / pixels,
+        context=_context(context) / pixels,
     )
 
 
-def depth_after(layers: Sequence[config.AnyLayer], depth: int, scale: float = 1.0) -> int:
-    """Return the channels behind a stack whose input has ``depth`` every ``scale`` pixels."""
-    for layer in layers:
-        if isinstance(layer, config.DepthToSpace):
-            depth //= layer.factor**2
-        elif isinstance(layer, config.SpaceToDepth):
-            depth *= layer.factor**2
-        elif isinstance(layer, config.Picture):
-            depth += 3 * round(scale) ** 2
-        elif not isinstance(layer, config.Residual):
-            depth = layer.depth
-        scale *= layer.scale
-    return depth
+def _weights(*modules: Module | None) -> int:
+    """Weights of kernels: all but biases."""
+    variables = [v for one in modules if one is not None for v in one.trainable_variables]
+    return sum(math.prod(v.shape) for v in variables if len(v.shape) > 1)
 
 
-def _stack(
-    layers: Sequence[config.AnyLayer], network: config.NetworkConfig, depth: int, scale: float
-) -> float:
-    """Multiply-adds a pixel of a stack whose input has ``depth`` channels every ``scale`` px."""
+def _stack(stack: Stack) -> float:
+    """Multiply-adds a pixel."""
+    behind = zip(stack.blocks, stack.scales[1:], strict=True)
+    return sum(_weights(block) / scale**2 for block, scale in behind)
+
+
+def _linear(path: LinearPath) -> tuple[int, int, int]:
+    """Multiply-adds a position of analysis, coefficients and synthesis."""
+    interleave = 2 * path.pairs**2  # from pairs to their codes, and back
+    analysis = math.prod(path.analysis.shape) + _weights(path.fineness, path.thresholds)
+    return (
+        analysis + interleave,
+        _weights(path.steps) + interleave,
+        math.prod(path.synthesis.shape),
+    )
+
+
+def _context(context: ContextModel) -> float:
+    """Multiply-adds a position, mean of the layers."""
     total = 0.0
-    for layer in layers:
-        behind = depth_after([layer], depth, scale)
-        scale *= layer.scale
-        total += _layer(layer, network, depth) / scale**2
-        depth = behind
-    return total
-
-
-def _layer(layer: config.AnyLayer, network: config.NetworkConfig, depth: int) -> int:
-    """Multiply-adds of a layer at one of its output positions."""
-    separable = network.kernels == "separable"
-    if isinstance(layer, config.Conv):
-        return _kernel(layer.kernel, 1, depth, layer.depth, separable=False)
-    if isinstance(layer, config.Separable):
-        return _kernel(layer.kernel, layer.stride, depth, layer.depth, separable=True)
-    if isinstance(layer, config.Residual):
-        inner = layer.inner or depth
-        first = _kernel(layer.kernel, 1, depth, inner, separable)
-        return first + _kernel(layer.kernel, 1, inner, depth, separable)
-    if isinstance(layer, config.Rnn):
-        return _cell(layer, network.cell, depth, separable)
-    return 0
-
-
-def _cell(layer: config.Rnn, cell: str, depth: int, separable: bool) -> int:
-    own, gates = layer.depth, 4 if cell == "lstm" else 3
-    macs = _kernel(layer.kernel, layer.stride, depth, gates * own, separable)
-    if cell == "lstm":
-        return macs + _kernel(layer.hidden, 1, own, gates * own, separable)
-    macs += _kernel(layer.hidden, 1, own, 2 * own, separable)
-    macs += _kernel(layer.hidden, 1, own, own, separable)
-    return macs + (own + depth) * own if cell == "residual_gru" else macs
-
-
-def _kernel(side: int, stride: int, depth_in: int, depth: int, separable: bool) -> int:
-    if not separable:
-        return side**2 * depth_in * depth
-    alone = side**2 * depth_in if side > 1 or stride > 1 else 0
-    return alone + depth_in * depth
-
-
-def _linear(network: config.NetworkConfig) -> tuple[float, float, float]:
-    """Multiply-adds a pixel of the linear path: analysis, coefficients, synthesis."""
-    if network.linear is None:
-        return 0.0, 0.0, 0.0
-    codes, size = max(network.codes), math.prod(layer.scale for layer in network.encoder)
-    pairs, digits = codes // 2, network.linear.mean_digits
-    functions = pairs - sum(map(len, digits)) + len(digits)
-    interleave = pairs * codes
-    analysis = 3.0 * functions + (interleave + (pairs + codes) * network.first_state) / size**2
-    return analysis, (interleave + pairs * network.first_state) / size**2, 3.0 * pairs
-
-
-def _context(network: config.NetworkConfig) -> float:
-    """Multiply-adds a position of the context model, mean of the layers."""
-    states, hidden = network.context_states, network.context_hidden
-    total = 0.0
-    layers = zip(network.codes, network.layer_groups, network.layer_phases, strict=True)
-    for codes, groups, phases in layers:
-        total += 9 * states * hidden + 9 * codes * states + states**2
-        for start, end in group_bounds(codes, groups):
-            for phase in range(phases):
-                known = end if phase else start
-                macs = 9 * known * hidden + hidden**2 + hidden * (end - start)
-                total += phase_share(phases, phase) * macs
-    return total / network.iterations
+    for layer in context.layers_of_codes:
+        total += _weights(layer.u, layer.a, layer.b)
+        for group in layer.passes:
+            passes = enumerate(group)
+            total += sum(phase_share(layer.phases, phase) * _weights(one) for phase, one in passes)
+    return total / len(context.layers_of_codes)

@@ -16,7 +16,6 @@ from keras import ops
 
 from rgru_train.nets import config
 from rgru_train.nets.cells import CELL_TYPES, States
-from rgru_train.nets.cost import depth_after
 from rgru_train.nets.kernels import (
     KERNELS,
     Dense,
@@ -80,7 +79,7 @@ class Stack(Module):
             parts = behind.factor**2 if isinstance(behind, config.DepthToSpace) else 1
             with self.name_scope:
                 self.blocks.append(_build(layer, network, depth, parts, tag))
-            depth = depth_after([layer], depth, self.scales[-1])
+            depth = config.depth_after([layer], depth, self.scales[-1])
             self.scales.append(self.scales[-1] * layer.scale)
 
     @property
@@ -213,12 +212,12 @@ class Codec(Module):
         self.config = network
         most = max(network.codes)
         self.encoder = Stack(network.encoder, network, 3, 1.0, "E")
-        self.binarizer = Binarizer(depth_after(network.encoder, 3), network)
+        self.binarizer = Binarizer(config.depth_after(network.encoder, 3), network)
         self.decoder = Stack(network.decoder, network, most, self.encoder.scales[-1], "D")
         self.linear = None
         if network.linear is not None:
             self.linear = LinearPath(network.linear, most, network.first_state)
-        features = depth_after(network.decoder, most)
+        features = config.depth_after(network.decoder, most)
         features += self.linear.pairs if self.linear else 0
         layers = network.head or network.painter
         self.painter = Stack(layers, network, features, self.decoder.scales[-1], "P")
