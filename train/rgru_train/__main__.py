@@ -19,9 +19,23 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from rgru_codec.files import named_path
+from rgru_codec.terminal import tell
 from rgru_format import InvalidInput, RgruError
+
+_HELP = ("-h", "--help")
+_CONFIG = "TOML file, or the name of an installed configuration (compact, nano, short, paper)"
+_DATA = "folder with photos (searched recursively)"
+
+
+def _packed(text: str) -> Path:
+    if named_path(text).suffix != ".npz":
+        raise argparse.ArgumentTypeError(f"{text}: the name of a packed run ends in .npz")
+    return Path(text)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,96 +44,53 @@ def parser() -> argparse.ArgumentParser:
         prog="rgru-train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for add in (
-        _add_run,
-        _add_validate,
-        _add_average,
-        _add_pack,
-        _add_unpack,
-        _add_export,
-        _add_describe,
-    ):
-        add(commands)
-    return top
 
+    def command(name: str, work: Callable[[argparse.Namespace], None], help: str) -> Any:
+        one = commands.add_parser(name, help=help)
+        one.set_defaults(work=work)
+        return one.add_argument
 
-_HELP = ("-h", "--help")
-_CONFIG = "TOML file, or the name of an installed configuration (compact, nano, short, paper)"
-_DATA = "folder with photos (searched recursively)"
-
-
-def _path(text: str) -> Path:
-    from rgru_codec.files import named_path
-
-    return named_path(text)
-
-
-def _packed(text: str) -> Path:
-    if _path(text).suffix != ".npz":
-        raise argparse.ArgumentTypeError(f"{text}: the name of a packed run ends in .npz")
-    return Path(text)
-
-
-def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    one = commands.add_parser("run", help="train, from the beginning or on from a checkpoint")
-    one.add_argument("--config", type=_path, help=f"{_CONFIG}; by default what the run began with")
-    one.add_argument("--data", type=_path, required=True, help=_DATA)
-    one.add_argument("--out", type=_path, required=True, help="folder of the run")
-    one.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
-    one.add_argument(
+    add = command("run", _run, "train, from the beginning or on from a checkpoint")
+    add("--config", type=named_path, help=f"{_CONFIG}; by default what the run began with")
+    add("--data", type=named_path, required=True, help=_DATA)
+    add("--out", type=named_path, required=True, help="folder of the run")
+    add("--resume", action="store_true", help="continue from the last checkpoint")
+    add(
         "--init-from",
         metavar="MODEL",
         help="start from the weights of a run's folder, a packed run, a model package, an "
         "installed model's id, or 'default'; what has no counterpart starts afresh",
     )
-    one.add_argument("--steps", type=int, help="stop (with a checkpoint) at this step")
-    one.set_defaults(work=_run)
+    add("--steps", type=int, help="stop (with a checkpoint) at this step")
 
+    add = command("validate", _validate, "measure a run's newest checkpoint")
+    add("run", type=named_path, help="folder of the run")
+    add("--data", type=named_path, required=True, help=_DATA)
 
-def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    one = commands.add_parser("validate", help="measure a run's newest checkpoint")
-    one.add_argument("run", type=_path, help="folder of the run")
-    one.add_argument("--data", type=_path, required=True, help=_DATA)
-    one.set_defaults(work=_validate)
+    add = command("average", _average, "write a run that goes on from the mean of others")
+    add("runs", type=named_path, nargs="+", metavar="RUN", help="same start, other crops")
+    add("--out", type=named_path, required=True, help="folder of the new run")
 
+    add = command("pack", _pack, "write a run as one small file to go on from")
+    add("run", type=named_path, help="folder of the run")
+    add("--out", type=_packed, required=True, help="the file, .npz")
 
-def _add_average(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    one = commands.add_parser("average", help="write a run that goes on from the mean of others")
-    one.add_argument("runs", type=_path, nargs="+", metavar="RUN", help="same start, other crops")
-    one.add_argument("--out", type=_path, required=True, help="folder of the new run")
-    one.set_defaults(work=_average)
+    add = command("unpack", _unpack, "make a run to resume of what pack wrote")
+    add("file", type=named_path, help="the file")
+    add("--out", type=named_path, required=True, help="folder of the run")
 
+    add = command("export", _export, "write a model package")
+    add("run", type=named_path, help="folder of the run")
+    add("--out", type=named_path, default=Path("models"), help="where packages go")
+    add("--name", default="compact", help="name in model.json")
+    add("--data", type=named_path, help="folder with the photos, if it has moved")
+    add("--notes", default="", help="what the model is bad at: a text or a file")
+    add("--best", action="store_true", help="the best checkpoint by validation")
+    add("--size-limit", type=float, default=10.0, help="megabytes (default: 10)")
 
-def _add_pack(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    one = commands.add_parser("pack", help="write a run as one small file to go on from")
-    one.add_argument("run", type=_path, help="folder of the run")
-    one.add_argument("--out", type=_packed, required=True, help="the file, .npz")
-    one.set_defaults(work=_pack)
-
-
-def _add_unpack(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    one = commands.add_parser("unpack", help="make a run to resume of what pack wrote")
-    one.add_argument("file", type=_path, help="the file")
-    one.add_argument("--out", type=_path, required=True, help="folder of the run")
-    one.set_defaults(work=_unpack)
-
-
-def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    one = commands.add_parser("export", help="write a model package")
-    one.add_argument("run", type=_path, help="folder of the run")
-    one.add_argument("--out", type=_path, default=Path("models"), help="where packages go")
-    one.add_argument("--name", default="compact", help="name in model.json")
-    one.add_argument("--data", type=_path, help="folder with the photos, if it has moved")
-    one.add_argument("--notes", default="", help="what the model is bad at: a text or a file")
-    one.add_argument("--best", action="store_true", help="the best checkpoint by validation")
-    one.add_argument("--size-limit", type=float, default=10.0, help="megabytes (default: 10)")
-    one.set_defaults(work=_export)
-
-
-def _add_describe(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    one = commands.add_parser("describe", help="print what a network costs")
-    one.add_argument("--config", type=_path, required=True, help=_CONFIG)
-    one.set_defaults(work=_describe)
+    add = command("describe", _describe, "print what a network costs")
+    add("--config", type=named_path, required=True, help=_CONFIG)
+    return top
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -130,8 +101,6 @@ def main(arguments: list[str] | None = None) -> int:
         _check_installed()
         options.work(options)
     except RgruError as error:
-        from rgru_codec.terminal import tell
-
         tell(f"rgru-train: {error}")
         return 2
     return 0
@@ -173,14 +142,11 @@ def _run(options: argparse.Namespace) -> None:
     from rgru_train import run
     from rgru_train.config import RunConfig
 
-    if options.config:
-        config = RunConfig.from_toml(options.config)
-    else:
-        config = RunConfig.of_run(options.out)
-    run.train(
-        config,
-        run.Options(options.data, options.out, options.resume, options.init_from, options.steps),
+    config = (
+        RunConfig.from_toml(options.config) if options.config else RunConfig.of_run(options.out)
     )
+    given = (options.data, options.out, options.resume, options.init_from, options.steps)
+    run.train(config, run.Options(*given))
 
 
 def _validate(options: argparse.Namespace) -> None:
@@ -220,16 +186,9 @@ def _export(options: argparse.Namespace) -> None:
     # Not Path.is_file: a long text is no name that it can ask for.
     notes = options.notes
     text = Path(notes).read_text() if os.path.isfile(notes) else notes  # noqa: PTH113
-    package = release(
-        options.run,
-        options.out,
-        name=options.name,
-        data=options.data,
-        notes=text,
-        best=options.best,
-        size_limit=options.size_limit,
-    )
-    print(package)
+    keys = ("name", "data", "best", "size_limit")
+    more = {key: getattr(options, key) for key in keys}
+    print(release(options.run, options.out, notes=text, **more))
 
 
 def _describe(options: argparse.Namespace) -> None:
