@@ -23,7 +23,7 @@ from rgru_format.limits import POSITION
 from rgru_train.nets.config import LinearConfig
 from rgru_train.nets.kernels import Dense, Products, blocks, matmul, unblocked
 from rgru_train.nets.module import Module, Tensor, variable
-from rgru_train.nets.transform import COLOUR, cosines
+from rgru_train.nets.transform import basis
 
 _CHROMA_PENALTY = 1.8
 """Chroma functions stand among luma functions of so much higher a frequency."""
@@ -44,16 +44,6 @@ def functions(size: int, count: int) -> list[tuple[int, int, int]]:
     return means + sorted(rest, key=rank)[: count - 3]
 
 
-def basis(size: int, count: int) -> NDArray[np.float64]:
-    """Return orthonormal cosine functions (size, size, 3, count) in the order of ``functions``."""
-    waves = cosines(size)
-    listed = [
-        np.einsum("y,x,c->yxc", waves[u], waves[v], COLOUR[colour])
-        for colour, u, v in functions(size, count)
-    ]
-    return np.stack(listed, axis=-1)
-
-
 class LinearPath(Module):
     """Analysis of residuals into pre-activations of code pairs, and synthesis from codes.
 
@@ -66,16 +56,15 @@ class LinearPath(Module):
     def __init__(self, config: LinearConfig, codes: int, state: int) -> None:
         super().__init__("L")
         self.config = config
-        digits = [list(weights) for weights in config.mean_digits]
-        self._digits = digits
+        self._digits = digits = config.mean_digits
         self.pairs = codes // 2
         self._coefficients = self.pairs - sum(map(len, digits)) + len(digits)
-        functions_ = basis(POSITION, self._coefficients)
+        told = basis(POSITION, functions(POSITION, self._coefficients))
         worth = [(i, weight) for i, weights in enumerate(digits) for weight in weights]
         worth += [(i, 1.0) for i in range(len(digits), self._coefficients)]
-        flat = functions_.reshape(-1, self._coefficients) * (LEVELS * config.step)
+        flat = told.reshape(-1, self._coefficients) * (LEVELS * config.step)
         with self.name_scope:
-            self.analysis = _kernel(functions_ / (LEVELS * config.step), "analysis")
+            self.analysis = _kernel(told / (LEVELS * config.step), "analysis")
             self.synthesis = _kernel(np.stack([w * flat[:, i] for i, w in worth]), "synthesis")
             self.fineness = _from_state(state, self.pairs, "fineness")
             self.thresholds = _from_state(state, codes, "thresholds")

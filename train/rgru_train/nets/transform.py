@@ -6,16 +6,12 @@ so weakly on chroma that pictures otherwise stay grey for thousands of steps.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-COLOUR = np.array(
-    [
-        [1 / np.sqrt(3), 1 / np.sqrt(3), 1 / np.sqrt(3)],
-        [1 / np.sqrt(2), 0.0, -1 / np.sqrt(2)],
-        [-1 / np.sqrt(6), 2 / np.sqrt(6), -1 / np.sqrt(6)],
-    ]
-)
+_COLOUR = np.array([[1, 1, 1], [1, 0, -1], [-1, 2, -1]]) / np.sqrt([[3], [2], [6]])
 """Orthonormal luma and two colour differences (rows) of R, G, B."""
 _CHROMA_SHARE = 0.25
 """Share of the basis functions that go to the two colour differences together."""
@@ -31,28 +27,29 @@ def _functions(size: int, count: int) -> list[tuple[int, int, int]]:
     return [(c, u, v) for c, share in enumerate(shares) for u, v in order[:share]]
 
 
-def cosines(size: int) -> NDArray[np.float64]:
-    """Return orthonormal cosine functions (size, size), one a row, lowest frequency first."""
+def basis(size: int, functions: Sequence[tuple[int, int, int]]) -> NDArray[np.float64]:
+    """Return orthonormal cosine functions (size, size, 3, count) of blocks of RGB.
+
+    Args:
+        size: side of a block.
+        functions: (colour, vertical, horizontal frequency) of each.
+    """
     k = np.arange(size)
     waves = np.sqrt(2.0 / size) * np.cos(np.pi * (k[None, :] + 0.5) * k[:, None] / size)
     waves[0] /= np.sqrt(2.0)
-    return np.asarray(waves)
+    listed = [np.einsum("y,x,c->yxc", waves[u], waves[v], _COLOUR[c]) for c, u, v in functions]
+    return np.stack(listed, axis=-1)
 
 
 def dct_basis(size: int, count: int) -> NDArray[np.float64]:
     """Return the ``count`` lowest orthonormal basis functions of a size x size block of RGB.
 
     Returns:
-        Array (size, size, 3, count), rows orthonormal: three quarters luma, the rest colour.
+        Array (size, size, 3, count), rows orthonormal: three quarters luma, the rest colour; zeros
+        where there are no more functions.
     """
-    waves = cosines(size)
-    functions = [
-        np.einsum("y,x,c->yxc", waves[u], waves[v], COLOUR[colour])
-        for colour, u, v in _functions(size, count)
-    ]
-    basis = np.zeros((size, size, 3, count))
-    basis[..., : len(functions)] = np.stack(functions, axis=-1)
-    return basis
+    found = basis(size, _functions(size, count))
+    return np.pad(found, [(0, 0)] * 3 + [(0, count - found.shape[-1])])
 
 
 def whitening(size: int, count: int) -> NDArray[np.float64]:
