@@ -16,6 +16,7 @@ import numpy as np
 from keras import ops
 
 from rgru_train.config import TrainingConfig
+from rgru_train.nets.kernels import Dense
 from rgru_train.nets.module import Tensor, split_at
 from rgru_train.nets.networks import Codec
 
@@ -148,7 +149,8 @@ def clipped(gradients: Mapping[str, Tensor], norm: float) -> tuple[Tensors, Tens
 def matrices_of(codec: Codec) -> dict[str, int]:
     """Name the weights that Muon takes, and say how many matrices stand side by side in each."""
     found = {}
-    for kernel in codec.kernels:
+    networks = (codec.binarizer, codec.encoder, codec.decoder, codec.painter)
+    for kernel in (one for network in networks for one in network.held(Dense)):
         *inputs, outputs = kernel.matrix.shape
         parts = kernel.parts if outputs // kernel.parts >= _LEAST else 1
         if min(math.prod(inputs), outputs) >= _LEAST:

@@ -33,11 +33,6 @@ class GRU(Module):
             self.U_gates = kernel(depth, 2 * depth, hidden, parts=2, name="U_gates")
             self.U = kernel(depth, depth, hidden, name="U")
 
-    @property
-    def kernels(self) -> list[Dense]:
-        """Every kernel of the cell."""
-        return [self.W, self.U_gates, self.U]
-
     def __call__(self, x: Tensor, states: States, products: Products) -> tuple[Tensor, States]:
         """Run one step: (output, new states)."""
         h = self.step(x, states[0], products)
@@ -63,11 +58,6 @@ class ResidualGRU(GRU):
             self.W_h = kernel(layer.depth, layer.depth, name="W_h")
             self.W_ox = kernel(depth_in, layer.depth, name="W_ox")
 
-    @property
-    def kernels(self) -> list[Dense]:
-        """Every kernel of the cell."""
-        return [*super().kernels, self.W_h, self.W_ox]
-
     def __call__(self, x: Tensor, states: States, products: Products) -> tuple[Tensor, States]:
         """Run one step: (output, new states)."""
         h = self.step(x, states[0], products) + ALPHA * self.W_h(states[0], products=products)
@@ -88,11 +78,6 @@ class LSTM(Module):
         with self.name_scope:
             self.W = kernel(depth_in, 4 * depth, side, layer.stride, bias=True, parts=4, name="W")
             self.U = kernel(depth, 4 * depth, layer.hidden, parts=4, name="U")
-
-    @property
-    def kernels(self) -> list[Dense]:
-        """Every kernel of the cell."""
-        return [self.W, self.U]
 
     def __call__(self, x: Tensor, states: States, products: Products) -> tuple[Tensor, States]:
         """Run one step: (output, new states)."""

@@ -6,11 +6,13 @@ multiply by them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
 
-from rgru_train.nets.module import Module, Tensor, variable
+from rgru_train.nets.module import Initializer, Module, Tensor, variable
 
 _LEAST = 48
 """Products with fewer inputs or outputs stay in float32: there is little to gain, and those that
@@ -126,7 +128,7 @@ class Dense(Module):
         *,
         bias: bool = False,
         activation: str = "linear",
-        init: keras.initializers.Initializer | None = None,
+        init: Initializer | None = None,
         parts: int = 1,
         name: str,
     ) -> None:
@@ -138,9 +140,7 @@ class Dense(Module):
             self.matrix = self._matrix(depth_in, depth, kernel, init)
             self.bias = variable(np.zeros(depth), name="bias") if bias else None
 
-    def _matrix(
-        self, depth_in: int, depth: int, kernel: int, init: keras.initializers.Initializer
-    ) -> keras.Variable:
+    def _matrix(self, depth_in: int, depth: int, kernel: int, init: Initializer) -> keras.Variable:
         return variable(init, (kernel, kernel, depth_in, depth), name="kernel")
 
     def __call__(self, x: Tensor, products: Products) -> Tensor:
@@ -159,13 +159,11 @@ class Separable(Dense):
     one position and no stride is left out. Args as for ``Dense``.
     """
 
-    def _matrix(
-        self, depth_in: int, depth: int, kernel: int, init: keras.initializers.Initializer
-    ) -> keras.Variable:
+    def _matrix(self, depth_in: int, depth: int, kernel: int, init: Initializer) -> keras.Variable:
         self.depthwise = None
         if kernel > 1 or self.stride > 1:
             shape = (kernel, kernel, depth_in)
-            self.depthwise = variable(_NearIdentity(), shape, name="depthwise")
+            self.depthwise = variable(_near_identity, shape, name="depthwise")
         return variable(init, (depth_in, depth), name="pointwise")
 
     def _convolved(self, x: Tensor, products: Products) -> Tensor:
@@ -177,16 +175,13 @@ class Separable(Dense):
 KERNELS = {"dense": Dense, "separable": Separable}
 
 
-class _NearIdentity(keras.initializers.Initializer):
+def _near_identity(shape: Sequence[int], dtype: str) -> Tensor:
     """Kernels (side, side, depth): 1 in the middle, and normal noise of .2 everywhere."""
-
-    def __call__(self, shape, dtype=None):  # type: ignore[no-untyped-def]
-        side = shape[0]
-        middle = np.zeros((side, side, 1), np.float32)
-        middle[side // 2, side // 2] = 1.0
-        return keras.initializers.RandomNormal(stddev=0.2)(shape, dtype) + middle
+    middle = np.zeros((*shape[:2], 1), np.float32)
+    middle[shape[0] // 2, shape[1] // 2] = 1.0
+    return keras.initializers.RandomNormal(stddev=0.2)(shape, dtype) + middle
 
 
-def scaled(factor: float) -> keras.initializers.Initializer:
+def scaled(factor: float) -> Initializer:
     """Return an initializer: Glorot's uniform numbers times a factor."""
     return keras.initializers.VarianceScaling(factor**2, "fan_avg", "uniform")

@@ -6,8 +6,8 @@ Keras's backends (``KERAS_BACKEND``): TensorFlow, and JAX where there is an acce
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import keras
 import numpy as np
@@ -16,6 +16,12 @@ from numpy.typing import NDArray
 
 Tensor: TypeAlias = Any
 """A tensor of the backend; float32 if nothing else is said."""
+
+
+Initializer: TypeAlias = Callable[..., Tensor]
+"""Makes the start of a variable, given its shape and ``dtype``."""
+
+_T = TypeVar("_T")
 
 
 def split_at(x: Tensor, ends: Sequence[int], axis: int) -> list[Tensor]:
@@ -32,18 +38,12 @@ def variable(
     its values along.
     """
     if isinstance(start, np.ndarray):
-        return variable(_Given(start), start.shape, name=name, trainable=trainable)
+        return variable(_given(start), start.shape, name=name, trainable=trainable)
     return keras.Variable(start, tuple(shape), "float32", trainable, name=name)
 
 
-class _Given(keras.initializers.Initializer):
-    """An array."""
-
-    def __init__(self, array: NDArray[Any]) -> None:
-        self.array = array
-
-    def __call__(self, shape, dtype=None):  # type: ignore[no-untyped-def]
-        return ops.convert_to_tensor(self.array, dtype)
+def _given(array: NDArray[Any]) -> Initializer:
+    return lambda shape, dtype: ops.convert_to_tensor(array, dtype)
 
 
 class Module:
@@ -61,18 +61,19 @@ class Module:
         """In it, what is made is named below this module."""
         return keras.name_scope(self.name)
 
+    def held(self, kind: type[_T]) -> list[_T]:
+        """List the objects of a kind that this module and all below hold, in order, each once."""
+        return list({id(one): one for one in _below(self) if isinstance(one, kind)}.values())
+
     @property
     def trainable_variables(self) -> list[keras.Variable]:
         """Variables that training changes, of all modules below too, each once."""
-        found = {id(one): one for one in _variables(list(vars(self).values())) if one.trainable}
-        return list(found.values())
+        return [one for one in self.held(keras.Variable) if one.trainable]
 
 
-def _variables(values: list[Any]) -> Iterator[keras.Variable]:
-    for value in values:
-        if isinstance(value, keras.Variable):
-            yield value
-        elif isinstance(value, Module):
-            yield from _variables(list(vars(value).values()))
-        elif isinstance(value, list | tuple):
-            yield from _variables(list(value))
+def _below(value: Any) -> Iterator[Any]:
+    yield value
+    inside = vars(value).values() if isinstance(value, Module) else value
+    if isinstance(value, Module | list | tuple):
+        for one in inside:
+            yield from _below(one)

@@ -26,7 +26,7 @@ from rgru_train.nets.kernels import (
     unblocked,
 )
 from rgru_train.nets.linear import LinearPath
-from rgru_train.nets.module import Module, Tensor, variable
+from rgru_train.nets.module import Initializer, Module, Tensor, variable
 from rgru_train.nets.transform import analysis_kernel
 
 
@@ -37,16 +37,13 @@ class ResidualBlock(Module):
         super().__init__(name)
         inner, small = layer.inner or depth, keras.initializers.VarianceScaling(0.1)
         with self.name_scope:
-            self.kernels = [
-                kernel(depth, inner, layer.kernel, bias=True, name="S1"),
-                kernel(inner, depth, layer.kernel, bias=True, init=small, name="S2"),
-            ]
+            self.S1 = kernel(depth, inner, layer.kernel, bias=True, name="S1")
+            self.S2 = kernel(inner, depth, layer.kernel, bias=True, init=small, name="S2")
 
     def __call__(self, x: Tensor, products: Products) -> Tensor:
         """(B, H, W, depth) to the same."""
-        first, second = self.kernels
-        inner = ops.relu(first(ops.relu(x), products=products))
-        return x + second(inner, products=products)
+        inner = ops.relu(self.S1(ops.relu(x), products=products))
+        return x + self.S2(inner, products=products)
 
 
 class Stack(Module):
@@ -82,12 +79,6 @@ class Stack(Module):
             depth = config.depth_after([layer], depth, self.scales[-1])
             self.scales.append(self.scales[-1] * layer.scale)
 
-    @property
-    def kernels(self) -> list[Dense]:
-        """Every kernel of the layers, in order."""
-        built = (block for block in self.blocks if block is not None)
-        return [one for block in built for one in getattr(block, "kernels", [block])]
-
     def __call__(
         self,
         x: Tensor,
@@ -119,13 +110,15 @@ class Stack(Module):
                 x = ops.concatenate([x, blocks(picture, round(scale))], axis=-1)
         return x, updated
 
-    def state_shapes(self) -> list[tuple[float, int]]:
-        """Return pixels a position, and channels, of each state."""
-        shapes = []
-        for layer, block, scale in zip(self.layers_, self.blocks, self.scales[1:], strict=True):
-            if isinstance(layer, config.Rnn):
-                shapes += [(scale, layer.depth)] * block.states
-        return shapes
+    def initial_states(self, batch: int, height: int, width: int) -> States:
+        """Return all-zero states for pictures of height x width pixels."""
+        behind = zip(self.layers_, self.blocks, self.scales[1:], strict=True)
+        return [
+            ops.zeros((batch, int(height / scale), int(width / scale), layer.depth))
+            for layer, block, scale in behind
+            if isinstance(layer, config.Rnn)
+            for _ in range(block.states)
+        ]
 
 
 def _build(
@@ -147,20 +140,15 @@ def _build(
         layer.stride,
         bias=True,
         activation=layer.activation,
-        init=_Dct(layer.init_scale) if dct else scaled(layer.init_scale),
+        init=_dct(layer.init_scale) if dct else scaled(layer.init_scale),
         parts=parts,
         name=name,
     )
 
 
-class _Dct(keras.initializers.Initializer):
+def _dct(scale: float) -> Initializer:
     """The block cosine transform of RGB."""
-
-    def __init__(self, scale: float) -> None:
-        self.scale = scale
-
-    def __call__(self, shape, dtype=None):  # type: ignore[no-untyped-def]
-        return ops.convert_to_tensor(self.scale * analysis_kernel(shape[0], shape[3]))
+    return lambda shape, dtype: ops.convert_to_tensor(scale * analysis_kernel(shape[0], shape[3]))
 
 
 class Binarizer(Dense):
@@ -229,22 +217,10 @@ class Codec(Module):
         """Pixels a position of the codes: H and W of a picture must be multiples of it."""
         return round(self.encoder.scales[-1])
 
-    @property
-    def kernels(self) -> list[Dense]:
-        """Every kernel of encoder, binarizer, decoder and painter."""
-        stacks = (self.encoder, self.decoder, self.painter)
-        return [self.binarizer, *(kernel for stack in stacks for kernel in stack.kernels)]
-
     def initial_states(self, batch: int, height: int, width: int) -> tuple[States, States]:
         """Return all-zero states of encoder and decoder for pictures of height x width pixels."""
-
-        def zeros(shapes: list[tuple[float, int]]) -> States:
-            return [
-                ops.zeros((batch, int(height / scale), int(width / scale), depth))
-                for scale, depth in shapes
-            ]
-
-        return zeros(self.encoder.state_shapes()), zeros(self.decoder.state_shapes())
+        size = (batch, height, width)
+        return self.encoder.initial_states(*size), self.decoder.initial_states(*size)
 
     def iterate(
         self,
