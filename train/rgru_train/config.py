@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -97,10 +97,9 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         if not (0.0 <= self.luma <= 1.0 and 0.0 <= self.made <= 1.0):
             raise ValueError("luma and made are shares, from 0 to 1")
 
-    @property
-    def whole_pictures(self) -> bool:
-        """Whether validation pictures are not cut to one size."""
-        return not any(self.validation_crop)
+
+_UNSAID = {"iteration_weights": 1.0, "squared_error": 0.0, "ssimulacra2": 0.0, "tint": 0.15}
+"""Weights of the iterations, and the weight that an empty one of them stands for."""
 
 
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,7 +110,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Check that the two fit together."""
-        for key in ("targets", "iteration_weights", "squared_error", "ssimulacra2", "tint"):
+        for key in ("targets", *_UNSAID):
             values = getattr(self.training, key)
             if values and len(values) != self.network.iterations:
                 raise ValueError(f"[training] {key} needs one entry for each iteration")
@@ -171,36 +170,20 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for table in ("network", "training"):
             mine, theirs = getattr(self, table), getattr(other, table)
             for field in mine.__struct_fields__:
-                old, new = (_plain(getattr(one, field)) for one in (mine, theirs))
+                old, new = (msgspec.to_builtins(getattr(one, field)) for one in (mine, theirs))
                 if old != new:
                     lines.append(f"[{table}] {field}: {old} -> {new}")
         return lines
 
-    @property
-    def iteration_weights(self) -> tuple[float, ...]:
-        """Weight of MS-SSIM of each iteration."""
-        return self.training.iteration_weights or (1.0,) * self.network.iterations
+    def weights(self, key: str) -> tuple[float, ...]:
+        """Return what a key of ``[training]`` says of each iteration, or what stands for nothing.
 
-    @property
-    def squared_error(self) -> tuple[float, ...]:
-        """Weight of the squared error of each iteration."""
-        return self.training.squared_error or (0.0,) * self.network.iterations
-
-    @property
-    def tint(self) -> tuple[float, ...]:
-        """Weight of the error of mean colours of each iteration."""
-        return self.training.tint or (0.15,) * self.network.iterations
-
-    @property
-    def ssimulacra2(self) -> tuple[float, ...]:
-        """Weight of SSIMULACRA2's errors of each iteration."""
-        return self.training.ssimulacra2 or (0.0,) * self.network.iterations
+        Args:
+            key: ``iteration_weights``, ``squared_error``, ``ssimulacra2`` or ``tint``.
+        """
+        return getattr(self.training, key) or (_UNSAID[key],) * self.network.iterations
 
     @property
     def digest(self) -> str:
         """First 8 hexadecimal digits of the sha-256 of the description."""
         return hashlib.sha256(self.as_json().encode()).hexdigest()[:8]
-
-
-def _plain(value: Any) -> Any:
-    return msgspec.to_builtins(value)

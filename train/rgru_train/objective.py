@@ -123,8 +123,8 @@ def loss_of(
     ]
     # Where it is wanted: (weights, floor in the logarithm, error) each.
     others = [
-        (config.squared_error, 1.0, squared_error),
-        (config.ssimulacra2, 0.5, ssimulacra2_error),
+        (config.weights("squared_error"), 1.0, squared_error),
+        (config.weights("ssimulacra2"), 0.5, ssimulacra2_error),
     ]
     others = [other for other in others if any(other[0][:iterations])]
     errors += [error(painted, target) for _, _, error in others]
@@ -133,10 +133,10 @@ def loss_of(
         mean(ops.mean(ops.stack(errors), axis=2))
     )
     relative = log_near(distortion, means[:iterations])
-    loss = _sum(config.iteration_weights, relative)
+    loss = _sum(config.weights("iteration_weights"), relative)
     loss += ops.sum(colour * ops.log(colours + 0.1))
     loss += ops.sum(_OFFSET_WEIGHT * ops.log(offsets + 0.5))
-    loss += _sum(config.tint, ops.log(tints))
+    loss += _sum(config.weights("tint"), ops.log(tints))
     for (weights, floor, _), value in zip(others, rest, strict=True):
         loss += _sum(weights, ops.log(value + floor))
     return loss + price, distortion, rate

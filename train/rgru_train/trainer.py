@@ -56,8 +56,8 @@ class Trainer:
                 for name, shape in self.optimizer.slots.items()
             }
             self.steps = keras.Variable(0, dtype="int64", trainable=False)
-        targets = config.training.targets
-        self.control = RateControl(targets, config.iteration_weights) if targets else None
+        targets, weights = config.training.targets, config.weights("iteration_weights")
+        self.control = RateControl(targets, weights) if targets else None
         self.mean_distortion = np.ones(config.network.iterations, np.float32)
         self.step = 0
         self.stopping = False

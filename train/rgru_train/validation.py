@@ -25,8 +25,6 @@ _SMALLEST = 176
 """Sides below it do not hold the five scales of MS-SSIM in multiples of 16."""
 _CUBE = (0, 64, 128, 192, 255)
 """Levels of R, G and B of the flat colours."""
-"""Side of the squares whose mean colours are compared."""
-
 _JUDGED = 16
 """SSIMULACRA2 takes half a second a picture: at most so many are judged by it, evenly spread."""
 
@@ -66,10 +64,8 @@ def validation_samples(
     samples = []
     for photo in photos:
         pixels = load(photo.path)
-        if training.whole_pictures:
-            cut = whole(pixels, stride)
-        else:
-            cut = middle(pixels, *training.validation_crop)
+        sides = training.validation_crop
+        cut = middle(pixels, *sides) if any(sides) else whole(pixels, stride)
         if cut is not None:
             samples.append(Sample(cut, photo.kind or "other sources"))
     return samples
