@@ -240,18 +240,3 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def iterations(self) -> int:
         """Number of iterations, hence layers of a file."""
         return len(self.codes)
-
-    @property
-    def iteration_gains(self) -> tuple[float, ...]:
-        """One gain an iteration."""
-        return self.gains or (1.0,) * self.iterations
-
-    @property
-    def layer_groups(self) -> tuple[int, ...]:
-        """One number of groups an iteration."""
-        return self.groups or (1,) * self.iterations
-
-    @property
-    def layer_phases(self) -> tuple[int, ...]:
-        """One number of phases an iteration."""
-        return self.phases or (2,) * self.iterations

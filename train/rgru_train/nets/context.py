@@ -23,6 +23,7 @@ from rgru_format.context.order import (
     phase_positions,
     spacing,
 )
+from rgru_format.context.tiles import ALL_TAPS
 from rgru_train.nets.config import NetworkConfig
 from rgru_train.nets.kernels import matmul
 from rgru_train.nets.module import Module, Tensor, split_at, variable
@@ -53,10 +54,6 @@ def _weights(x: Tensor) -> Tensor:
     return keras.quantizers.fake_quant_with_min_max_vars(
         x, -WEIGHT_MAX, WEIGHT_MAX, num_bits=8, narrow_range=True
     )
-
-
-_ALL = tuple((i, j) for i in range(3) for j in range(3))
-"""Every tap of a 3x3 kernel; (1, 1) is the position itself."""
 
 
 def _shifted(x: Tensor, taps: Sequence[tuple[int, int]], apart: int = 1) -> list[Tensor]:
@@ -136,7 +133,7 @@ class _Sum(Module):
     def __call__(self, patches: Tensor) -> Tensor:
         """(..., taps·inputs) to (..., depth)."""
         inputs = self.kernel.shape[2]
-        (matrix,) = self.matrices([0, inputs], _ALL)
+        (matrix,) = self.matrices([0, inputs], ALL_TAPS)
         y = matmul(patches, matrix)
         return y if self.bias is None else y + _rounded(self.bias, ACCUMULATOR_SCALE)
 
@@ -171,7 +168,7 @@ class _Pass(Module):
         h = u + _rounded(self.v.bias, ACCUMULATOR_SCALE)
         if start:
             known = codes[..., :start]
-            h += matmul(_around(known, positions, _ALL, self.apart), earlier)
+            h += matmul(_around(known, positions, ALL_TAPS, self.apart), earlier)
         if self.taps:
             known = codes[..., start:end]
             h += matmul(_around(known, positions, self.taps, self.apart), own)
@@ -249,8 +246,8 @@ class _Layer(Module):
     def __init__(self, network: NetworkConfig, t: int) -> None:
         super().__init__(f"C{t}")
         states, hidden, codes = network.context_states, network.context_hidden, network.codes[t]
-        self.bounds = group_bounds(codes, network.layer_groups[t])
-        self.phases = network.layer_phases[t]
+        self.bounds = group_bounds(codes, network.groups[t] if network.groups else 1)
+        self.phases = network.phases[t] if network.phases else 2
         with self.name_scope:
             self.u = _Sum(states, hidden, 3, "u", bias=False)
             self.passes = [
@@ -274,26 +271,17 @@ class _Layer(Module):
         phases = [phase_positions(height, width, f, self.phases) for f in range(self.phases)]
         order = np.concatenate(phases)
         inverse = np.argsort(order)
-        u = ops.reshape(
-            self.u(ops.concatenate(_shifted(state, _ALL), axis=-1)), (batch, order.size, -1)
-        )
-        ends = np.cumsum([len(p) for p in phases])[:-1].tolist()
-        parts = split_at(_reordered(u, order, inverse), ends, axis=1)
-        logits = ops.concatenate(
-            [
-                ops.concatenate(
-                    [
-                        one.logits(part, codes, positions)
-                        for one, part, positions in zip(group, parts, phases, strict=True)
-                    ],
-                    axis=1,
-                )
-                for group in self.passes
-            ],
-            axis=-1,
-        )
+        u = self.u(ops.concatenate(_shifted(state, ALL_TAPS), axis=-1))
+        u = _reordered(ops.reshape(u, (batch, order.size, -1)), order, inverse)
+        parts = split_at(u, np.cumsum([len(p) for p in phases])[:-1].tolist(), axis=1)
+        groups = []
+        for group in self.passes:
+            passes = zip(group, parts, phases, strict=True)
+            found = [one.logits(part, codes, positions) for one, part, positions in passes]
+            groups.append(ops.concatenate(found, axis=1))
+        logits = ops.concatenate(groups, axis=-1)
         logits = ops.reshape(_reordered(logits, inverse, order), (batch, height, width, depth))
-        added = ops.reshape(self.a(_around(codes, everywhere, _ALL, 1)), state.shape)
+        added = ops.reshape(self.a(_around(codes, everywhere, ALL_TAPS, 1)), state.shape)
         masks = _masks(height, width, self.phases)
         return logits + self.own(codes, previous, masks), _requant(added + self.b(state))
 

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 Tensor: TypeAlias = Any
 """A tensor of the backend; float32 if nothing else is said."""
-
-
 Initializer: TypeAlias = Callable[..., Tensor]
 """Makes the start of a variable, given its shape and ``dtype``."""
 
@@ -38,12 +36,9 @@ def variable(
     its values along.
     """
     if isinstance(start, np.ndarray):
-        return variable(_given(start), start.shape, name=name, trainable=trainable)
+        given: NDArray[Any] = start
+        start, shape = (lambda _, dtype: ops.convert_to_tensor(given, dtype)), given.shape
     return keras.Variable(start, tuple(shape), "float32", trainable, name=name)
-
-
-def _given(array: NDArray[Any]) -> Initializer:
-    return lambda shape, dtype: ops.convert_to_tensor(array, dtype)
 
 
 class Module:

@@ -209,7 +209,7 @@ class Codec(Module):
         features += self.linear.pairs if self.linear else 0
         layers = network.head or network.painter
         self.painter = Stack(layers, network, features, self.decoder.scales[-1], "P")
-        gains = np.log(network.iteration_gains)
+        gains = np.log(network.gains or [1.0] * network.iterations)
         self.log_gains = variable(gains, name="log_gains", trainable=bool(network.gains))
 
     @property
