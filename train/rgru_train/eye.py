@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
-from rgru_train.losses import blur, halve, scales_that_fit
+from rgru_train.losses import at_scales, structure_of
 from rgru_train.nets.module import Tensor
 
 _ABSORBANCE = np.array(
@@ -55,19 +55,15 @@ def ssimulacra2_error(pictures: Tensor, target: Tensor) -> Tensor:
         pictures: planes (T, H, 4, B, W) as of ``losses.planes``, in levels.
         target: planes (1, H, 4, B, W).
     """
-    scales = scales_that_fit(min(target.shape[1], target.shape[-1]))
-    x, y = _linear(pictures), _linear(target)
     total = 0.0
-    for scale in range(scales):
-        apart = 2 if scale < min(2, scales - 1) else 1
+    planes = at_scales(_linear(pictures), _linear(target), sampled=True)
+    for scale, (x, y, apart) in enumerate(planes):
         maps = _errors(_xyb(x), _xyb(y), apart)
         weights = np.array([row.get(scale, (0.0,) * 6) for row in _WEIGHTS], np.float32).T
         for norm, three in ((_mean, weights[:3]), (_norm, weights[3:])):
             for errors, weight in zip(maps, three, strict=True):
                 if weight.any():
                     total += ops.sum(norm(errors) * weight[:, None], axis=1)
-        if scale < scales - 1:
-            x, y = halve(x), halve(y)
     return total
 
 
@@ -91,9 +87,7 @@ def _xyb(light: Tensor) -> Tensor:
 
 def _errors(x: Tensor, y: Tensor, apart: int) -> list[Tensor]:
     """Maps of three errors: of structure, edges that came, edges that went."""
-    mu_x, mu_y = blur(x, apart), blur(y, apart)
-    variances = blur(x * x, apart) - mu_x * mu_x + (blur(y * y, apart) - mu_y * mu_y + _C2)
-    structure = (2.0 * (blur(x * y, apart) - mu_x * mu_y) + _C2) / variances
+    structure, mu_x, mu_y = structure_of(x, y, apart, _C2)
     loss = ops.maximum(1.0 - structure * (1.0 - ops.square(mu_x - mu_y)), 0.0)
     edges = _edges(x, mu_x, apart) / _edges(y, mu_y, apart) - 1.0
     return [loss, ops.maximum(edges, 0.0), ops.maximum(-edges, 0.0)]

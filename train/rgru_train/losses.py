@@ -11,6 +11,8 @@ which there is one (T = 1). Both products are then of large matrices.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
@@ -44,10 +46,9 @@ def _band(side: int, apart: int) -> NDArray[np.float32]:
     """(side, windows): column j holds the Gaussian over rows j·apart to j·apart + 10."""
     offsets = np.arange(_TAPS) - _TAPS // 2
     taps = np.exp(-(offsets**2) / (2.0 * _SIGMA**2))
-    starts = range(0, side - _TAPS + 1, apart)
+    starts = np.arange(0, side - _TAPS + 1, apart)
     matrix = np.zeros((side, len(starts)), np.float32)
-    for j, start in enumerate(starts):
-        matrix[start : start + _TAPS, j] = taps / taps.sum()
+    matrix[starts + np.arange(_TAPS)[:, None], range(len(starts))] = taps[:, None] / taps.sum()
     return matrix
 
 
@@ -74,20 +75,31 @@ def ms_ssim(pictures: Tensor, target: Tensor, *, sampled: bool = False) -> Tenso
     """
     scales = scales_that_fit(min(target.shape[1], target.shape[-1]))
     weights = np.array(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
-    x, y, product = pictures, target, 1.0
-    for scale in range(scales):
-        apart = 2 if sampled and scale < min(2, scales - 1) else 1
-        mu_x, mu_y = blur(x, apart), blur(y, apart)
-        variances = blur(x * x, apart) - mu_x * mu_x + (blur(y * y, apart) - mu_y * mu_y + _C2)
-        structure = (2.0 * (blur(x * y, apart) - mu_x * mu_y) + _C2) / variances
+    product = 1.0
+    for scale, (x, y, apart) in enumerate(at_scales(pictures, target, sampled)):
+        structure, mu_x, mu_y = structure_of(x, y, apart, _C2)
         if scale == scales - 1:
             structure *= (2.0 * mu_x * mu_y + _C1) / (mu_x * mu_x + (mu_y * mu_y + _C1))
         mean = ops.mean(structure, axis=[1, 4])
         # The small floor keeps the gradient of the power finite.
         product *= ops.maximum(mean, 1e-4) ** weights[scale]
-        if scale < scales - 1:
-            x, y = halve(x), halve(y)
     return product
+
+
+def at_scales(x: Tensor, y: Tensor, sampled: bool) -> Iterator[tuple[Tensor, Tensor, int]]:
+    """Yield planes at the scales that y holds, and how many pixels apart their windows are."""
+    scales = scales_that_fit(min(y.shape[1], y.shape[-1]))
+    for scale in range(scales):
+        if scale:
+            x, y = halve(x), halve(y)
+        yield x, y, 2 if sampled and scale < min(2, scales - 1) else 1
+
+
+def structure_of(x: Tensor, y: Tensor, apart: int, c2: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return SSIM's term of contrast and structure in each window, and the means of both."""
+    mu_x, mu_y = blur(x, apart), blur(y, apart)
+    variances = blur(x * x, apart) - mu_x * mu_x + (blur(y * y, apart) - mu_y * mu_y + c2)
+    return (2.0 * (blur(x * y, apart) - mu_x * mu_y) + c2) / variances, mu_x, mu_y
 
 
 def halve(x: Tensor) -> Tensor:
