@@ -99,32 +99,26 @@ class _Sum(Module):
     """A product with weights and a bias that are rounded to what their integers can hold."""
 
     def __init__(
-        self,
-        depth_in: int,
-        depth: int,
-        kernel: int,
-        name: str,
-        bias: bool = True,
-        start: float = 0.0,
+        self, depth_in: int, depth: int, kernel: int, name: str, bias: float | None = 0.0
     ) -> None:
         super().__init__(name)
         with self.name_scope:
             glorot = keras.initializers.GlorotUniform()
             self.kernel = variable(glorot, (kernel, kernel, depth_in, depth), name="kernel")
-            self.bias = variable(np.full(depth, start), name="bias") if bias else None
+            self.bias = None if bias is None else variable(np.full(depth, bias), name="bias")
 
-    def matrices(self, bounds: Sequence[int], taps: Sequence[tuple[int, int]]) -> list[Tensor]:
+    def matrices(self, ends: Sequence[int], taps: Sequence[tuple[int, int]]) -> list[Tensor]:
         """Return the rounded weights of some inputs, those of one tap below those of another.
 
         Args:
-            bounds: where the inputs are divided, from 0 to their number.
+            ends: behind which inputs they are divided.
             taps: of the last part; the others have all.
 
         Returns:
             For each part (taps·inputs, depth).
         """
         kernel = ops.convert_to_tensor(self.kernel)
-        parts = split_at(kernel, bounds[1:-1], axis=2)
+        parts = split_at(kernel, ends, axis=2)
         if len(taps) < kernel.shape[0] * kernel.shape[1]:
             own = parts[-1]
             parts[-1] = ops.stack([own[i, j] for i, j in taps]) if taps else own[:0]
@@ -132,8 +126,7 @@ class _Sum(Module):
 
     def __call__(self, patches: Tensor) -> Tensor:
         """(..., taps·inputs) to (..., depth)."""
-        inputs = self.kernel.shape[2]
-        (matrix,) = self.matrices([0, inputs], ALL_TAPS)
+        (matrix,) = self.matrices([], ALL_TAPS)
         y = matmul(patches, matrix)
         return y if self.bias is None else y + _rounded(self.bias, ACCUMULATOR_SCALE)
 
@@ -153,7 +146,7 @@ class _Pass(Module):
             self.v = _Sum(known, hidden, 3, "v")
             self.w = _Sum(hidden, hidden, 1, "w")
             # Most codes are -1: start from there.
-            self.o = _Sum(hidden, end - start, 1, "o", start=-2.5)
+            self.o = _Sum(hidden, end - start, 1, "o", bias=-2.5)
 
     def logits(self, u: Tensor, codes: Tensor, positions: NDArray[np.int64]) -> Tensor:
         """Return logits (B, n, end - start) of some positions.
@@ -164,14 +157,12 @@ class _Pass(Module):
             positions: (n,) indices of the flattened grid.
         """
         start, end = self.bounds
-        earlier, own = self.v.matrices([0, start, self.v.kernel.shape[2]], self.taps)
+        earlier, own = self.v.matrices([start], self.taps)
         h = u + _rounded(self.v.bias, ACCUMULATOR_SCALE)
         if start:
-            known = codes[..., :start]
-            h += matmul(_around(known, positions, ALL_TAPS, self.apart), earlier)
+            h += matmul(_around(codes[..., :start], positions, ALL_TAPS, self.apart), earlier)
         if self.taps:
-            known = codes[..., start:end]
-            h += matmul(_around(known, positions, self.taps, self.apart), own)
+            h += matmul(_around(codes[..., start:end], positions, self.taps, self.apart), own)
         return self.o(_requant(self.w(_requant(h))))
 
 
@@ -249,7 +240,7 @@ class _Layer(Module):
         self.bounds = group_bounds(codes, network.groups[t] if network.groups else 1)
         self.phases = network.phases[t] if network.phases else 2
         with self.name_scope:
-            self.u = _Sum(states, hidden, 3, "u", bias=False)
+            self.u = _Sum(states, hidden, 3, "u", bias=None)
             self.passes = [
                 [
                     _Pass(bounds, hidden, self.phases, phase, f"group{g}_phase{phase}")
@@ -258,7 +249,7 @@ class _Layer(Module):
                 for g, bounds in enumerate(self.bounds)
             ]
             self.a = _Sum(codes, states, 3, "a")
-            self.b = _Sum(states, states, 1, "b", bias=False)
+            self.b = _Sum(states, states, 1, "b", bias=None)
             # The linear path tells plus and minus of a function by a pair of codes: never both.
             self.own = _Own(self.bounds, self.phases, -6.0 if network.linear else 0.0)
 
