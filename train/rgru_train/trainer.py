@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,9 @@ class Trainer:
         self.mean_distortion = np.ones(config.network.iterations, np.float32)
         self.step = 0
         self.stopping = False
-        self._steps: dict[int, Callable[..., Any]] = {}
+        # No control flow depends on tensors: without autograph, tracing is faster. The step is
+        # traced once for each number of iterations.
+        self._step = tf.function(self._apply, autograph=False)
         self._average = tf.function(self._update_averages, autograph=False)
 
     def _trained(self) -> dict[str, keras.Variable]:
@@ -92,8 +94,8 @@ class Trainer:
             prices = self.control.prices() * schedule.price_share_at(training, self.step)
         colour = schedule.colour_weight_at(training, self.step)
         settings = (learning_rate, colour, prices, self.mean_distortion, float(stop))
-        loss, distortion, rate, stopping, norm = self._compiled(iterations)(
-            crops, *(tf.constant(value, tf.float32) for value in settings)
+        loss, distortion, rate, stopping, norm = self._step(
+            iterations, crops, *(tf.constant(value, tf.float32) for value in settings)
         )
         if not np.isfinite(float(loss)):
             raise DivergenceError(
@@ -115,15 +117,6 @@ class Trainer:
             "bpp": [round(float(r), 4) for r in np.cumsum(rate)],
             "norm": float(norm),
         }
-
-    def _compiled(self, iterations: int) -> Callable[..., Any]:
-        """The step for so many iterations, traced once."""
-        if iterations not in self._steps:
-            self._steps[iterations] = tf.function(
-                lambda *values: self._apply(iterations, *values),
-                autograph=False,  # no control flow depends on tensors: trace faster
-            )
-        return self._steps[iterations]
 
     def _apply(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,7 @@ class Validator:
 
     def __post_init__(self) -> None:
         """Start with nothing traced."""
-        self._compiled: dict[int, Callable[..., Any]] = {}
+        self._compiled = tf.function(self._look, autograph=False)
 
     def run(self, iterations: int) -> tuple[dict[str, Any], list[Pixels]]:
         """Measure each iteration's 8-bit pictures; all values are means of pictures.
@@ -129,7 +129,7 @@ class Validator:
         return rows
 
     def _measure(self, pixels: Pixels, iterations: int) -> tuple[Measures, Pixels]:
-        rate, channels, decoded = self._function(iterations)(tf.constant(pixels[None]))
+        rate, channels, decoded = self._compiled(iterations, tf.constant(pixels[None]))
         similarity = channels.numpy().astype(np.float64)
         shown: Pixels = decoded.numpy()
         measures = {
@@ -140,10 +140,13 @@ class Validator:
         }
         return measures, shown
 
-    def _function(self, iterations: int) -> Callable[..., Any]:
-        if iterations not in self._compiled:
-            self._compiled[iterations] = _compile(self.model, iterations)
-        return self._compiled[iterations]
+    def _look(self, iterations: int, photo: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Rates and MS-SSIM of planes (T, ...), and 8-bit pictures, of one photo (1, H, W, 3)."""
+        painted, rates, _ = self.model.forward(photo, iterations, training=False)
+        rounded = tf.round(tf.clip_by_value(painted, 0.0, 255.0))
+        target = tf.cast(photo, tf.float32)[None]
+        similarity = ms_ssim(planes(rounded), planes(target))[:, :, 0]
+        return rates[:, 0], similarity, tf.cast(rounded[:, 0], tf.uint8)
 
     def _flat(self, iterations: int) -> NDArray[np.float64]:
         """(T,): PSNR of the worst of 125 flat colours."""
@@ -154,17 +157,6 @@ class Validator:
         shown = np.clip(np.rint(levels.numpy()), 0.0, 255.0)
         errors = np.mean((shown - pixels) ** 2, axis=(2, 3, 4)).max(axis=1)
         return np.asarray(10.0 * np.log10(255.0**2 / np.maximum(errors, 1e-3)))
-
-
-def _compile(model: Model, iterations: int) -> Callable[..., Any]:
-    def run(photo: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        painted, rates, _ = model.forward(photo, iterations, training=False)
-        rounded = tf.round(tf.clip_by_value(painted, 0.0, 255.0))
-        target = tf.cast(photo, tf.float32)[None]
-        similarity = ms_ssim(planes(rounded), planes(target))[:, :, 0]
-        return rates[:, 0], similarity, tf.cast(rounded[:, 0], tf.uint8)
-
-    return tf.function(run, autograph=False)
 
 
 def _ssimulacra2(pixels: Pixels, shown: Pixels) -> Measures:
