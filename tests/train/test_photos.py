@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from rgru_format import InvalidInput
 from rgru_train import made
+from rgru_train.config import TrainingConfig
 from rgru_train.crops import Crops, draw_weights
 from rgru_train.photos import Photo, find_photos, load
 
@@ -99,7 +100,9 @@ def test_nearly_grey_crops_have_next_to_no_colour() -> None:
 
 def test_so_many_crops_are_made(photos: Path) -> None:
     both = [photo for part in find_photos(photos) for photo in part]
-    plain, some = (Crops(both, 32, 64, 1, made=share) for share in (0.0, 0.25))
+    plain, some = (
+        Crops(both, TrainingConfig(crop=32, batch=64, made=share)) for share in (0.0, 0.25)
+    )
     different = (plain.draw(0) != some.draw(0)).any(axis=(1, 2, 3))
     assert 0.1 < different.mean() < 0.45
 

@@ -33,9 +33,8 @@ from .tiny import tiny
 
 
 def crops(photos: Path, memory: float = 1.0) -> Crops:
-    training = tiny().training
     both = [photo for part in find_photos(photos) for photo in part]
-    return Crops(both, training.crop, training.batch, training.seed, memory)
+    return Crops(both, msgspec.structs.replace(tiny().training, memory=memory))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ def batches(
         last_step: one past the last.
         part: which crops of each batch; by default all.
     """
-    shape = (len(part) if part is not None else crops.batch, crops.side, crops.side, 3)
+    side = crops.training.crop
+    shape = (len(part or range(crops.training.batch)), side, side, 3)
 
     def draw(step: tf.Tensor) -> tf.Tensor:
         drawn = tf.numpy_function(lambda step: crops.draw(int(step), part), [step], tf.uint8)

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgru_format import InvalidInput
-from rgru_train.made import made
+from rgru_train.config import TrainingConfig
+from rgru_train.made import Pixels, made
 from rgru_train.photos import Photo, load
-
-Pixels = NDArray[np.uint8]
 
 
 class Crops:
@@ -28,37 +27,26 @@ class Crops:
 
     Args:
         photos: those smaller than a crop are left out.
-        side: of a crop in pixels.
-        batch: crops a step, of all workers together.
-        seed: with the step's number decides what is drawn.
-        memory: gigabytes of decoded photos to keep.
-        made: share of crops that are made (``rgru_train.made``).
+        training: says how large crops are and how many a step has, how many are made, and how many
+            decoded photos are kept; its seed and the step's number decide what is drawn.
 
     Raises:
         InvalidInput: no photo is large enough.
     """
 
-    def __init__(
-        self,
-        photos: Sequence[Photo],
-        side: int,
-        batch: int,
-        seed: int,
-        memory: float = 4.0,
-        made: float = 0.0,
-    ) -> None:
-        self.side, self.batch, self.seed, self.made = side, batch, seed, made
-        self.photos = [p for p in photos if min(p.size) >= side]
+    def __init__(self, photos: Sequence[Photo], training: TrainingConfig) -> None:
+        self.training = training
+        self.photos = [p for p in photos if min(p.size) >= training.crop]
         if not self.photos:
-            raise InvalidInput(f"no photo is at least {side} pixels wide and high")
+            raise InvalidInput(f"no photo is at least {training.crop} pixels wide and high")
         self.weights = draw_weights(self.photos)
         self._kept: dict[int, Pixels] = {}
-        self._room = memory * 1e9
+        self._room = training.memory * 1e9
 
     def draw(self, step: int, part: range | None = None) -> Pixels:
         """Return the crops of one step, or a part of them: (crops, side, side, 3), uint8."""
-        crops = range(self.batch) if part is None else part
-        return np.stack([self._crop(np.random.default_rng((self.seed, step, i))) for i in crops])
+        crops, seed = part or range(self.training.batch), self.training.seed
+        return np.stack([self._crop(np.random.default_rng((seed, step, i))) for i in crops])
 
     def _picture(self, index: int) -> Pixels:
         """A photo, from memory if it is there."""
@@ -77,14 +65,15 @@ class Crops:
         first, second = self._cut(picture, rng), self._cut(picture, rng)
         busier = first if _detail(first) >= _detail(second) else second
         crop = busier if rng.random() < 0.75 else first
-        if rng.random() < self.made:
+        if rng.random() < self.training.made:
             crop = made(crop, rng)
         crop = crop[:, ::-1] if rng.random() < 0.5 else crop
         return np.ascontiguousarray(crop.transpose(1, 0, 2) if rng.random() < 0.5 else crop)
 
     def _cut(self, picture: Pixels, rng: np.random.Generator) -> Pixels:
-        y, x = (int(rng.integers(0, side - self.side + 1)) for side in picture.shape[:2])
-        return picture[y : y + self.side, x : x + self.side]
+        own = self.training.crop
+        y, x = (int(rng.integers(0, side - own + 1)) for side in picture.shape[:2])
+        return picture[y : y + own, x : x + own]
 
 
 def draw_weights(photos: Sequence[Photo]) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from rgru_codec.files import write_file
 from rgru_codec.processes import cores
 from rgru_format import InvalidInput
 from rgru_train import schedule, state
@@ -60,9 +61,7 @@ def train(config: RunConfig, options: Options) -> None:
         counts = f"{len(photos)} photos, {len(held_out)} held out"
         print(f"config {config.digest}: {counts}; building the network", flush=True)
     trainer = _begin(config, options, workers)
-    crops = Crops(
-        photos, training.crop, training.batch, training.seed, training.memory, training.made
-    )
+    crops = Crops(photos, training)
     samples = []
     log = None
     if workers.chief:
@@ -131,9 +130,7 @@ def _begin(config: RunConfig, options: Options, workers: Workers) -> Trainer:
             print(f"{len(afresh)} weights start afresh: {', '.join(afresh)}", flush=True)
     if workers.chief:
         folder.mkdir(parents=True, exist_ok=True)
-        writing = folder / "writing.json"
-        writing.write_text(config.as_json())
-        writing.replace(description)
+        write_file(description, config.as_json().encode())
         if not options.resume:
             trainer.save()  # a kill before the first regular one leaves a run to resume, too
     return trainer
