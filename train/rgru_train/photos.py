@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ _HELD_OUT_OF = 32
 _OF_A_KIND = 2
 """At least so many photos of each kind are held out, of a kind of few photos one."""
 _LARGE = (384, 512)
-"""Sides that a photo needs to be held out for its kind: what validation cuts out."""
+"""Shorter and longer side that a photo needs to be held out for its kind: what validation cuts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Photo:
     kind: str = ""
     """Empty if it is not known."""
     licence: str = UNKNOWN
+    recorded: str = UNKNOWN
+    """The source that the table names."""
 
     @property
     def group(self) -> str:
@@ -72,7 +75,10 @@ def find_photos(folder: Path) -> tuple[list[Photo], list[Photo]]:
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not paths:
         raise InvalidInput(f"{folder}: no photos found (looked for {', '.join(SUFFIXES)})")
-    photos = [_photo(folder, path, rows) for path in paths]
+    photos = [
+        _photo(path, rows.get(path.name) or rows.get(path.relative_to(folder).as_posix()) or {})
+        for path in paths
+    ]
     names = {photo.path for photo in photos if photo.digest % _HELD_OUT_OF == 0}
     of_kind = defaultdict(list)
     for photo in photos:
@@ -88,13 +94,9 @@ def _first_of_kind(photos: Sequence[Photo], held_out: set[Path]) -> list[Path]:
     """Photos of one kind that are held out besides."""
     wanted = _OF_A_KIND if len(photos) >= 8 * _OF_A_KIND else 1
     order = sorted(photos, key=lambda photo: (photo.path not in held_out, photo.digest))
-    large = (p.path for p in order if _holds(p.size, _LARGE))
-    chosen = [path for path, _ in zip(large, range(wanted), strict=False)]
+    large = (p.path for p in order if _LARGE[0] <= min(p.size) and _LARGE[1] <= max(p.size))
+    chosen = list(itertools.islice(large, wanted))
     return chosen if len(photos) > len(chosen) else []
-
-
-def _holds(size: tuple[int, int], sides: tuple[int, int]) -> bool:
-    return min(size) >= min(sides) and max(size) >= max(sides)
 
 
 def _table(folder: Path) -> dict[str, dict[str, str]]:
@@ -107,15 +109,10 @@ def _table(folder: Path) -> dict[str, dict[str, str]]:
         return {row.get("file") or "": row for row in csv.DictReader(file)}
 
 
-def _row(folder: Path, path: Path, rows: dict[str, dict[str, str]]) -> dict[str, str]:
-    """What the table says of a photo."""
-    return rows.get(path.name) or rows.get(path.relative_to(folder).as_posix()) or {}
-
-
-def _photo(folder: Path, path: Path, rows: dict[str, dict[str, str]]) -> Photo:
-    row = _row(folder, path, rows)
-    source = row.get("source") or path.stem.rstrip("0123456789").rstrip("_-")
-    return Photo(path, source, row.get("kind") or "", row.get("licence") or UNKNOWN)
+def _photo(path: Path, row: dict[str, str]) -> Photo:
+    named, licence = row.get("source"), row.get("licence")
+    source = named or path.stem.rstrip("0123456789").rstrip("_-")
+    return Photo(path, source, row.get("kind") or "", licence or UNKNOWN, named or UNKNOWN)
 
 
 def _opened(path: Path) -> Image.Image:
@@ -137,11 +134,7 @@ def summary(folder: Path) -> dict[str, Any]:
         and held-out photos), and ``sources``: [source, licence, training photos], largest first.
     """
     training, held_out = find_photos(folder)
-    rows = _table(folder)
-    counts = Counter(
-        (_row(folder, photo.path, rows).get("source") or UNKNOWN, photo.licence)
-        for photo in training
-    )
+    counts = Counter((photo.recorded, photo.licence) for photo in training)
     kinds = Counter(p.kind for p in training), Counter(p.kind for p in held_out)
     return {
         "folder": str(folder.resolve()),
