@@ -25,6 +25,9 @@ from rgru_train.nets.context import (
 )
 from rgru_train.objective import Model
 
+_LAYER, _PASS = "UABa", "VvWwRr"
+"""Letters of SPEC for what a layer and a pass hold: large ones are kernels, small ones biases."""
+
 
 def integers(context: ContextModel) -> IntegerContextModel:
     """Return the context model's weights as the integers that SPEC.md defines.
@@ -32,25 +35,34 @@ def integers(context: ContextModel) -> IntegerContextModel:
     Raises:
         InvalidInput: Sums could leave the exact range.
     """
+    named = {variable.path: variable.numpy() for variable in context.trainable_variables}
+
+    def lettered(letters: str, prefix: str) -> dict[str, NDArray[Any]]:
+        return {letter: _integers(letter, named[_name(prefix, letter)]) for letter in letters}
+
     layers = []
-    for layer in context.layers_of_codes:
-        passes = tuple(
-            tuple(_pass(one, start, layer.phases, phase) for phase, one in enumerate(group))
-            for group, (start, _) in zip(layer.passes, layer.bounds, strict=True)
-        )
-        weights = LayerWeights(
-            U=_weights(layer.u.kernel),
-            passes=passes,
-            A=_weights(layer.a.kernel),
-            B=_weights(layer.b.kernel)[0, 0],
-            a=_biases(layer.a.bias),
-            Q=np.rint(layer.own.weights_of_codes.numpy() * WEIGHT_SCALE).astype(np.int16),
-            q=np.rint(layer.own.shifts.numpy()[1::2] * PAIR_SCALE).astype(np.int32),
-        )
-        layers.append(weights)
+    for t, layer in enumerate(context.layers_of_codes):
+        passes = []
+        for g, (start, _) in enumerate(layer.bounds):
+            names = [f"C{t}/group{g}_phase{phase}" for phase in range(layer.phases)]
+            group = tuple(PassWeights(**lettered(_PASS, name)) for name in names)
+            for phase, one in enumerate(group):
+                _forget_unknown(one.V, start, layer.phases, phase)
+            passes.append(group)
+        own = {
+            "Q": np.rint(layer.own.weights_of_codes.numpy() * WEIGHT_SCALE).astype(np.int16),
+            "q": np.rint(layer.own.shifts.numpy()[1::2] * PAIR_SCALE).astype(np.int32),
+        }
+        layers.append(LayerWeights(passes=tuple(passes), **own, **lettered(_LAYER, f"C{t}")))
     layers[0] = _zeroed(layers[0], "U", "B")  # a state of zeros is all they meet
     layers[-1] = _zeroed(layers[-1], "A", "B", "a")  # no layer follows
     return IntegerContextModel(tuple(layers), sigmoid_table())
+
+
+def _name(prefix: str, letter: str) -> str:
+    """The name in training of what a letter stands for."""
+    module = "o" if letter in "Rr" else letter.lower()
+    return f"{prefix}/{module}/{'bias' if letter.islower() else 'kernel'}"
 
 
 def _zeroed(layer: LayerWeights, *names: str) -> LayerWeights:
@@ -58,54 +70,41 @@ def _zeroed(layer: LayerWeights, *names: str) -> LayerWeights:
     return dataclasses.replace(layer, **{n: np.zeros_like(getattr(layer, n)) for n in names})
 
 
-def _pass(one: Any, start: int, phases: int, phase: int) -> PassWeights:
-    V = _weights(one.v.kernel)
-    blind = np.ones((3, 3), bool)  # where the group itself is not known yet: only zeros are met
+def _forget_unknown(V: NDArray[np.int16], start: int, phases: int, phase: int) -> None:
+    """Set weights to 0 where the group itself is not known yet: only zeros are met there."""
+    blind = np.ones((3, 3), bool)
     for _, taps in neighbour_rows(phases, phase):
         blind[tuple(zip(*taps, strict=True))] = False
     V[blind, start:] = 0
-    return PassWeights(
-        V=V,
-        v=_biases(one.v.bias),
-        W=_weights(one.w.kernel)[0, 0],
-        w=_biases(one.w.bias),
-        R=_weights(one.o.kernel)[0, 0],
-        r=_biases(one.o.bias),
-    )
 
 
-def _weights(variable: Any) -> NDArray[np.int16]:
-    clipped = np.clip(variable.numpy(), -WEIGHT_MAX, WEIGHT_MAX)
-    return np.floor(clipped * np.float32(WEIGHT_SCALE) + 0.5).astype(np.int16)
-
-
-def _biases(variable: Any) -> NDArray[np.int32]:
-    return np.floor(variable.numpy() * np.float32(ACCUMULATOR_SCALE) + 0.5).astype(np.int32)
+def _integers(letter: str, values: NDArray[np.float32]) -> NDArray[np.int16] | NDArray[np.int32]:
+    """A kernel, of one position as a matrix, or a bias."""
+    if letter.islower():
+        return np.floor(values * np.float32(ACCUMULATOR_SCALE) + 0.5).astype(np.int32)
+    clipped = np.clip(values, -WEIGHT_MAX, WEIGHT_MAX) * np.float32(WEIGHT_SCALE)
+    whole = np.floor(clipped + 0.5).astype(np.int16)
+    return whole[0, 0] if len(whole) == 1 else whole
 
 
 def floats(context: IntegerContextModel) -> dict[str, NDArray[np.float32]]:
     """Return the weights, by name, that the integers stand for."""
     found: dict[str, NDArray[Any]] = {}
+
+    def add(weights: LayerWeights | PassWeights, letters: str, prefix: str) -> None:
+        for letter in letters:
+            whole = getattr(weights, letter)
+            whole = whole[None, None] if whole.ndim == 2 else whole
+            scale = ACCUMULATOR_SCALE if letter.islower() else WEIGHT_SCALE
+            found[_name(prefix, letter)] = whole / scale
+
     for t, layer in enumerate(context.layers):
-        found |= {
-            f"C{t}/u/kernel": layer.U / WEIGHT_SCALE,
-            f"C{t}/a/kernel": layer.A / WEIGHT_SCALE,
-            f"C{t}/a/bias": layer.a / ACCUMULATOR_SCALE,
-            f"C{t}/b/kernel": layer.B[None, None] / WEIGHT_SCALE,
-            f"C{t}/own/kernel": layer.Q / (WEIGHT_SCALE * OWN_UNIT),
-            f"C{t}/own/pair": layer.q / (PAIR_SCALE * PAIR_UNIT),
-        }
+        add(layer, _LAYER, f"C{t}")
+        found[f"C{t}/own/kernel"] = layer.Q / (WEIGHT_SCALE * OWN_UNIT)
+        found[f"C{t}/own/pair"] = layer.q / (PAIR_SCALE * PAIR_UNIT)
         for g, group in enumerate(layer.passes):
             for phase, one in enumerate(group):
-                name = f"C{t}/group{g}_phase{phase}"
-                found |= {
-                    f"{name}/v/kernel": one.V / WEIGHT_SCALE,
-                    f"{name}/v/bias": one.v / ACCUMULATOR_SCALE,
-                    f"{name}/w/kernel": one.W[None, None] / WEIGHT_SCALE,
-                    f"{name}/w/bias": one.w / ACCUMULATOR_SCALE,
-                    f"{name}/o/kernel": one.R[None, None] / WEIGHT_SCALE,
-                    f"{name}/o/bias": one.r / ACCUMULATOR_SCALE,
-                }
+                add(one, _PASS, f"C{t}/group{g}_phase{phase}")
     return {name: array.astype(np.float32) for name, array in found.items()}
 
 
