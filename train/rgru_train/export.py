@@ -28,6 +28,8 @@ from rgru_train.objective import Model
 
 Arrays = dict[str, NDArray[Any]]
 
+_WRITABLE = {"reconstruction": "paint", "kernels": "separable", "cell": "residual_gru"}
+"""What a network must have to be held in a package."""
 _BITS = 7
 """Most significant bits of a weight in a package; float16 would have room for 11."""
 _FINENESS = 64
@@ -48,28 +50,18 @@ def export(model: Model, name: str, home: Path) -> Package:
             could leave the exact range, or the package paints another picture than the model.
     """
     network = model.config.network
-    _check_writable(network)
+    for key, wanted in _WRITABLE.items():
+        if (found := getattr(network, key)) != wanted:
+            raise InvalidInput(f"a package holds {key} = {wanted!r} only, not {found!r}")
     _round_kernels(model)
     arrays = _arrays(model)
     encoder = {name: array for name, array in arrays.items() if name.startswith(_OF_ENCODER)}
     decoder = {name: array for name, array in arrays.items() if name not in encoder}
-    table = decoder_table(network, name)
-    context = integers(model.context)
     own = {"default": (encoder_table(network), encoder)}
-    package = write_package(home, table, decoder, context, own)
+    table = decoder_table(network, name)
+    package = write_package(home, table, decoder, integers(model.context), own)
     check(model, package)
     return package
-
-
-def _check_writable(network: NetworkConfig) -> None:
-    for key, wanted in (
-        ("reconstruction", "paint"),
-        ("kernels", "separable"),
-        ("cell", "residual_gru"),
-    ):
-        found = getattr(network, key)
-        if found != wanted:
-            raise InvalidInput(f"a package holds {key} = {wanted!r} only, not {found!r}")
 
 
 def decoder_table(network: NetworkConfig, name: str) -> dict[str, Any]:
@@ -95,7 +87,7 @@ def encoder_table(network: NetworkConfig) -> dict[str, Any]:
 def _layer(layer: AnyLayer) -> dict[str, Any]:
     table: dict[str, Any] = msgspec.to_builtins(layer)
     biased = isinstance(layer, config.Conv | config.Separable | config.Rnn)
-    row = {key: value for key, value in table.items() if key not in ("init", "init_scale")}
+    row = {key: value for key, value in table.items() if not key.startswith("init")}
     return row | ({"bias": True} if biased else {})
 
 
@@ -122,9 +114,9 @@ def weights_of(package: Package) -> Arrays:
     Raises:
         InvalidInput: It has no encoder, or a file cannot be read.
     """
-    files = [package.folder / "decoder.safetensors", package.folder / "encoder.safetensors"]
     weights: Arrays = {}
-    for path in files:
+    for half in ("decoder", "encoder"):
+        path = package.folder / f"{half}.safetensors"
         arrays, _ = unpack_arrays(read_part(path), str(path))
         weights |= arrays
     weights["log_gains"] = np.log(weights.pop("gains"))
