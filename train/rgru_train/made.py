@@ -28,10 +28,10 @@ def colour(rng: np.random.Generator) -> tuple[int, int, int]:
     if rng.random() < 0.5:
         r, g, b = rng.choice([0, 255], 3)
         if rng.random() < 0.3:
-            return (int(r), int(g), int(rng.integers(256)))
-        return (int(r), int(g), int(b))
-    r, g, b = rng.integers(0, 256, 3)
-    return (int(r), int(g), int(b))
+            b = rng.integers(256)
+    else:
+        r, g, b = rng.integers(0, 256, 3)
+    return int(r), int(g), int(b)
 
 
 def flat(crop: Pixels, rng: np.random.Generator) -> Pixels:
@@ -81,10 +81,8 @@ def exchanged(crop: Pixels, rng: np.random.Generator) -> Pixels:
 def lettered(crop: Pixels, rng: np.random.Generator) -> Pixels:
     """Draw text and lines over the photo, or on a flat ground."""
     side = len(crop)
-    ground = (
-        crop if rng.random() < 0.6 else np.broadcast_to(np.array(colour(rng), np.uint8), crop.shape)
-    )
-    image = Image.fromarray(np.ascontiguousarray(ground))
+    over = rng.random() < 0.6
+    image = Image.fromarray(crop) if over else Image.new("RGB", (side, side), colour(rng))
     draw = ImageDraw.Draw(image)
     ink = colour(rng)
     if rng.random() < 0.7:
