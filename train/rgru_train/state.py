@@ -11,6 +11,7 @@ Arrays have names: ``weights/NAME`` and ``averages/NAME`` for each weight, such 
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rgru_codec.files import write_file
 from rgru_format import InvalidInput
 
 NEWEST, PREVIOUS, BEST = "checkpoint.npz", "previous.npz", "best.npz"
@@ -124,10 +126,9 @@ def pack_arrays(arrays: Arrays, config: str, out: Path) -> int:
             small[name] = array.astype(np.float16)
         elif not name.startswith(("weights/", "optimizer/")):
             small[name] = array
-    temporary = out.with_name(f"{out.name}.writing")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, **small)  # type: ignore[arg-type]
-    temporary.replace(out)
+    file = io.BytesIO()
+    np.savez_compressed(file, **small)  # type: ignore[arg-type]
+    write_file(out, file.getbuffer())
     return out.stat().st_size
 
 
