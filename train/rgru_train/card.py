@@ -12,7 +12,7 @@ from typing import Any
 from rgru_codec.models import DECODING_HALF
 from rgru_format import InvalidInput
 from rgru_train.config import RunConfig
-from rgru_train.nets.cost import Cost, cost_of
+from rgru_train.nets.cost import cost_of
 
 SIZE_LIMIT, DECODING_LIMIT = 10.0, 6.0
 """Megabytes (10^6 bytes) that a package, and its decoding half, may take in a wheel, deflated."""
@@ -115,6 +115,7 @@ def _facts(config: RunConfig, step: int, rows: Sequence[dict[str, Any]]) -> str:
     network, cost = config.network, cost_of(config.network)
     training = config.training
     layers = network.iterations
+    decoding = [f"{cost.decode(n) / 1e3:.1f}" for n in (min(3, layers), layers)]
     facts = [
         ("network", f"{network.cell}, {network.reconstruction}, {layers} iterations"),
         ("codes a position", ", ".join(map(str, network.codes))),
@@ -125,14 +126,10 @@ def _facts(config: RunConfig, step: int, rows: Sequence[dict[str, Any]]) -> str:
         ("kMAC a pixel, encoding an iteration", f"{cost.encode / 1e3:.1f}"),
         ("kMAC a pixel, decoding a layer", f"{cost.decoder / 1e3:.1f}"),
         ("kMAC a pixel, painting a picture", f"{cost.painter / 1e3:.1f}"),
-        ("kMAC a pixel, three layers and all", f"{_costs(cost, layers)}"),
+        ("kMAC a pixel, three layers and all", ", ".join(decoding)),
         ("kMAC a pixel, context model of a layer", f"{cost.context / 1e3:.1f}"),
     ]
     return _table(("", ""), facts)
-
-
-def _costs(cost: Cost, layers: int) -> str:
-    return ", ".join(f"{cost.decode(n) / 1e3:.1f}" for n in (min(3, layers), layers))
 
 
 def _data(data: dict[str, Any] | None) -> str:
@@ -140,13 +137,8 @@ def _data(data: dict[str, Any] | None) -> str:
         return "Not recorded."
     counts = f"{data['training']} photos in training, {data['held_out']} held out by name and kind."
     kinds = [(kind or "not recorded", *numbers) for kind, numbers in data["kinds"].items()]
-    return "\n\n".join(
-        [
-            counts,
-            _table(("kind", "training", "held out"), kinds),
-            _table(("source", "licence", "photos"), data["sources"]),
-        ]
-    )
+    of_kinds = _table(("kind", "training", "held out"), kinds)
+    return f"{counts}\n\n{of_kinds}\n\n{_table(('source', 'licence', 'photos'), data['sources'])}"
 
 
 def _validation(step: int, rows: Sequence[dict[str, Any]]) -> str:
@@ -156,10 +148,8 @@ def _validation(step: int, rows: Sequence[dict[str, Any]]) -> str:
         return "Not measured."
     last = curve[-1]
     measures = [name for name in _MEASURES if name in last]
-    layers = [
-        (t + 1, *values)
-        for t, values in enumerate(zip(*(last[name] for name in measures), strict=True))
-    ]
+    columns = zip(*(last[name] for name in measures), strict=True)
+    layers = [(t, *values) for t, values in enumerate(columns, 1)]
     every = -(-len(curve) // _CURVE_ROWS)
     some = curve[::-1][::every][::-1]
     qualities = [f"bpp at {quality}" for quality in last["bpp_at"]]
@@ -186,13 +176,12 @@ def _number(value: float | None) -> str:
 def _lengths(lengths: Sequence[tuple[float, float, float]]) -> str:
     if not lengths:
         return "Not measured."
-    rows = [
-        (t + 1, f"{f:.4f}", f"{i:.4f}", f"{100 * (i / f - 1):+.2f} %", f"{coded:.4f}")
-        for t, (f, i, coded) in enumerate(lengths)
-    ]
     total = [sum(column) for column in zip(*lengths, strict=True)]
-    change = f"{100 * (total[1] / total[0] - 1):+.2f} %"
-    rows.append(("all", f"{total[0]:.4f}", f"{total[1]:.4f}", change, f"{total[2]:.4f}"))  # type: ignore[arg-type]
+    layers = [*range(1, len(lengths) + 1), "all"]
+    rows = [
+        (layer, f"{f:.4f}", f"{i:.4f}", f"{100 * (i / f - 1):+.2f} %", f"{coded:.4f}")
+        for layer, (f, i, coded) in zip(layers, [*lengths, total], strict=True)
+    ]
     head = ("layer", "float, bpp", "integer, bpp", "difference", "coded groups, bpp")
     text = "Bits per pixel of validation pictures; what is coded learns of each picture besides."
     return f"{text}\n\n{_table(head, rows)}"
