@@ -128,9 +128,7 @@ class Report:
 
 
 def inspect(
-    data: bytes | Iterable[bytes],
-    limits: Limits | None = None,
-    find_model: FindModel | None = None,
+    data: bytes | Iterable[bytes], limits: Limits | None = None, find_model: FindModel | None = None
 ) -> Report:
     """Tell what a file holds as far as that goes without decoding anything.
 
@@ -182,9 +180,7 @@ class Decoded:
 
 
 def check(
-    data: bytes | Iterable[bytes],
-    limits: Limits | None = None,
-    find_model: FindModel | None = None,
+    data: bytes | Iterable[bytes], limits: Limits | None = None, find_model: FindModel | None = None
 ) -> tuple[Report, Decoded]:
     """Decode all that a file holds; codes only if the model is known.
 

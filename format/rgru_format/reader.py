@@ -41,13 +41,7 @@ from rgru_format.container import (
     crc16,
 )
 from rgru_format.context.model import ContextModel
-from rgru_format.errors import (
-    Damaged,
-    LimitExceeded,
-    NotRgru,
-    RgruError,
-    UnsupportedVersion,
-)
+from rgru_format.errors import Damaged, LimitExceeded, NotRgru, RgruError, UnsupportedVersion
 from rgru_format.events import BoxRead, Ending, Event, GroupRead, HeaderRead, NeedMoreData
 from rgru_format.limits import (
     MAX_BOXES,

@@ -178,11 +178,7 @@ class Trainer:
             "mean_distortion": self.mean_distortion,
             "optimizer/steps": self.steps.numpy(),
         }
-        groups = {
-            "weights": self.model.named,
-            "averages": self.averages,
-            "optimizer": self.slots,
-        }
+        groups = {"weights": self.model.named, "averages": self.averages, "optimizer": self.slots}
         for group, variables in groups.items():
             arrays |= {f"{group}/{name}": v.numpy() for name, v in variables.items()}
         if self.control:

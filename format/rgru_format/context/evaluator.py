@@ -18,20 +18,8 @@ from numpy.typing import NDArray
 from rgru_format.context.exact import exact_products
 from rgru_format.context.model import ContextModel
 from rgru_format.context.order import Taps, neighbour_rows, phase_positions, spacing
-from rgru_format.context.tiles import (
-    ALL_TAPS,
-    Float,
-    Places,
-    Tile,
-    convolve_tile,
-    gather,
-)
-from rgru_format.context.weights import (
-    ACTIVATION_MAX,
-    CODE_SCALE,
-    LOGIT_RANGE,
-    LayerWeights,
-)
+from rgru_format.context.tiles import ALL_TAPS, Float, Places, Tile, convolve_tile, gather
+from rgru_format.context.weights import ACTIVATION_MAX, CODE_SCALE, LOGIT_RANGE, LayerWeights
 
 Codes = NDArray[np.int8]
 """(rows, columns, channels), each -1 or +1; 0 where unknown."""

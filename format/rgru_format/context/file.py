@@ -10,14 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rgru_format.context.weights import (
-    LOGIT_RANGE,
-    Int16,
-    Int32,
-    LayerWeights,
-    check_sizes,
-    shapes,
-)
+from rgru_format.context.weights import LOGIT_RANGE, Int16, Int32, LayerWeights, check_sizes, shapes
 from rgru_format.errors import Damaged
 from rgru_format.limits import MAX_LAYERS
 

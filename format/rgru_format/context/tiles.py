@@ -66,13 +66,7 @@ def _positions(rows: int, columns: int, top: int, left: int, phase: int, phases:
     return y, x
 
 
-def gather(
-    slab: Float,
-    y: NDArray[np.intp],
-    x: NDArray[np.intp],
-    taps: Taps,
-    apart: int,
-) -> Float:
+def gather(slab: Float, y: NDArray[np.intp], x: NDArray[np.intp], taps: Taps, apart: int) -> Float:
     """Return, for each position, the values under the taps: (positions, taps * channels).
 
     The slab has a border of as many positions as the taps are ``apart``.

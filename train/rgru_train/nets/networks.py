@@ -16,15 +16,7 @@ from keras import ops
 
 from rgru_train.nets import config
 from rgru_train.nets.cells import CELL_TYPES, States
-from rgru_train.nets.kernels import (
-    KERNELS,
-    Dense,
-    Products,
-    Separable,
-    blocks,
-    scaled,
-    unblocked,
-)
+from rgru_train.nets.kernels import KERNELS, Dense, Products, Separable, blocks, scaled, unblocked
 from rgru_train.nets.linear import LinearPath
 from rgru_train.nets.module import Initializer, Module, Tensor, variable
 from rgru_train.nets.transform import analysis_kernel
@@ -80,11 +72,7 @@ class Stack(Module):
             self.scales.append(self.scales[-1] * layer.scale)
 
     def __call__(
-        self,
-        x: Tensor,
-        states: States,
-        products: Products,
-        picture: Tensor | None = None,
+        self, x: Tensor, states: States, products: Products, picture: Tensor | None = None
     ) -> tuple[Tensor, States]:
         """Run all layers: (output, new states).
 
@@ -166,11 +154,7 @@ class Binarizer(Dense):
         self.seeds = keras.random.SeedGenerator()
 
     def codes(
-        self,
-        features: Tensor,
-        linear: Tensor | None,
-        products: Products,
-        training: bool = False,
+        self, features: Tensor, linear: Tensor | None, products: Products, training: bool = False
     ) -> Tensor:
         """Return codes of features (B, h, w, C_in), the linear path's pre-activations added."""
         z = self(features, products=products)
@@ -273,12 +257,7 @@ class Codec(Module):
         return codes * used, states
 
     def decode(
-        self,
-        t: int,
-        codes: Tensor,
-        cells: States,
-        told: Tensor | None,
-        products: Products,
+        self, t: int, codes: Tensor, cells: States, told: Tensor | None, products: Products
     ) -> tuple[Tensor, States, Tensor | None]:
         """Return P_t, D's new states, and what the iterations have added up so far.
 
