@@ -92,29 +92,21 @@ class Accelerated:
         """
         training = self.config.training
         colour = schedule.colour_weight_at(training, training.steps)
-        prices = jnp.exp(state["log_prices"])
+        prices, means = jnp.exp(state["log_prices"]), state["mean_distortion"]
+        iterations = self.config.network.iterations
 
         def loss(weights: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
             named = self.model.named
             with keras.StatelessScope(state_mapping=[(named[n], w) for n, w in weights.items()]):
-                value, *parts = loss_of(
-                    self.model,
-                    crops,
-                    colour,
-                    prices,
-                    state["mean_distortion"],
-                    self.config.network.iterations,
-                )
+                value, *parts = loss_of(self.model, crops, colour, prices, means, iterations)
             return value, tuple(parts)
 
-        (value, (distortion, rates)), gradients = jax.value_and_grad(loss, has_aux=True)(
-            state["weights"]
-        )
+        gradient = jax.value_and_grad(loss, has_aux=True)
+        (value, (distortion, rates)), gradients = gradient(state["weights"])
         gradients, norm = clipped(gradients, training.clip)
         steps = state["steps"] + 1
-        weights, slots = self.optimizer.step(
-            state["weights"], state["optimizer"], gradients, rate, steps
-        )
+        before = state["weights"], state["optimizer"]
+        weights, slots = self.optimizer.step(*before, gradients, rate, steps)
         count = state["step"] + 1
         keep = jnp.minimum(training.average, (1.0 + count) / (10.0 + count))
         averages = jax.tree.map(lambda a, w: w + keep * (a - w), state["averages"], weights)
@@ -129,7 +121,7 @@ class Accelerated:
             "optimizer": slots,
             "log_prices": log_prices,
             "mean_rates": mean_rates,
-            "mean_distortion": mean_after(state["mean_distortion"], distortion),
+            "mean_distortion": mean_after(means, distortion),
         }
         row = {"loss": value, "distortion": distortion, "bpp": jnp.cumsum(rates), "norm": norm}
         return after, row

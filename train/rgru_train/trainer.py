@@ -94,9 +94,8 @@ class Trainer:
             prices = self.control.prices() * schedule.price_share_at(training, self.step)
         colour = schedule.colour_weight_at(training, self.step)
         settings = (learning_rate, colour, prices, self.mean_distortion, float(stop))
-        loss, distortion, rate, stopping, norm = self._step(
-            iterations, crops, *(tf.constant(value, tf.float32) for value in settings)
-        )
+        tensors = [tf.constant(value, tf.float32) for value in settings]
+        loss, distortion, rate, stopping, norm = self._step(iterations, crops, tensors)
         if not np.isfinite(float(loss)):
             raise DivergenceError(
                 f"loss is {float(loss)} at step {self.step}; resume from {self.folder}"
@@ -119,16 +118,10 @@ class Trainer:
         }
 
     def _apply(
-        self,
-        iterations: int,
-        crops: tf.Tensor,
-        rate: tf.Tensor,
-        colour: tf.Tensor,
-        prices: tf.Tensor,
-        means: tf.Tensor,
-        stop: tf.Tensor,
+        self, iterations: int, crops: tf.Tensor, settings: list[tf.Tensor]
     ) -> tuple[tf.Tensor, ...]:
         """Update all weights; loss, distortion, rate and stop (means of devices), and the norm."""
+        rate, colour, prices, means, stop = settings
         strategy = self.workers.strategy
 
         def replica(crops: tf.Tensor) -> tuple[Any, Any]:
@@ -137,11 +130,9 @@ class Trainer:
                 loss, *parts = loss_of(
                     self.model, part, colour, prices, means, iterations, mean_of_replicas
                 )
-            gradients = tape.gradient(
-                loss,
-                {name: variable.value for name, variable in self.trained.items()},
-                unconnected_gradients=tf.UnconnectedGradients.ZERO,
-            )
+            weights = {name: variable.value for name, variable in self.trained.items()}
+            zero = tf.UnconnectedGradients.ZERO
+            gradients = tape.gradient(loss, weights, unconnected_gradients=zero)
             # identity: each device needs a tensor of its own to take a mean of
             report = [loss, *parts, tf.identity(stop)]
             return mean_of_replicas(gradients), mean_of_replicas(report)
