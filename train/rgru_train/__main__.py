@@ -151,11 +151,9 @@ def _run(options: argparse.Namespace) -> None:
 
 def _validate(options: argparse.Namespace) -> None:
     _load_tensorflow()
-    from rgru_train import run
-    from rgru_train.config import RunConfig
+    from rgru_train.run import evaluate
 
-    config = RunConfig.of_run(options.run)
-    print(json.dumps(run.evaluate(config, run.Options(options.data, options.run))))
+    print(json.dumps(evaluate(options.run, options.data)))
 
 
 def _average(options: argparse.Namespace) -> None:

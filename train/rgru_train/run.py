@@ -27,6 +27,7 @@ from rgru_train.config import RunConfig
 from rgru_train.crops import Crops
 from rgru_train.log import Log, machine_rate, progress
 from rgru_train.nets.cost import cost_of
+from rgru_train.objective import Model
 from rgru_train.photos import find_photos, summary
 from rgru_train.starting import starting_state
 from rgru_train.trainer import Trainer
@@ -80,15 +81,16 @@ def _share_cores(branches: int) -> None:
         threading.set_inter_op_parallelism_threads(branches)
 
 
-def evaluate(config: RunConfig, options: Options) -> dict[str, Any]:
-    """Validate a run's newest checkpoint; return the row."""
-    trainer = Trainer(config, options.out)
+def evaluate(run: Path, data: Path) -> dict[str, Any]:
+    """Validate a run's newest checkpoint on a folder of photos; return the row."""
+    config = RunConfig.of_run(run)
+    trainer = Trainer(config, run)
     trainer.restore()
     trainer.use_averages()
-    _, held_out = find_photos(options.data)
+    _, held_out = find_photos(data)
     samples = validation_samples(held_out, config.training, trainer.model.codec.stride)
     if not samples:
-        raise InvalidInput(f"{options.data}: no photo is held out, or none is large enough")
+        raise InvalidInput(f"{data}: no photo is held out, or none is large enough")
     row, _ = Validator(trainer.model, samples).run(config.network.iterations)
     return {"step": trainer.step, **row}
 
@@ -226,8 +228,6 @@ def _stop_signals() -> Iterator[list[int]]:
 
 def network_rows(config: RunConfig) -> dict[str, Any]:
     """Return what ``rgru-train describe`` prints: costs, sizes and the hash of a configuration."""
-    from rgru_train.objective import Model
-
     model, cost = Model(config), cost_of(config.network)
     parameters = sum(int(tf.size(v)) for v in model.codec.trainable_variables)
     context = sum(int(tf.size(v)) for v in model.context.trainable_variables)

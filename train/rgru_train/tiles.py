@@ -17,15 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rgru_train.crops import draw_weights
-from rgru_train.made import made
+from rgru_train.made import Pixels, made
 from rgru_train.photos import Photo, load
 
 SIDE = 320
 """Of a tile, in pixels."""
 _TABLE = "tiles.json"
 _QUALITY = 84
-
-Pixels = NDArray[np.uint8]
 
 
 def pack(photos: Sequence[Photo], folder: Path, megabytes: float, seed: int = 1) -> int:
