@@ -2,6 +2,6 @@
 
 One module for each part of the section: ``weights`` the integers (7.2), ``model`` all of them and
 their bounds (7.5), ``file`` how they are stored (7.6), ``order`` which code comes when (7.3),
-``reference`` the definition of the evaluation and ``fast`` the same in matrix products (7.4),
-``adaptation`` what is learned of a picture (7.7).
+``evaluator`` the evaluation (7.4), in products that ``exact`` keeps exact, over ``tiles`` of the
+grid, ``adaptation`` what is learned of a picture (7.7).
 """
