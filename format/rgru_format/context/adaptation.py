@@ -91,38 +91,30 @@ class Adaptation:
         self._positions += len(index)
         if not self._learns:
             return
-        gradient, information = np.zeros((2, 2, index.shape[1]))
+        sums = np.zeros((2, 2, index.shape[1]))
         rows = max(_BLOCK // index.shape[1], 1)
         for at in range(0, len(index), rows):
             part = slice(at, at + rows)
-            self._add_sums(index[part], used[part], codes[part], gradient, information)
+            sums += self._sums(index[part], used[part], codes[part])
+        gradient, information = sums.astype(np.int64)
         np.minimum(self._information, _KEPT, out=self._information)
-        self._information += information.astype(np.int64)
-        self.learned += _ONE * gradient.astype(np.int64) // self._information
+        self._information += information
+        self.learned += _ONE * gradient // self._information
         np.maximum(self.learned, -_BOUND, out=self.learned)
         np.minimum(self.learned, _BOUND, out=self.learned)
         self._prepare_for_entries()
 
-    def _add_sums(
-        self,
-        index: Indices,
-        used: Entries,
-        codes: Codes,
-        gradient: NDArray[np.float64],
-        information: NDArray[np.float64],
-    ) -> None:
-        """Add the sums over some positions, (2, channels) each, of SPEC section 7.7."""
+    def _sums(self, index: Indices, used: Entries, codes: Codes) -> NDArray[np.float64]:
+        """Gradient and information of shift and slope over some positions: (2, 2, channels)."""
         entry = used + np.int32(self._entries) * (codes > 0)
         error, variance = self._errors.take(entry), self._variances.take(entry)
         logit = index - float(LOGIT_RANGE)
         total = np.ones(len(index))
-        gradient[0] += total @ error
-        information[0] += total @ variance
+        of_shift = total @ error, total @ variance
         error *= logit
         variance *= logit
         variance *= logit
-        gradient[1] += total @ error
-        information[1] += total @ variance
+        return np.stack([of_shift, (total @ error, total @ variance)], axis=1)
 
     def _prepare_for_entries(self) -> None:
         """Keep slope and shift as they apply to table entries; bounded, they fit int32."""
