@@ -25,8 +25,7 @@ from rgru_train.nets import config
 from rgru_train.nets.config import AnyLayer, NetworkConfig
 from rgru_train.nets.linear import UNIT
 from rgru_train.objective import Model
-
-Arrays = dict[str, NDArray[Any]]
+from rgru_train.state import Arrays
 
 _WRITABLE = {"reconstruction": "paint", "kernels": "separable", "cell": "residual_gru"}
 """What a network must have to be held in a package."""

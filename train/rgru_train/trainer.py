@@ -22,8 +22,6 @@ from rgru_train.workers import Workers, mean_of_replicas, one_process
 _AVERAGED = 8
 """Steps between updates of the running means of the weights."""
 
-Weights = dict[str, NDArray[np.float32]]
-
 
 class DivergenceError(RuntimeError):
     """The loss is no longer a number; the last checkpoint is still good."""
@@ -242,13 +240,13 @@ class Trainer:
                 raise InvalidInput(f"weights of another network: {shapes}")
             variable.assign(value)
 
-    def use_averages(self) -> Weights:
+    def use_averages(self) -> state.Arrays:
         """Put the running means in place of the weights; return the weights."""
         weights = {name: v.numpy() for name, v in self.model.named.items()}
         self.use_weights({name: average.numpy() for name, average in self.averages.items()})
         return weights
 
-    def use_weights(self, weights: Weights) -> None:
+    def use_weights(self, weights: state.Arrays) -> None:
         """Undo ``use_averages``."""
         for name, variable in self.model.named.items():
             variable.assign(weights[name])

@@ -76,11 +76,8 @@ def _linear(path: LinearPath) -> tuple[int, int, int]:
     """Multiply-adds a position of analysis, coefficients and synthesis."""
     interleave = 2 * path.pairs**2  # from pairs to their codes, and back
     analysis = math.prod(path.analysis.shape) + _weights(path.fineness, path.thresholds)
-    return (
-        analysis + interleave,
-        _weights(path.steps) + interleave,
-        math.prod(path.synthesis.shape),
-    )
+    synthesis = math.prod(path.synthesis.shape)
+    return analysis + interleave, _weights(path.steps) + interleave, synthesis
 
 
 def _context(context: ContextModel) -> float:
