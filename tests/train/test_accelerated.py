@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from rgru_format import InvalidInput
 from rgru_train.config import RunConfig
 from rgru_train.eye import ssimulacra2_error
 from rgru_train.losses import planes
@@ -93,6 +94,13 @@ def test_tiles_hold_what_photos_show_and_are_drawn_as_often(tmp_path: Path) -> N
     assert shares[count - 1] == pytest.approx(0.75)
     levels = set(np.round(tiles[:count].mean(axis=(1, 2, 3)) / 10.0).astype(int).tolist())
     assert levels == {4, 20}
+
+
+def test_photos_too_small_for_tiles_are_named_and_not_cut_for_ever(
+    photos: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInput, match=f"no photo is at least {SIDE} pixels"):
+        pack(find_photos(photos)[0], tmp_path / "tiles", megabytes=0.01)
 
 
 def test_errors_of_ssimulacra2_are_the_metrics() -> None:

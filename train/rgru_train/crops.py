@@ -36,9 +36,7 @@ class Crops:
 
     def __init__(self, photos: Sequence[Photo], training: TrainingConfig) -> None:
         self.training = training
-        self.photos = [p for p in photos if min(p.size) >= training.crop]
-        if not self.photos:
-            raise InvalidInput(f"no photo is at least {training.crop} pixels wide and high")
+        self.photos = large_enough(photos, training.crop)
         self.weights = draw_weights(self.photos)
         self._kept: dict[int, Pixels] = {}
         self._room = training.memory * 1e9
@@ -74,6 +72,18 @@ class Crops:
         own = self.training.crop
         y, x = (int(rng.integers(0, side - own + 1)) for side in picture.shape[:2])
         return picture[y : y + own, x : x + own]
+
+
+def large_enough(photos: Sequence[Photo], side: int) -> list[Photo]:
+    """Return the photos that hold a square of so many pixels a side.
+
+    Raises:
+        InvalidInput: none does.
+    """
+    found = [photo for photo in photos if min(photo.size) >= side]
+    if not found:
+        raise InvalidInput(f"no photo is at least {side} pixels wide and high")
+    return found
 
 
 def draw_weights(photos: Sequence[Photo]) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rgru_train.crops import draw_weights
+from rgru_train.crops import draw_weights, large_enough
 from rgru_train.made import Pixels, made
 from rgru_train.photos import Photo, load
 
@@ -30,8 +30,11 @@ def pack(photos: Sequence[Photo], folder: Path, megabytes: float, seed: int = 1)
     """Write tiles, round after round one of each photo, until the room is used; return how many.
 
     Photos with a side below ``SIDE`` are left out.
+
+    Raises:
+        InvalidInput: that leaves none.
     """
-    large = [photo for photo in photos if min(photo.size) >= SIDE]
+    large = large_enough(photos, SIDE)
     weights = draw_weights(large)
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
