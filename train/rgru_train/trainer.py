@@ -248,5 +248,4 @@ class Trainer:
 
     def use_weights(self, weights: state.Arrays) -> None:
         """Undo ``use_averages``."""
-        for name, variable in self.model.named.items():
-            variable.assign(weights[name])
+        self._assign(self.model.named, weights)
