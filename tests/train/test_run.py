@@ -225,6 +225,14 @@ def test_resume_without_a_checkpoint_says_so(tmp_path: Path) -> None:
         state.load(tmp_path)
 
 
+def test_a_run_that_lost_its_configuration_is_named(
+    rows_and_trainer: tuple[list[dict[str, Any]], Trainer], photos: Path, tmp_path: Path
+) -> None:
+    state.save(tmp_path, rows_and_trainer[1].arrays())
+    with pytest.raises(InvalidInput, match="holds no run"):
+        train(tiny(), Options(photos, tmp_path, resume=True))
+
+
 def test_a_new_run_does_not_overwrite_another(photos: Path, tmp_path: Path) -> None:
     state.save(tmp_path, {"step": np.array(3)})
     with pytest.raises(InvalidInput, match="continue it with --resume"):

@@ -114,7 +114,6 @@ def average(runs: Sequence[Path], out: Path) -> None:
 def _begin(config: RunConfig, options: Options, workers: Workers) -> Trainer:
     """A trainer with its weights; the run's folder holds configuration and a checkpoint."""
     folder = options.out
-    description = folder / "config.json"
     exists = any((folder / name).exists() for name in (state.NEWEST, state.PREVIOUS))
     if exists and not options.resume:
         raise InvalidInput(f"{folder} holds a run: continue it with --resume, or name another")
@@ -123,7 +122,7 @@ def _begin(config: RunConfig, options: Options, workers: Workers) -> Trainer:
         trainer.restore()
         if workers.chief:
             print(f"resumed {folder} at step {trainer.step}", flush=True)
-        before = RunConfig.from_json(description.read_text())
+        before = RunConfig.of_run(folder)
         for line in before.differences(config) if workers.chief else []:
             print(f"resumed with another configuration: {line}", flush=True)
     elif options.init_from:
@@ -132,7 +131,7 @@ def _begin(config: RunConfig, options: Options, workers: Workers) -> Trainer:
             print(f"{len(afresh)} weights start afresh: {', '.join(afresh)}", flush=True)
     if workers.chief:
         folder.mkdir(parents=True, exist_ok=True)
-        write_file(description, config.as_json().encode())
+        write_file(folder / "config.json", config.as_json().encode())
         if not options.resume:
             trainer.save()  # a kill before the first regular one leaves a run to resume, too
     return trainer
