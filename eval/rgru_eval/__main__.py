@@ -8,15 +8,12 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
-# Copies of the defaults in registry.py and metrics.py: --help loads none of the libraries.
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 DEFAULT_CODECS = "rgru,jpeg,webp,avif,jxl,jpeg2000,cjxl-progressive,avif-layered"
 TEXT_CODECS = "rgru,jpeg:optimize,webp,avif:speed=6,jxl"
 DEFAULT_METRICS = "msssim,psnr,ssim,colour"
@@ -51,30 +48,20 @@ class _Version(argparse.Action):
 
 
 def _parser() -> argparse.ArgumentParser:
+    about: dict[str, Any] = {"epilog": EPILOG}
+    about["formatter_class"] = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="rgru-eval",
         description="Compare image codecs: MS-SSIM against the size of whole files.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **about,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show it and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_run(commands)
+    _add_run(commands, about)
     _add_report(commands)
     _add_small(commands)
     _add_studies(commands)
     return parser
-
-
-def _define(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--define",
-        dest="definitions",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="more codecs: .json or .py",
-    )
 
 
 def _count(text: str) -> int:
@@ -82,12 +69,6 @@ def _count(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"{number} is below 0")
     return number
-
-
-def _tell(line: str) -> None:
-    from rgru_codec.terminal import tell
-
-    tell(line)
 
 
 def _path(text: str) -> Path:
@@ -113,10 +94,7 @@ def _output(suffix: str, sign: bytes) -> Callable[[str], Path]:
     return parse
 
 
-_results = _output(".json", b'"rgru-eval results"')
 _page = _output(".html", b'content="rgru-eval"')
-_csv = _output(".csv", b"")
-_png = _output(".png", b"")
 
 
 def _set(text: str) -> str:
@@ -124,115 +102,92 @@ def _set(text: str) -> str:
     return text
 
 
-def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+# What several commands have.
+_RESULTS: dict[str, Any] = {"type": _path, "nargs": "+", "metavar": "RESULTS"}
+_IMAGES: dict[str, Any] = {"type": _set, "nargs": "+"}
+_CODECS: dict[str, Any] = {"nargs": "+", "metavar": "SPEC"}
+_JOBS: dict[str, Any] = {"type": _count, "default": 0, "help": "workers (default: one a core)"}
+_DEFINE: dict[str, Any] = {"dest": "definitions", "action": "append", "default": []}
+_DEFINE |= {"metavar": "FILE", "help": "more codecs: .json or .py"}
+
+
+def _add_run(commands: Commands, about: dict[str, Any]) -> None:
     p = commands.add_parser(
         "run",
         help="measure pictures with codecs",
         description="Measure every picture with every codec at every setting. An interrupted run"
         " goes on where it stood; codecs or pictures named later are added to the same file.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **about,
     )
-    p.add_argument(
-        "--set",
-        "--images",
-        dest="images",
-        nargs="+",
-        type=_set,
-        action="extend",
-        required=True,
-        metavar="[NAME=]DIR",
-        help="a set of pictures; several may be given",
+    sets = {"metavar": "[NAME=]DIR", "help": "a set of pictures; several may be given"}
+    add = p.add_argument
+    add("--set", "--images", dest="images", action="extend", required=True, **_IMAGES, **sets)
+    add("--codecs", default=[DEFAULT_CODECS], help="see below", **_CODECS)
+    results = _output(".json", b'"rgru-eval results"')
+    add("--out", type=results, required=True, metavar="RESULTS", help="a .json file")
+    metrics = (
+        "of msssim,ssimulacra2,psnr,ssim,colour, or 'all'; SSIMULACRA2 takes more time than"
+        " the others together (default: %(default)s)"
     )
-    p.add_argument(
-        "--codecs", nargs="+", default=[DEFAULT_CODECS], metavar="SPEC", help="see below"
-    )
-    p.add_argument("--out", type=_results, required=True, metavar="RESULTS", help="a .json file")
-    p.add_argument(
-        "--metrics",
-        default=DEFAULT_METRICS,
-        metavar="LIST",
-        help="of msssim,ssimulacra2,psnr,ssim,colour, or 'all'; SSIMULACRA2 takes more time than"
-        " the others together (default: %(default)s)",
-    )
-    p.add_argument("-j", "--jobs", type=_count, default=0, help="workers (default: one a core)")
-    p.add_argument(
-        "--no-prefix",
-        dest="prefixes",
-        action="store_false",
-        help="do not cut files of progressive codecs",
-    )
-    p.add_argument(
-        "--no-files",
-        dest="keep_files",
-        action="store_false",
-        help="do not keep the files that are measured in RESULTS.files, for the report's viewer",
-    )
-    p.add_argument("--report", type=_page, metavar="HTML", help="make the report as well")
-    p.add_argument("--png", type=_path, metavar="DIR", help="with --report: PNG plots, too")
-    p.add_argument("--restart", action="store_true", help="begin anew, overwriting RESULTS")
-    p.add_argument(
-        "--beam",
-        default="",
-        metavar="OPTIONS",
-        help="work in an Apache Beam pipeline: its options, as --beam='--runner=FlinkRunner ...'",
-    )
-    p.add_argument("--limit", type=_count, default=0, metavar="N", help="only the first N pictures")
-    _define(p)
+    add("--metrics", default=DEFAULT_METRICS, metavar="LIST", help=metrics)
+    add("-j", "--jobs", **_JOBS)
+    prefixes = "do not cut files of progressive codecs"
+    add("--no-prefix", dest="prefixes", action="store_false", help=prefixes)
+    files = "do not keep the files that are measured in RESULTS.files, for the report's viewer"
+    add("--no-files", dest="keep_files", action="store_false", help=files)
+    add("--report", type=_page, metavar="HTML", help="make the report as well")
+    add("--png", type=_path, metavar="DIR", help="with --report: PNG plots, too")
+    add("--restart", action="store_true", help="begin anew, overwriting RESULTS")
+    beam = "work in an Apache Beam pipeline: its options, as --beam='--runner=FlinkRunner ...'"
+    add("--beam", default="", metavar="OPTIONS", help=beam)
+    add("--limit", type=_count, default=0, metavar="N", help="only the first N pictures")
+    add("--define", **_DEFINE)
+    p.set_defaults(work=_run)
 
 
-def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_report(commands: Commands) -> None:
     p = commands.add_parser(
         "report",
         help="make one HTML file of results",
         description="Make one HTML file that needs no network: curves, tables, a picture viewer.",
     )
-    p.add_argument("results", type=_path, nargs="+", metavar="RESULTS", help="several are joined")
-    p.add_argument("-o", "--output", type=_page, required=True, metavar="HTML")
-    p.add_argument("--png", type=_path, metavar="DIR", help="the main plots as PNG files, too")
-    p.add_argument(
-        "--images",
-        nargs="+",
-        type=_set,
-        default=[],
-        metavar="DIR",
-        help="where the pictures are now",
+    add = p.add_argument
+    add("results", help="several are joined", **_RESULTS)
+    add("-o", "--output", type=_page, required=True, metavar="HTML")
+    add("--png", type=_path, metavar="DIR", help="the main plots as PNG files, too")
+    add("--images", default=[], metavar="DIR", help="where the pictures are now", **_IMAGES)
+    shown = "how many, or which, pictures the viewer shows; 0 for none (default: %(default)s)"
+    add("--pictures", default="2", metavar="N|NAMES", help=shown)
+    add("--title", default="", help="heading of the page")
+    against = (
+        "the codec against which the largest losses and gains of single pictures are told"
+        " (default: AVIF, the slower of its presets)"
     )
-    p.add_argument(
-        "--pictures",
-        default="2",
-        metavar="N|NAMES",
-        help="how many, or which, pictures the viewer shows; 0 for none (default: %(default)s)",
-    )
-    p.add_argument("--title", default="", help="heading of the page")
-    p.add_argument(
-        "--against",
-        default="",
-        metavar="SPEC",
-        help="the codec against which the largest losses and gains of single pictures are told"
-        " (default: AVIF, the slower of its presets)",
-    )
-    p.add_argument("-j", "--jobs", type=_count, default=0, help="workers (default: one a core)")
-    _define(p)
+    add("--against", default="", metavar="SPEC", help=against)
+    add("-j", "--jobs", **_JOBS)
+    add("--define", **_DEFINE)
+    p.set_defaults(work=_report)
 
 
-def _add_small(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_small(commands: Commands) -> None:
     p = commands.add_parser("summary", help="print the tables of results")
-    p.add_argument("results", type=_path, nargs="+", metavar="RESULTS")
+    p.add_argument("results", **_RESULTS)
     p.add_argument("--json", action="store_true", help="the same as one JSON object")
-    p.add_argument(
-        "--markdown", action="store_true", help="bpp at equal quality and BD-rates, for a page"
-    )
-    p.add_argument("--codecs", nargs="+", metavar="SPEC", help="with --markdown: only these")
+    markdown = "bpp at equal quality and BD-rates, for a page"
+    p.add_argument("--markdown", action="store_true", help=markdown)
+    p.add_argument("--codecs", help="with --markdown: only these", **_CODECS)
     p.add_argument("--metrics", default="all", metavar="LIST", help="with --markdown: only these")
+    p.set_defaults(work=_summary)
     p = commands.add_parser("plot", help="draw the plots of results as PNG files")
-    p.add_argument("results", type=_path, nargs="+", metavar="RESULTS")
+    p.add_argument("results", **_RESULTS)
     p.add_argument("-o", "--output", type=_path, required=True, metavar="DIR")
+    p.set_defaults(work=_plot)
     p = commands.add_parser("codecs", help="list codecs, their parameters and what is missing")
-    _define(p)
+    p.add_argument("--define", **_DEFINE)
+    p.set_defaults(work=_codecs)
 
 
-def _add_studies(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_studies(commands: Commands) -> None:
     p = commands.add_parser(
         "legibility",
         help="how much text survives: OCR of coded text",
@@ -240,25 +195,28 @@ def _add_studies(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " of rates, let an OCR engine read it: characters read wrongly, by size and rate. Needs"
         " pip install 'rgru-codec[legibility]', or the program tesseract.",
     )
-    p.add_argument("--codecs", nargs="+", default=[TEXT_CODECS], metavar="SPEC", help=TEXT_CODECS)
-    p.add_argument("--cards", type=_count, default=12, metavar="N", help="pictures (%(default)s)")
-    p.add_argument("--seed", type=_count, default=0, help="of the pictures (%(default)s)")
-    p.add_argument("--csv", type=_csv, metavar="FILE", help="what was read, a line of text a row")
-    p.add_argument("--png", type=_png, metavar="FILE", help="a plot of the error against bpp")
-    p.add_argument("--show", type=_path, metavar="DIR", help="write the cards as PNG files")
-    _define(p)
+    add, csv, png = p.add_argument, _output(".csv", b""), _output(".png", b"")
+    add("--codecs", default=[TEXT_CODECS], help=TEXT_CODECS, **_CODECS)
+    add("--cards", type=_count, default=12, metavar="N", help="pictures (%(default)s)")
+    add("--seed", type=_count, default=0, help="of the pictures (%(default)s)")
+    add("--csv", type=csv, metavar="FILE", help="what was read, a line of text a row")
+    add("--png", type=png, metavar="FILE", help="a plot of the error against bpp")
+    add("--show", type=_path, metavar="DIR", help="write the cards as PNG files")
+    add("--define", **_DEFINE)
+    p.set_defaults(work=_legibility)
     p = commands.add_parser(
         "projector",
         help="codes of a layer as points for TensorBoard's Embedding Projector",
         description="Write codes of one layer, a point a block of 16x16 pixels with its"
         " thumbnail, as TensorBoard's Embedding Projector opens them: tensorboard --logdir DIR.",
     )
-    p.add_argument("--images", nargs="+", type=_set, required=True, metavar="DIR")
-    p.add_argument("--layer", type=_count, required=True, metavar="N", help="from 1")
-    p.add_argument("--out", type=_path, required=True, metavar="DIR")
-    p.add_argument(
-        "--points", type=_count, default=5000, metavar="N", help="at most (default: %(default)s)"
-    )
+    add = p.add_argument
+    add("--images", required=True, metavar="DIR", **_IMAGES)
+    add("--layer", type=_count, required=True, metavar="N", help="from 1")
+    add("--out", type=_path, required=True, metavar="DIR")
+    most = "at most (default: %(default)s)"  # about as many as browsers turn smoothly
+    add("--points", type=_count, default=5000, metavar="N", help=most)
+    p.set_defaults(work=_projector)
 
 
 def _made(kind: Callable[..., T], args: argparse.Namespace, **changes: object) -> T:
@@ -272,6 +230,7 @@ def _run(args: argparse.Namespace) -> None:
     import shlex
     import signal
 
+    from rgru_codec.terminal import tell
     from rgru_eval.judge.curves import groups
     from rgru_eval.judge.metrics import parse_metrics
     from rgru_eval.measure.run import Order, run
@@ -285,7 +244,7 @@ def _run(args: argparse.Namespace) -> None:
         print(text(results, group), end="\n\n")
     skipped = len(results.metadata["skipped"])
     note = f"; {skipped} skipped, see the messages above and metadata.skipped" if skipped else ""
-    _tell(f"{args.out}: {len(results.rows)} rows{note}")
+    tell(f"{args.out}: {len(results.rows)} rows{note}")
     if args.report:
         from rgru_eval.show.report import ReportOrder, write_report
 
@@ -332,14 +291,6 @@ def _plot(args: argparse.Namespace) -> None:
         print(path)
 
 
-def _pictures(args: argparse.Namespace) -> Iterator[tuple[str, Image]]:
-    """Names and pictures of ``--images``, read one at a time."""
-    from rgru_eval.measure.pictures import find_pictures, read_picture
-
-    for source in find_pictures(args.images):
-        yield source.name, read_picture(source.path).image
-
-
 def _legibility(args: argparse.Namespace) -> None:
     from rgru_eval.measure.registry import make_codecs
     from rgru_eval.studies import legibility
@@ -363,9 +314,11 @@ def _legibility(args: argparse.Namespace) -> None:
 
 
 def _projector(args: argparse.Namespace) -> None:
+    from rgru_eval.measure.pictures import find_pictures, read_picture
     from rgru_eval.studies.projector import write_projector
 
-    count = write_projector(_pictures(args), args.layer, args.out, args.points)
+    pictures = ((s.name, read_picture(s.path).image) for s in find_pictures(args.images))
+    count = write_projector(pictures, args.layer, args.out, args.points)
     print(f"{count} points of layer {args.layer}: tensorboard --logdir {args.out}")
 
 
@@ -389,40 +342,26 @@ def _codecs(args: argparse.Namespace) -> None:
             print(f"{'':<12}stands for {member}")
 
 
-COMMANDS = {
-    "run": _run,
-    "report": _report,
-    "summary": _summary,
-    "plot": _plot,
-    "legibility": _legibility,
-    "projector": _projector,
-    "codecs": _codecs,
-}
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit code."""
     args = _parser().parse_args(arguments)
+    from rgru_codec.terminal import tell
     from rgru_eval.errors import EvalError, InterruptedRunError
 
     try:
-        COMMANDS[args.command](args)
+        args.work(args)
     except EvalError as error:
-        _tell(f"rgru-eval: {error}")
+        tell(f"rgru-eval: {error}")
         return 130 if isinstance(error, InterruptedRunError) else 1
     except ModuleNotFoundError as error:
         extra = "beam" if error.name == "apache_beam" else "eval"
-        print(
-            f"rgru-eval: the module '{error.name}' is missing: pip install 'rgru-codec[{extra}]'",
-            file=sys.stderr,
-        )
+        tell(f"rgru-eval: the module '{error.name}' is missing: pip install 'rgru-codec[{extra}]'")
         return 1
     except KeyboardInterrupt:
-        print("rgru-eval: interrupted", file=sys.stderr)
+        tell("rgru-eval: interrupted")
         return 130
     except BrokenPipeError:  # the reader of our output has seen enough, as with | head
         sys.stderr.close()
-        return 0
     return 0
 
 

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from rgru_eval import __main__ as cli
-from rgru_eval.judge import metrics
-from rgru_eval.measure import registry
 
 pytestmark = pytest.mark.usefixtures("no_memory_probe")
 
@@ -38,11 +36,6 @@ def test_help_loads_nothing_heavy() -> None:
     )
     assert done.stderr.strip() == "[]"
     assert "--images" in done.stdout
-
-
-def test_copied_defaults_are_true() -> None:
-    assert cli.DEFAULT_CODECS == registry.DEFAULT_CODECS
-    assert tuple(cli.DEFAULT_METRICS.split(",")) == metrics.DEFAULT_METRICS
 
 
 def test_run_and_summary(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,6 +63,6 @@ def test_points_are_chosen_among_many_the_same_each_time(
 
 def test_what_cannot_be_shown_is_told(photo: Image.Image, tmp_path: Path) -> None:
     with pytest.raises(EvalError, match="--layer 99: the model has layers 1 to"):
-        write_projector([("p", photo)], 99, tmp_path)
+        write_projector([("p", photo)], 99, tmp_path, 50)
     with pytest.raises(EvalError, match="no whole block of 16x16"):
-        write_projector([("p", photo.crop((0, 0, 15, 15)))], 1, tmp_path)
+        write_projector([("p", photo.crop((0, 0, 15, 15)))], 1, tmp_path, 50)

@@ -114,7 +114,6 @@ GROUPS = {
     "colour": ("colour_mean", "colour_p95"),
 }
 SMALLEST = {"ssim": 11, "ssimulacra2": 8}  # shorter sides have no value
-DEFAULT_METRICS = ("msssim", "psnr", "ssim", "colour")
 
 
 def luma(image: Image) -> npt.NDArray[np.uint8]:
@@ -129,7 +128,7 @@ class Judge:
     are the same there.
     """
 
-    def __init__(self, source: Image, wanted: Iterable[str] = DEFAULT_METRICS) -> None:
+    def __init__(self, source: Image, wanted: Iterable[str] = ("msssim",)) -> None:
         self.source = source
         self.samples = pixels_of(source)
         self.grey = source.mode == "L"

@@ -38,7 +38,6 @@ FAMILIES = {
     ),
     "avif": ANCHORS[1:],
 }
-DEFAULT_CODECS = "rgru,jpeg,webp,avif,jxl,jpeg2000,cjxl-progressive,avif-layered"
 
 
 def registry(definitions: Sequence[str] = ()) -> dict[str, Factory]:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 BLOCK = 16
 """Side of a block in pixels: the stride of the codes (SPEC 7.1)."""
-MOST_POINTS = 5000
-"""As many as browsers turn smoothly."""
 CONFIG = """\
 embeddings {
   tensor_name: "layer %d"
@@ -47,7 +45,7 @@ Points = tuple[list[NDArray[np.int8]], list[tuple[str, int, int, str]], list[NDA
 
 
 def write_projector(
-    pictures: Iterable[tuple[str, Image]], layer: int, folder: Path, most: int = MOST_POINTS
+    pictures: Iterable[tuple[str, Image]], layer: int, folder: Path, most: int
 ) -> int:
     """Write the projector's files and return the number of points.
 
