@@ -17,8 +17,9 @@ PACKAGES = ("numpy", "pillow", "scikit-image", "scipy", "ssimulacra2")
 
 def describe_machine() -> dict[str, str | int | float]:
     """Return processor, cores this process may use, memory in GB, system and Python."""
+    processor = _found("/proc/cpuinfo", r"model name\s*:\s*(.+)")
     return {
-        "processor": _processor(),
+        "processor": processor or platform.processor() or platform.machine(),
         "cores": cores(),
         "memory_gb": round(_memory_bytes() / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
@@ -33,13 +34,15 @@ def load_average() -> float | None:
 
 def describe_software() -> dict[str, str]:
     """Return versions of the packages that metrics and summaries come from."""
-    versions = {"rgru-eval": rgru_codec.__version__}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    return versions
+    return {"rgru-eval": rgru_codec.__version__} | {name: version_of(name) for name in PACKAGES}
+
+
+def version_of(package: str, otherwise: str = "not installed") -> str:
+    """Return the version of an installed package, or a word for that there is none."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return otherwise
 
 
 def peak_memory_mb() -> float:
@@ -47,36 +50,28 @@ def peak_memory_mb() -> float:
 
     On Linux from VmHWM: ``ru_maxrss`` would count the parent's memory at the start as ours.
     """
-    status = Path("/proc/self/status")
-    if status.exists():
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-        if found:
-            return int(found[1]) / 1024
+    peak = _found("/proc/self/status", r"VmHWM:\s+(\d+) kB")
+    return int(peak) / 1024 if peak else _largest_mb("RUSAGE_SELF")
+
+
+def children_peak_memory_mb() -> float:
+    """Return the most memory a finished child process held, in MB; 0 if there was none."""
+    return _largest_mb("RUSAGE_CHILDREN")
+
+
+def _largest_mb(whose: str) -> float:
     try:
         import resource
     except ImportError:  # Windows
         return 0.0
     unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return float(resource.getrusage(getattr(resource, whose)).ru_maxrss / unit)
 
 
-def children_peak_memory_mb() -> float:
-    """Return the most memory a finished child process held, in MB; 0 if there was none."""
-    try:
-        import resource
-    except ImportError:
-        return 0.0
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        found = re.search(r"model name\s*:\s*(.+)", info.read_text())
-        if found:
-            return found[1].strip()
-    return platform.processor() or platform.machine()
+def _found(file: str, pattern: str) -> str:
+    """Return what stands in a file of Linux, empty elsewhere."""
+    found = re.search(pattern, Path(file).read_text()) if Path(file).exists() else None
+    return found[1].strip() if found else ""
 
 
 def _memory_bytes() -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rgru_codec.processes import run_in_processes
 from rgru_eval.errors import EvalError
 from rgru_eval.judge.metrics import Judge
 from rgru_eval.measure.codecs import Codec, CuttableCodec, Failure
+from rgru_eval.measure.machine import children_peak_memory_mb, peak_memory_mb
 from rgru_eval.measure.pictures import Picture, Source, read_picture
 from rgru_eval.measure.registry import make_codec
 from rgru_eval.results import Row
@@ -61,34 +63,25 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
-_kept: dict[Any, Any] = {}  # what one process keeps between tasks
+@cache
+def ready_codec(spec: str, definitions: tuple[str, ...]) -> Codec:
+    """Make a codec and load its library, once a process."""
+    codec = make_codec(spec, definitions)
+    codec.check()
+    return codec
+
+
+@lru_cache(maxsize=1)
+def _source_of(path: Path, metrics: tuple[str, ...]) -> tuple[Picture, Judge]:
+    """Read a picture and its source statistics."""
+    picture = read_picture(path)
+    return picture, Judge(picture.image, metrics)
 
 
 def forget() -> None:
     """Drop what this process keeps between tasks."""
-    _kept.clear()
-
-
-def ready_codec(spec: str, definitions: tuple[str, ...]) -> Codec:
-    """Make a codec and load its library, once a process."""
-    key = (spec, definitions)
-    if key not in _kept:
-        codec = make_codec(spec, definitions)
-        codec.check()
-        _kept[key] = codec
-    codec = _kept[key]
-    assert isinstance(codec, Codec)
-    return codec
-
-
-def _source_of(task: Task) -> tuple[Picture, Judge]:
-    """Read a picture and its source statistics; the last one is kept."""
-    key = (task.source.path, task.metrics)
-    if _kept.get("key") != key:
-        picture = read_picture(task.source.path)
-        _kept["key"], _kept["source"] = key, (picture, Judge(picture.image, task.metrics))
-    picture, judge = _kept["source"]
-    return picture, judge
+    ready_codec.cache_clear()
+    _source_of.cache_clear()
 
 
 def run_task(task: Task) -> Outcome:
@@ -96,7 +89,7 @@ def run_task(task: Task) -> Outcome:
     outcome = Outcome(task)
     try:
         codec = ready_codec(task.spec or task.codec, task.definitions)
-        picture, judge = _source_of(task)
+        picture, judge = _source_of(task.source.path, task.metrics)
         _measure_files(codec, picture, judge, outcome)
         if task.prefixes and isinstance(codec, CuttableCodec):
             _measure_prefixes(codec, picture, judge, outcome)
@@ -179,8 +172,6 @@ def run_parallel(
 
 def measure_memory(task: Task) -> dict[str, float]:
     """Encode and decode one picture in this (fresh) process; return its peak memory in MB."""
-    from rgru_eval.measure.machine import children_peak_memory_mb, peak_memory_mb
-
     codec = make_codec(task.spec or task.codec, task.definitions)
     codec.check()
     picture = read_picture(task.source.path)
