@@ -12,17 +12,14 @@ import io
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from PIL.Image import Image
 
 from rgru_codec.metrics import colour_differences, decibels, ms_ssim, psnr
 from rgru_eval.errors import EvalError
 from rgru_eval.measure.pictures import pixels_of
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 Floats = npt.NDArray[np.float64]
 LOSSLESS_DB = 100.0

@@ -12,13 +12,15 @@ import importlib.util
 import io
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import PIL
+from PIL import AvifImagePlugin, features
+from PIL import Image as Pil
+from PIL.Image import Image
 
 from rgru_eval.errors import EvalError, UnavailableError
 from rgru_eval.measure.codecs import Codec, CuttableCodec, Value
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 class _PillowCodec(Codec):
@@ -40,32 +42,21 @@ class _PillowCodec(Codec):
         return {**self.options, **spelt}
 
     def check(self) -> None:
-        """Raise UnavailableError if this Pillow was built without the library."""
-        from PIL import features
-
         if not features.check(self.FEATURE):
             raise UnavailableError(
                 f"{self.name}: this Pillow has no {self.TITLE}; install a newer one"
             )
 
     def versions(self) -> dict[str, str]:
-        """Return versions of Pillow and of the library inside."""
-        import PIL
-        from PIL import features
-
         library = features.version(self.FEATURE) or "unknown"
         return {"pillow": PIL.__version__, self.FEATURE: library}
 
     def encode(self, image: Image, setting: float) -> bytes:
-        """Compress with the options of this codec."""
         out = io.BytesIO()
         image.save(out, self.FORMAT, **self.save_options(setting))
         return out.getvalue()
 
     def decode(self, data: bytes) -> Image:
-        """Decode with Pillow."""
-        from PIL import Image as Pil
-
         picture = Pil.open(io.BytesIO(data), formats=[self.FORMAT])
         picture.load()
         return picture
@@ -100,14 +91,10 @@ class Jpeg(_PillowCodec, CuttableCodec):
             self.options["optimize"] = True
 
     def label(self) -> str:
-        """Return e.g. ``JPEG 4:2:0 optimised``."""
         tables = "optimised" if self.options["optimize"] else "default Huffman"
         return f"{super().label()} {'progressive' if self.options['progressive'] else tables}"
 
     def versions(self) -> dict[str, str]:
-        """Add which JPEG library Pillow was built with."""
-        from PIL import features
-
         turbo = features.version("libjpeg_turbo")
         return super().versions() | ({"libjpeg_turbo": turbo} if turbo else {})
 
@@ -144,10 +131,7 @@ class Avif(_PillowCodec):
     SETTINGS = (0, 5, 10, 15, 20, 25, 30, 40, 50, 60, 70, 80, 88)
 
     def check(self) -> None:
-        """Raise UnavailableError if Pillow lacks AVIF; keep its decoder to one thread otherwise."""
         super().check()
-        from PIL import AvifImagePlugin
-
         AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 
@@ -162,22 +146,17 @@ class JpegXl(_PillowCodec):
     SETTINGS = (0, 3, 6, 10, 15, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95)
 
     def check(self) -> None:
-        """Raise UnavailableError without the plugin; load it otherwise."""
         if importlib.util.find_spec("pillow_jxl") is None:
             raise UnavailableError(f"{self.name}: pip install pillow-jxl-plugin")
         plugin = importlib.import_module("pillow_jxl.JpegXLImagePlugin")
         plugin.__dict__["DECODE_THREADS"] = 0  # one thread, as everywhere here
 
     def versions(self) -> dict[str, str]:
-        """Return the versions of Pillow and of the plugin, which brings its own libjxl."""
-        import PIL
-
-        plugin = importlib.metadata.version("pillow-jxl-plugin")
+        plugin = importlib.metadata.version("pillow-jxl-plugin")  # which brings its own libjxl
         return {"pillow": PIL.__version__, "pillow-jxl-plugin": plugin}
 
     def save_options(self, setting: float) -> dict[str, Any]:
-        """Return Pillow's arguments; the quality may be a fraction."""
-        return super().save_options(setting) | {"quality": setting}
+        return super().save_options(setting) | {"quality": setting}  # it may be a fraction
 
 
 class Jpeg2000(_PillowCodec, CuttableCodec):
@@ -194,7 +173,6 @@ class Jpeg2000(_PillowCodec, CuttableCodec):
     CUT = 2.0
 
     def encode(self, image: Image, setting: float) -> bytes:
-        """Compress to one quality layer of about ``setting`` bits per pixel."""
         return self._save(image, [setting])
 
     def _save(self, image: Image, bpps: Sequence[float], **more: Any) -> bytes:

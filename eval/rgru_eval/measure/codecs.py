@@ -24,17 +24,17 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
+
+from PIL.Image import Image
 
 from rgru_eval.errors import EvalError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 BASELINE = "jpeg:subsampling=420,optimize"
 ANCHORS = (BASELINE, "avif:speed=6,subsampling=444", "avif:speed=4,subsampling=444")
 """Whom BD-rates are told against, where they are among the codecs."""
 Value = bool | int | float | str
+FLAGS = dict.fromkeys(("", "1", "yes", "true"), True) | dict.fromkeys(("0", "no", "false"), False)
 
 
 def on_any_ladder(codec: str, measured: Collection[str]) -> str:
@@ -112,10 +112,6 @@ class Codec(ABC):
         """Return the name for plots and tables."""
         return self.identity()
 
-    def parameters(self) -> dict[str, Value]:
-        """Return every parameter with its value, defaults included."""
-        return dict(self.options)
-
     def check(self) -> None:  # noqa: B027  # most codecs have nothing to check
         """Raise UnavailableError if the codec cannot run here."""
 
@@ -165,17 +161,10 @@ def _typed(name: str, known: Mapping[str, Value], given: Mapping[str, str]) -> d
             raise EvalError(f"codec '{name}' has no parameter '{key}'; it has: {words}")
         kind = type(known[key])
         try:
-            options[key] = _flag(text) if kind is bool else kind(text)
-        except ValueError:
+            options[key] = FLAGS[text.lower()] if kind is bool else kind(text)
+        except (KeyError, ValueError):
             raise EvalError(f"{name}:{key}={text}: expected {kind.__name__}") from None
     return options
-
-
-def _flag(text: str) -> bool:
-    words = {"": True, "1": True, "yes": True, "true": True, "0": False, "no": False}
-    if text.lower() not in {*words, "false"}:
-        raise ValueError(text)
-    return words.get(text.lower(), False)
 
 
 def _ladder(name: str, text: str) -> tuple[float, ...]:

@@ -19,13 +19,13 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from PIL import Image as Pil
+from PIL.Image import Image
 
 from rgru_eval.errors import EvalError, UnavailableError
 from rgru_eval.measure.codecs import Codec, CuttableCodec
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 TIMEOUT_S = 600
 TEXTS = {"encode", "decode", "suffix", "label", "version", "unit"}
@@ -91,23 +91,17 @@ class CommandCodec(Codec):
             self.settings = tuple(float(s) for s in definition["settings"])
 
     def label(self) -> str:
-        """Return the definition's label, or the name."""
         return str(self.definition.get("label", self.name))
 
     def check(self) -> None:
-        """Raise UnavailableError if a program is not on the path."""
-        for key in ("encode", "decode"):
-            program = shlex.split(self.definition[key])[0]
+        encoder, decoder = (shlex.split(self.definition[key])[0] for key in ("encode", "decode"))
+        for program in (encoder, decoder):
             if shutil.which(program) is None:
                 raise UnavailableError(f"{self.name}: program '{program}' not found on the PATH")
-        needed, encoder = (
-            self.definition.get("needs", ""),
-            shlex.split(self.definition["encode"])[0],
-        )
+        needed = self.definition.get("needs", "")
         if needed and needed not in _output([encoder, "--help"]):
-            raise UnavailableError(
-                f"{self.name}: this {encoder} has no {needed}; install a newer one"
-            )
+            why = f"this {encoder} has no {needed}; install a newer one"
+            raise UnavailableError(f"{self.name}: {why}")
 
     def versions(self) -> dict[str, str]:
         """Return the first line of the version command, and the command line itself."""
@@ -118,7 +112,6 @@ class CommandCodec(Codec):
         return versions
 
     def encode(self, image: Image, setting: float) -> bytes:
-        """Run the encoder on a PNG file of the picture."""
         return self._encode("encode", image, setting)
 
     def _encode(self, key: str, image: Image, setting: float) -> bytes:
@@ -130,12 +123,9 @@ class CommandCodec(Codec):
             return target.read_bytes()
 
     def decode(self, data: bytes) -> Image:
-        """Run the decoder and read the PNG file it writes."""
         return self._decode("decode", data)
 
     def _decode(self, key: str, data: bytes, setting: float | None = None) -> Image:
-        from PIL import Image as Pil
-
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "in" + self.definition.get("suffix", ".bin"))
             source.write_bytes(data)
@@ -160,7 +150,6 @@ class CuttableCommandCodec(CommandCodec, CuttableCodec):
     """A definition with a decoder for files cut short."""
 
     def cut_files(self, image: Image) -> Iterator[tuple[float, bytes]]:
-        """Return files for the settings in ``cut``."""
         key = "encode_prefix" if "encode_prefix" in self.definition else "encode"
         for setting in self.definition.get("cut", ()):
             yield float(setting), self._encode(key, image, float(setting))

@@ -13,20 +13,19 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pil
+from PIL.Image import Image
+
+from rgru_codec.source import read_planes
 from rgru_codec.terminal import tell
 from rgru_eval.errors import EvalError
+from rgru_format import RgruError
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from PIL.Image import Image
-
-SUFFIXES = frozenset(
-    (".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".mpo", ".webp")
-) | {".avif", ".gif"}
 LOSSY_SUFFIXES = frozenset((".jpg", ".jpeg", ".mpo", ".avif"))
+SUFFIXES = LOSSY_SUFFIXES | {".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
 MANIFESTS = "*manifest*.csv"
 """Tables beside the pictures, with a column ``kind`` and one of file names."""
 
@@ -150,11 +149,6 @@ def read_picture(path: Path) -> Picture:
         EvalError: the file is broken, animated or deeper than 8 bits: rounding those in silence
             would change what is measured.
     """
-    from PIL import Image
-
-    from rgru_codec.source import read_planes
-    from rgru_format import RgruError
-
     try:
         planes = read_planes(path)
     except (OSError, RgruError) as error:
@@ -165,17 +159,15 @@ def read_picture(path: Path) -> Picture:
         notes.append("the source was compressed with losses before")
     if planes.icc_profile:
         notes.append("colour profile dropped, pixels taken as sRGB")
-    image = Image.fromarray(planes.pixels)
+    image = Pil.fromarray(planes.pixels)
     if planes.alpha is not None:
         notes.append("transparency laid on white")
-        white = Image.new("RGB", image.size, "white")
-        image = Image.composite(image, white, Image.fromarray(planes.alpha))
+        white = Pil.new("RGB", image.size, "white")
+        image = Pil.composite(image, white, Pil.fromarray(planes.alpha))
     return Picture(image.convert("L") if planes.grey else image, tuple(notes))
 
 
 def pixels_of(image: Image) -> NDArray[np.uint8]:
     """Return uint8 samples 0..255, shape (height, width, channels), channels 1 or 3."""
-    import numpy as np
-
     array = np.asarray(image, dtype=np.uint8)
     return array[..., None] if array.ndim == 2 else array

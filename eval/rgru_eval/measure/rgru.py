@@ -55,18 +55,15 @@ class Rgru(CuttableCodec):
         return {"threads": self.options["threads"], "model": self._model()}
 
     def label(self) -> str:
-        """Return the name, and the model if one was asked for."""
         return f"rgru {self.options['model']}".strip()
 
     def check(self) -> None:
-        """Raise UnavailableError if the codec or its weights are not there."""
         try:
             self.encode(Pil.new("RGB", (16, 16)), 1)
         except Exception as error:
             raise UnavailableError(f"{self.name}: does not run here: {error}") from error
 
     def versions(self) -> dict[str, str]:
-        """Return the version of the package and the id of the model, as files carry it."""
         packages = ("rgru-codec", "ai-edge-litert")
         versions = {
             name: version_of(name, "not installed, run from a checkout") for name in packages
@@ -82,7 +79,6 @@ class Rgru(CuttableCodec):
         return self._last[2]
 
     def decode(self, data: bytes) -> Image:
-        """Decode a whole file."""
         return decompress(data, **self._arguments())
 
     def steps(self, image: Image, settings: Sequence[float]) -> Iterator[Step | Failure]:
@@ -108,7 +104,6 @@ class Rgru(CuttableCodec):
         yield self._model().iterations, self.encode(image, 0)
 
     def decode_prefix(self, data: bytes) -> Image | None:
-        """Return the best picture of the first bytes."""
         return next(self.decode_prefixes(data, [len(data)]))
 
     def decode_prefixes(self, data: bytes, cuts: Sequence[int]) -> Iterator[Image | None]:

@@ -206,7 +206,7 @@ def _register_codecs(results: Results, order: Order) -> list[Codec]:
         results.metadata["codecs"][identity] = old | {
             "label": codec.label(),
             "unit": codec.UNIT,
-            "parameters": codec.parameters(),
+            "parameters": codec.options,
             "settings": list(codec.settings),
             "versions": versions,
         }

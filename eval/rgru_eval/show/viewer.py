@@ -13,9 +13,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from PIL.Image import Image
 
 from rgru_eval.errors import EvalError
 from rgru_eval.judge.metrics import METRICS
@@ -26,9 +27,6 @@ from rgru_eval.measure.pictures import Source, pixels_of, read_picture
 from rgru_eval.measure.progress import bar
 from rgru_eval.measure.tasks import file_of, ready_codec, run_parallel
 from rgru_eval.results import Results, Row
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 MSSIM = METRICS["msssim_rgb"]
 BYTES_TARGETS_BPP = (0.15, 0.3)

@@ -11,19 +11,17 @@ import csv
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as Pil
+from PIL.Image import Image
 
 from rgru_codec import compress, default_model
 from rgru_codec.files import write_file
 from rgru_eval.errors import EvalError
 from rgru_eval.measure.pictures import pixels_of
 from rgru_format import CodesDecoder, GroupRead, inspect
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 BLOCK = 16
 """Side of a block in pixels: the stride of the codes (SPEC 7.1)."""
@@ -122,8 +120,6 @@ def _write_table(path: Path, rows: Iterable[Iterable[object]]) -> None:
 
 def sprite(thumbnails: list[NDArray[np.uint8]]) -> Image:
     """Return thumbnails row by row in a square grid, as the projector counts them."""
-    from PIL import Image as Pil
-
     side = math.ceil(math.sqrt(len(thumbnails)))
     sheet = np.zeros((side, side, BLOCK, BLOCK, 3), np.uint8)
     sheet.reshape(side * side, BLOCK, BLOCK, 3)[: len(thumbnails)] = thumbnails
