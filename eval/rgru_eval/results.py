@@ -135,12 +135,11 @@ def merge(parts: Sequence[Results]) -> Results:
     parts mean different pixels by one name.
     """
     whole = Results(json.loads(json.dumps(parts[0].metadata)), list(parts[0].rows))
-    known = {(i["set"], i["name"]): i for i in whole.metadata["images"]}
+    known = whole.pictures
     for part in parts[1:]:
-        for image in part.metadata["images"]:
-            key = (image["set"], image["name"])
-            if known.setdefault(key, image)["sha256"] != image["sha256"]:
-                raise EvalError(f"{'/'.join(key)}: the results to be joined differ in its pixels")
+        for name, image in part.pictures.items():
+            if known.setdefault(name, image)["sha256"] != image["sha256"]:
+                raise EvalError(f"{name}: the results to be joined differ in its pixels")
         for codec, about in part.metadata["codecs"].items():
             whole.take(codec=codec)
             whole.metadata["codecs"][codec] = about

@@ -142,21 +142,17 @@ def rate_at(
 
     The rate before the first point, or behind the last, is given as a bound.
     """
-    scaled, wanted = metric.scaled(quality), float(metric.scaled(target))
-    reached = np.flatnonzero(scaled >= wanted)
-    if not len(reached):
+    (rate,) = rates_at(bpp[None], quality[None], target, metric)
+    if np.isfinite(rate):
+        return Crossing(float(rate))
+    if metric.scaled(quality[0]) < metric.scaled(target):
         return Crossing(float(bpp[-1]), ">")
-    i = int(reached[0])
-    if i == 0:
-        exact = math.isclose(float(quality[0]), target, abs_tol=1e-9)
-        return Crossing(float(bpp[0]), "" if exact else "<")
-    low, high = scaled[i - 1 : i + 1]
-    share = (wanted - low) / (high - low)
-    return Crossing(float(bpp[i - 1] * (bpp[i] / bpp[i - 1]) ** share))
+    exact = math.isclose(float(quality[0]), target, abs_tol=1e-9)
+    return Crossing(float(bpp[0]), "" if exact else "<")
 
 
 def rates_at(bpp: Floats, quality: Floats, target: float, metric: Metric) -> Floats:
-    """Do as ``rate_at`` for many curves, (curves, settings); nan where one is off its end."""
+    """Return the rates of many curves, (curves, settings); nan where one is off its end."""
     scaled, wanted = metric.scaled(quality), float(metric.scaled(target))
     first = (scaled >= wanted).argmax(axis=1)  # 0 too where none is
     rows = np.flatnonzero(first)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def _register_pictures(results: Results, order: Order) -> list[Source]:
     found = find_pictures(order.images)
     if order.limit:
         found = found[: order.limit]
-    known = {(i["set"], i["name"]): i for i in results.metadata["images"]}
+    known = results.pictures
     good: list[Source] = []
     for source in found:
         _forgive(results, "picture", source.id)
@@ -135,11 +136,10 @@ def _register_pictures(results: Results, order: Order) -> list[Source]:
             "sha256": picture.digest(),
             "notes": list(picture.notes),
         }
-        old = known.get((source.set, source.name))
-        if old and old["sha256"] != about["sha256"]:
+        if known.get(source.id, about)["sha256"] != about["sha256"]:
             say(f"{source.id}: other pixels than before, its rows are measured again")
             results.take(set=source.set, image=source.name)
-        known[source.set, source.name] = about
+        known[source.id] = about
         good.append(source)
     results.metadata["images"] = list(known.values())
     if not good:
@@ -242,26 +242,22 @@ def _shown_arguments(order: Order) -> list[str]:
 
 
 def _tasks_left(
-    results: Results,
-    order: Order,
-    sources: Sequence[Source],
-    codecs: Sequence[Codec],
+    results: Results, order: Order, sources: Sequence[Source], codecs: Sequence[Codec]
 ) -> list[Task]:
     """Return what no row answers yet; where rows lack metrics, only these are measured."""
-    sides = {
-        (i["set"], i["name"]): min(i["width"], i["height"]) for i in results.metadata["images"]
-    }
-    have: dict[tuple[str, str, str], set[str]] = {}
+    pictures = results.pictures
+    have: dict[tuple[str, str], set[str]] = {}
     for row in results.rows:
         if row["kind"] == "file":
-            key = (row["set"], row["image"], row["codec"])
+            key = (f"{row['set']}/{row['image']}", row["codec"])
             have.setdefault(key, set()).update(k for k, v in row.items() if v is not None)
     files = str(files_folder(order.out)) if order.keep_files and not order.beam else ""
     tasks = []
     for source in sources:
-        wanted = metric_names(order.metrics, sides[source.set, source.name])
+        about = pictures[source.id]
+        wanted = metric_names(order.metrics, min(about["width"], about["height"]))
         for codec in codecs:
-            there = have.get((source.set, source.name, codec.identity()), set())
+            there = have.get((source.id, codec.identity()), set())
             missing = tuple(g for g in order.metrics if wanted & {*GROUPS[g]} - there)
             if missing:
                 task = Task(source, codec.identity(), missing, order.prefixes, order.definitions)
@@ -281,25 +277,20 @@ def files_folder(out: Path) -> Path:
 
 def _measure(results: Results, order: Order, tasks: Sequence[Task]) -> None:
     """Run the tasks and keep their rows."""
+    finished: Generator[tuple[Any, Any], None, None]
+    if order.beam:
+        from rgru_eval.measure.beam import run_beam
+
+        finished = run_beam(tasks, f"{order.out.resolve()}.beam", order.beam)
+    else:
+        finished = run_parallel(run_task, tasks, order.jobs)
     throttle = Throttle()
-    jobs = min(order.jobs or cores(), len(tasks))
-    with bar(len(tasks)) as progress, closing(_finished(order, tasks, jobs)) as finished:
+    with bar(len(tasks)) as progress, closing(finished):
         for task, outcome in finished:
             _keep(results, task, outcome)
             throttle(lambda: results.save(order.out))
             progress.set_postfix_str(f"{task.source.name} {task.codec}", refresh=False)
             progress.update()
-
-
-def _finished(
-    order: Order, tasks: Sequence[Task], jobs: int
-) -> Generator[tuple[Any, Any], None, None]:
-    """Run the tasks where the order says, and yield them with what they gave."""
-    if not order.beam:
-        return run_parallel(run_task, tasks, jobs)
-    from rgru_eval.measure.beam import run_beam
-
-    return run_beam(tasks, str(order.out.resolve()) + ".beam", order.beam)
 
 
 def _keep(results: Results, task: Task, outcome: Any) -> None:
@@ -320,14 +311,11 @@ def _joined(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
 
     Old rows of other files go, so that the next run measures all metrics of the new ones.
     """
-    known = {(r["kind"], r["setting"], r["bytes"]): r for r in old}
-    if not all((r["kind"], r["setting"], r["bytes"]) in known for r in new if r["kind"] == "file"):
+    key = itemgetter("kind", "setting", "bytes")
+    known = {key(r): r for r in old}
+    if not all(key(r) in known for r in new if r["kind"] == "file"):
         return list(new)
-    joined = [
-        known.pop((r["kind"], r["setting"], r["bytes"]), {})
-        | {name: value for name, value in r.items() if value is not None}
-        for r in new
-    ]
+    joined = [known.pop(key(r), {}) | {k: v for k, v in r.items() if v is not None} for r in new]
     return joined + [r for r in known.values() if r["kind"] == "prefix"]
 
 
@@ -338,9 +326,8 @@ def _measure_memory(
     about = results.metadata["codecs"]
     for codec in codecs:
         if "memory_mb" not in about[codec.identity()]:
-            task = Task(sources[0], codec.identity(), (), definitions=order.definitions)
-            task = replace(task, spec=codec.spec())
-            for _, figures in run_in_processes(measure_memory, [task], 1):
+            probe = (codec.spec(), order.definitions, sources[0].path)
+            for _, figures in run_in_processes(measure_memory, [probe], 1):
                 if isinstance(figures, dict):
                     about[codec.identity()]["memory_mb"] = figures
 
@@ -361,13 +348,11 @@ def _save_paths(out: Path, sources: Sequence[Source]) -> None:
 def load_paths(files: Sequence[Path]) -> dict[str, Path]:
     """Return picture id -> path for the pictures of these results that are still there."""
     places: dict[str, Path] = {}
-    for out in files:
-        file = paths_file(out)
-        if file.exists():
-            try:
-                content = json.loads(file.read_text("utf-8"))
-            except ValueError:
-                say(f"{file}: damaged, ignored")
-                continue
-            places.update({k: Path(v) for k, v in content.items() if Path(v).exists()})
+    for file in map(paths_file, files):
+        try:
+            content = json.loads(file.read_text("utf-8")) if file.exists() else {}
+        except ValueError:
+            say(f"{file}: damaged, ignored")
+        else:
+            places |= {k: Path(v) for k, v in content.items() if Path(v).exists()}
     return places

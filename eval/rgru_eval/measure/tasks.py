@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from rgru_codec.processes import run_in_processes
+from rgru_codec.processes import cores, run_in_processes
 from rgru_eval.errors import EvalError
 from rgru_eval.judge.metrics import Judge
 from rgru_eval.measure.codecs import Codec, CuttableCodec, Failure
@@ -162,19 +162,30 @@ def _measure_prefixes(
 def run_parallel(
     function: Callable[[Any], Any], tasks: Sequence[Any], jobs: int
 ) -> Generator[tuple[Any, Any], None, None]:
-    """Yield (task, result or exception) as they finish; ``jobs`` 1 works in this process."""
-    if jobs <= 1:
-        for task in tasks:
-            yield task, function(task)
-    else:
+    """Yield (task, result or exception) as they finish.
+
+    ``jobs`` 1, or a single task, works in this process; 0 is one worker a core.
+    """
+    jobs = min(jobs or cores(), len(tasks))
+    if jobs > 1:
         yield from run_in_processes(function, tasks, jobs, environment=WORKER_ENVIRONMENT)
+        return
+    for task in tasks:
+        try:
+            result = function(task)
+        except Exception as error:
+            result = error
+        yield task, result
 
 
-def measure_memory(task: Task) -> dict[str, float]:
-    """Encode and decode one picture in this (fresh) process; return its peak memory in MB."""
-    codec = make_codec(task.spec or task.codec, task.definitions)
-    codec.check()
-    picture = read_picture(task.source.path)
+def measure_memory(probe: tuple[str, tuple[str, ...], Path]) -> dict[str, float]:
+    """Encode and decode one picture in this (fresh) process; return its peak memory in MB.
+
+    Args:
+        probe: spec, definitions and picture.
+    """
+    spec, definitions, path = probe
+    codec, picture = ready_codec(spec, definitions), read_picture(path)
     before = peak_memory_mb()
     setting = codec.settings[len(codec.settings) // 2] if codec.settings else 0
     codec.decode(codec.encode(picture.image, setting)).load()

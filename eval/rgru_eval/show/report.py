@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rgru_codec.files import write_file
-from rgru_codec.processes import cores
 from rgru_codec.terminal import tell
 from rgru_eval.errors import EvalError
 from rgru_eval.judge.curves import Crossing, Group, Table, area, groups, received, tabulate
@@ -24,12 +24,15 @@ from rgru_eval.measure.run import files_folder, load_notes, load_paths, picture_
 from rgru_eval.measure.tasks import CUTS_BPP
 from rgru_eval.results import Results, load_all
 from rgru_eval.show import tables
+from rgru_eval.show.plots import write_plots
 from rgru_eval.show.style import PUBLISHED as PUBLISHED_COLOUR
 from rgru_eval.show.style import Style, styles
 from rgru_eval.show.viewer import choose, make_views
 
-EXTREMES_BY = ("msssim_rgb", "ssimulacra2")
+EXTREMES_BY = ("ssimulacra2", "msssim_rgb")
 """Metrics by which pictures of the largest loss and gain are looked for."""
+EXTREMES_SHOWN = 3
+"""Pictures of the largest loss, and of the largest gain, in the table of them."""
 SKIPPED_SHOWN = 12
 
 
@@ -49,17 +52,8 @@ class ReportOrder:
     definitions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Extreme:
-    """A picture on which a codec loses or gains most."""
-
-    metric: str
-    image: str
-    percent: float
-
-    def text(self) -> str:
-        """Return the change in words."""
-        return f"{abs(self.percent):.0f} % {'more' if self.percent > 0 else 'fewer'} bits"
+Extreme = tuple[str, str, float]
+"""A metric, a picture on which a codec loses or gains most by it, and its change in percent."""
 
 
 def write_report(order: ReportOrder) -> None:
@@ -71,13 +65,11 @@ def write_report(order: ReportOrder) -> None:
         raise EvalError(f"{order.output}: its folder does not exist")
     ours, against = _opponents(results, order)
     found = _extremes(results, ours, against)
-    pictures, why = _pictures(results, order, [e.image for e in found])
+    pictures, why = _pictures(results, order, [image for _, image, _ in found])
     page = build_page(results, pictures, order.title, why, (ours, against), found)
     write_file(order.output, page.encode())
     tell(f"{order.output}: {order.output.stat().st_size / 1e6:.1f} MB")
     if order.png:
-        from rgru_eval.show.plots import write_plots
-
         for path in write_plots(results, order.png):
             tell(str(path))
 
@@ -99,11 +91,11 @@ def _extremes(results: Results, ours: str, against: str) -> list[Extreme]:
     found: list[Extreme] = []
     for metric in EXTREMES_BY if ours and against and ours != against else ():
         changes = extremes(results, ours, against, metric)
-        gains = [c for c in changes if c[1] < 0][: tables.EXTREMES_SHOWN]
-        lost = [c for c in reversed(changes) if c[1] > 0][: tables.EXTREMES_SHOWN]
-        for i in range(tables.EXTREMES_SHOWN):
-            found += [Extreme(metric, *c) for c in (*lost[i : i + 1], *gains[i : i + 1])]
-    return sorted(found, key=lambda e: EXTREMES_BY.index(e.metric), reverse=True)
+        gains = [c for c in changes if c[1] < 0][:EXTREMES_SHOWN]
+        lost = [c for c in reversed(changes) if c[1] > 0][:EXTREMES_SHOWN]
+        for pair in itertools.zip_longest(lost, gains):
+            found += [(metric, *change) for change in pair if change]
+    return found
 
 
 def _pictures(
@@ -123,22 +115,20 @@ def _pictures(
         raise EvalError(f"--pictures {order.pictures}: none of these; there are {names} ...")
     codecs = _usable_codecs(results, order.definitions)
     folders = [files_folder(path) for path in order.results]
-    jobs = order.jobs or cores()
-    views, problems = make_views(results, chosen, codecs, folders, order.definitions, jobs)
-    for problem in problems:
-        tell(f"rgru-eval: viewer: {problem}")
-    return views, ""
+    return make_views(results, chosen, codecs, folders, order.definitions, order.jobs), ""
 
 
 def _sources(results: Results, order: ReportOrder) -> list[Source]:
     """Return the pictures of the results that are at hand and still have the same pixels."""
-    known = {(i["set"], i["name"]): i["sha256"] for i in results.metadata["images"]}
+    known = results.pictures
     if order.images:
         digests = {_digest(s.path): s.path for s in find_pictures(order.images)}
-        return [Source(*key, digests[sha]) for key, sha in known.items() if sha in digests]
-    places = load_paths(order.results)
-    here = {key: places["/".join(key)] for key in known if "/".join(key) in places}
-    return [Source(*key, path) for key, path in here.items() if _digest(path) == known[key]]
+        places = {name: digests.get(about["sha256"]) for name, about in known.items()}
+    else:
+        here = {name: path for name, path in load_paths(order.results).items() if name in known}
+        places = {name: p for name, p in here.items() if _digest(p) == known[name]["sha256"]}
+    found = ((about, places.get(name)) for name, about in known.items())
+    return [Source(about["set"], about["name"], path) for about, path in found if path]
 
 
 def _digest(path: Path) -> str:
@@ -210,7 +200,7 @@ def build_page(
         published=[f"{p.name}: {p.note}. Source: {p.source}." for p in PUBLISHED],
         rates={t: [tables.rates(results, e, m) for m in metrics] for t, e in summaries.items()},
         by_group=[tables.by_group(results, summaries, m) for m in metrics if len(summaries) > 1],
-        extremes=[(METRICS[e.metric].title, e.image, e.text(), e.image in shown) for e in found],
+        extremes=[(METRICS[m].title, i, _change(percent), i in shown) for m, i, percent in found],
         opponents=opponents,
         labels=[results.label(codec) for codec in opponents],
         baseline=results.label(results.metadata.get("baseline", "")),
@@ -222,6 +212,10 @@ def build_page(
         jobs=results.metadata.get("jobs", "?"),
         method=tables.method(results),
     )
+
+
+def _change(percent: float) -> str:
+    return f"{abs(percent):.0f} % {'more' if percent > 0 else 'fewer'} bits"
 
 
 def _row_class(results: Results, row: object) -> str:

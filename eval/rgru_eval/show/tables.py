@@ -18,8 +18,6 @@ from rgru_eval.measure.tasks import CUTS_BPP
 from rgru_eval.results import Results
 
 RECEIVED_SHOWN = (0.1, 0.25, 0.5, 1.0)
-EXTREMES_SHOWN = 3
-"""Pictures of the largest loss, and of the largest gain, in the table of them."""
 Entries = Sequence[dict[str, Any]]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from rgru_eval.judge.statistics import is_learned
 from rgru_eval.measure.builtin import Avif, Jpeg, Webp
 from rgru_eval.measure.codecs import Codec, CuttableCodec
 from rgru_eval.measure.pictures import Source, pixels_of, read_picture
-from rgru_eval.measure.progress import bar
+from rgru_eval.measure.progress import bar, say
 from rgru_eval.measure.tasks import file_of, ready_codec, run_parallel
 from rgru_eval.results import Results, Row
 
@@ -40,22 +40,24 @@ MIME: dict[type[Codec], str] = {Jpeg: "image/jpeg", Webp: "image/webp", Avif: "i
 class Target:
     """What files to show: those nearest to an RGB MS-SSIM, or to a number of bytes."""
 
-    kind: str
+    column: str
+    """``msssim_rgb`` or ``bytes``."""
     value: float
 
-    def distance(self, row: Row) -> float:
-        """Return how far a file is off: dB of MS-SSIM, or octaves of size."""
-        if self.kind == "bytes":
-            return abs(math.log2(row["bytes"] / self.value))
-        return abs(float(np.subtract(*MSSIM.scaled([row["msssim_rgb"], self.value]))))
+    def nearest(self, rows: Sequence[Row]) -> Row:
+        """Return the file that is the fewest dB of MS-SSIM, or octaves of size, off."""
+        return min(
+            rows, key=lambda row: abs(self._scaled(row[self.column]) - self._scaled(self.value))
+        )
+
+    def _scaled(self, value: float) -> float:
+        return math.log2(value) if self.column == "bytes" else float(MSSIM.scaled(value))
 
     def text(self) -> str:
         """Return it in words."""
-        return (
-            f"RGB MS-SSIM {self.value:.4f}"
-            if self.kind == "msssim"
-            else f"size {self.value:,.0f} bytes"
-        )
+        if self.column == "bytes":
+            return f"size {self.value:,.0f} bytes"
+        return f"RGB MS-SSIM {self.value:.4f}"
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,14 @@ class ViewTask:
     rows: tuple[tuple[float, int, float], ...]
     """Setting, bytes and RGB MS-SSIM of each; several targets may have the same."""
     cut: float | None
-    files: tuple[str, ...]
+    files: tuple[Path, ...] = ()
     """Folders in which measured files may be."""
     definitions: tuple[str, ...] = ()
+
+    def kept(self, kind: str, setting: float) -> Iterator[bytes]:
+        """Return the measured files of a row that are still there."""
+        places = (file_of(f, self.source, self.codec, kind, setting) for f in self.files)
+        return (place.read_bytes() for place in places if place.exists())
 
 
 def take_views(task: ViewTask) -> dict[str, Any]:
@@ -83,35 +90,24 @@ def take_views(task: ViewTask) -> dict[str, Any]:
     }
     received: list[dict[str, Any]] = []
     if task.cut is not None and isinstance(codec, CuttableCodec):
-        received = _received(codec, _cut_file(task, codec, image), image)
+        data = next(task.kept("prefix", task.cut), b"") or dict(codec.cut_files(image))[task.cut]
+        received = _received(codec, data, image)
     return {"files": files, "received": received}
 
 
 def _file(task: ViewTask, codec: Codec, image: Image, setting: float, size: int) -> bytes:
     """Return a measured file; one that was not kept is made again with the same setting."""
-    for folder in task.files:
-        place = file_of(Path(folder), task.source, task.codec, "file", setting)
-        if place.exists() and place.stat().st_size == size:
-            return place.read_bytes()
+    for data in task.kept("file", setting):
+        if len(data) == size:
+            return data
     data = codec.encode(image, setting)
     if len(data) != size:
         raise EvalError(f"setting {setting:g} gives {len(data)} bytes now, {size} were measured")
     return data
 
 
-def _cut_file(task: ViewTask, codec: CuttableCodec, image: Image) -> bytes:
-    assert task.cut is not None
-    for folder in task.files:
-        place = file_of(Path(folder), task.source, task.codec, "prefix", task.cut)
-        if place.exists():
-            return place.read_bytes()
-    return dict(codec.cut_files(image))[task.cut]
-
-
 def _view(codec: Codec, data: bytes, image: Image) -> dict[str, Any]:
-    picture = codec.decode(data)
-    picture.load()
-    picture = picture.convert(image.mode)
+    picture = codec.decode(data).convert(image.mode)
     mime = MIME.get(type(codec))
     return {
         "bytes": len(data),
@@ -180,8 +176,8 @@ def make_views(
     files: Sequence[Path],
     definitions: tuple[str, ...],
     jobs: int,
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return for each picture: original, targets, views by codec, what was received; and problems.
+) -> list[dict[str, Any]]:
+    """Return for each picture: original, targets, views by codec, what was received.
 
     Args:
         results: the rows among which files are chosen.
@@ -189,50 +185,41 @@ def make_views(
         codecs: those that run here.
         files: folders with measured files.
         definitions: of more codecs.
-        jobs: processes.
+        jobs: processes, 0 for one a core.
     """
-    pictures = {source.id: _blank(source) for source in sources}
-    tasks = []
+    pictures: dict[str, dict[str, Any]] = {}
+    tasks: list[ViewTask] = []
     for source in sources:
-        tasks += _tasks(results, source, codecs, pictures[source.id], cut=source is sources[0])
-    tasks = [replace(t, files=tuple(map(str, files)), definitions=definitions) for t in tasks]
-    progress, problems = bar(len(tasks)), []
-    for task, result in run_parallel(_safely, tasks, min(jobs, len(tasks))):
-        progress.update()
-        if not isinstance(result, dict):
-            problems.append(f"{task.codec} on {task.source.id}: {result}")
-            continue
-        picture = pictures[task.source.id]
-        picture["files"][task.codec] = result["files"]
-        picture["views"][task.codec] = [f"{setting:g}" for setting, _, _ in task.rows]
-        if result["received"]:
-            picture["received"][task.codec] = result["received"]
-    progress.close()
-    return list(pictures.values()), problems
-
-
-def _safely(task: ViewTask) -> Any:
-    try:
-        return take_views(task)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-
-
-def _blank(source: Source) -> dict[str, Any]:
-    image = read_picture(source.path).image
-    size = {"width": image.width, "height": image.height}
-    lists: dict[str, Any] = {"targets": [], "files": {}, "views": {}, "received": {}}
-    return {"id": source.id, **size, "original": lossless_uri(image), **lists}
+        image = read_picture(source.path).image
+        targets, own = _tasks(results, source, codecs, image.width * image.height)
+        tasks += (replace(t, files=tuple(files), definitions=definitions) for t in own)
+        pictures[source.id] = {
+            "id": source.id,
+            "width": image.width,
+            "height": image.height,
+            "original": lossless_uri(image),
+            "targets": targets,
+            **{part: {} for part in ("files", "views", "received")},
+        }
+    tasks = [t if t.source is sources[0] else replace(t, cut=None) for t in tasks]
+    with bar(len(tasks)) as progress:
+        for task, result in run_parallel(take_views, tasks, jobs):
+            progress.update()
+            if isinstance(result, Exception):
+                why = f"{type(result).__name__}: {result}"
+                say(f"rgru-eval: viewer: {task.codec} on {task.source.id}: {why}")
+                continue
+            picture = pictures[task.source.id]
+            picture["files"][task.codec] = result["files"]
+            picture["views"][task.codec] = [f"{setting:g}" for setting, _, _ in task.rows]
+            if result["received"]:
+                picture["received"][task.codec] = result["received"]
+    return list(pictures.values())
 
 
 def _tasks(
-    results: Results,
-    source: Source,
-    codecs: Sequence[Codec],
-    picture: dict[str, Any],
-    *,
-    cut: bool,
-) -> list[ViewTask]:
+    results: Results, source: Source, codecs: Sequence[Codec], pixels: int
+) -> tuple[list[str], list[ViewTask]]:
     """Choose rows for the targets: what the learned codec reaches, the others come near to."""
     rows: dict[str, list[Row]] = {}
     cuts: dict[str, float] = {}
@@ -242,21 +229,16 @@ def _tasks(
                 rows.setdefault(row["codec"], []).append(row)
             elif row["kind"] == "prefix":
                 cuts[row["codec"]] = max(row["setting"], cuts.get(row["codec"], -math.inf))
-    here = [codec for codec in codecs if codec.identity() in rows]
+    here = [codec.identity() for codec in codecs if codec.identity() in rows]
     if not here:
-        return []
-    learned = [c.identity() for c in here if is_learned(results, c.identity())]
-    leader = rows[learned[0] if learned else here[0].identity()]
-    pixels = picture["width"] * picture["height"]
-    wanted = [Target("msssim", t) for t in MSSIM.targets]
+        return [], []
+    leader = rows[next((name for name in here if is_learned(results, name)), here[0])]
+    wanted = [Target("msssim_rgb", quality) for quality in MSSIM.targets]
     wanted += [Target("bytes", bpp * pixels / 8) for bpp in BYTES_TARGETS_BPP]
-    columns = {"msssim": "msssim_rgb", "bytes": "bytes"}
-    targets = [Target(t.kind, min(leader, key=t.distance)[columns[t.kind]]) for t in wanted]
-    picture["targets"] = [target.text() for target in targets]
+    targets = [replace(t, value=t.nearest(leader)[t.column]) for t in wanted]
     tasks = []
-    for codec in here:
-        name = codec.identity()
-        nearest = [min(rows[name], key=target.distance) for target in targets]
+    for name in here:
+        nearest = [target.nearest(rows[name]) for target in targets]
         figures = tuple((r["setting"], r["bytes"], round(r["msssim_rgb"], 4)) for r in nearest)
-        tasks.append(ViewTask(source, name, figures, cuts.get(name) if cut else None, ()))
-    return tasks
+        tasks.append(ViewTask(source, name, figures, cuts.get(name)))
+    return [target.text() for target in targets], tasks
