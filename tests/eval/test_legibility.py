@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,25 +14,20 @@ from rgru_eval.measure.registry import make_codec, make_codecs
 from rgru_eval.studies import legibility
 from rgru_eval.studies.legibility import (
     SIZES,
-    RapidOcr,
+    Reader,
     cut_out,
     error_rate,
     make_cards,
     measure,
     plot,
+    rapid_ocr,
     table,
 )
 
 
-class Sharpness:
-    """Reads a line as its text's length in letters of how sharp it is: worse when blurred."""
-
-    name = "sharpness"
-
-    def read(self, lines: Sequence[Image.Image]) -> list[str]:
-        return [
-            "x" * int(np.abs(np.diff(np.asarray(line.convert("L"), int))).mean()) for line in lines
-        ]
+def sharpness(line: Image.Image) -> str:
+    """Read a line as so many letters as it is sharp: worse when blurred."""
+    return "x" * int(np.abs(np.diff(np.asarray(line.convert("L"), int))).mean())
 
 
 def test_cards_are_the_same_for_a_seed_and_differ_between_seeds() -> None:
@@ -84,7 +78,7 @@ def test_the_error_is_the_edit_distance_over_the_length(read: str, text: str, ra
 
 def test_every_line_of_every_card_is_read_at_each_rate(tmp_path: Path) -> None:
     codecs = make_codecs(["jpeg:optimize,q=5+30+90", "webp:q=5+80"])
-    rows = measure(make_cards(2), codecs, Sharpness())
+    rows = measure(make_cards(2), codecs, Reader("sharpness", sharpness))
     assert len(rows) == 2 * len(SIZES) * (1 + 3 + 2)
     assert set(rows["codec"]) == {"uncompressed", *(codec.identity() for codec in codecs)}
     whole = rows[rows["codec"] == codecs[0].identity()].groupby("setting")["bpp"].mean()
@@ -117,17 +111,17 @@ def test_the_table_reads_the_error_off_the_curve() -> None:
 
 def test_the_engine_reads_what_was_drawn_and_less_of_it_when_coded() -> None:
     pytest.importorskip("rapidocr_onnxruntime", reason="pip install 'rgru-codec[legibility]'")
-    rows = measure(make_cards(1), [make_codec("jpeg:optimize,q=1")], RapidOcr())
+    rows = measure(make_cards(1), [make_codec("jpeg:optimize,q=1")], rapid_ocr())
     errors = rows.groupby("codec")["error"].mean()
     assert errors["uncompressed"] < 0.1
     assert errors["jpeg:subsampling=420,optimize,q=1"] > 0.3
 
 
 def test_without_an_engine_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(self: RapidOcr) -> None:
+    def missing() -> None:
         raise ModuleNotFoundError("no module", name="rapidocr_onnxruntime")
 
-    monkeypatch.setattr(RapidOcr, "__init__", missing)
+    monkeypatch.setattr(legibility, "rapid_ocr", missing)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UnavailableError, match=r"pip install 'rgru-codec\[legibility\]'"):
         legibility.make_reader()

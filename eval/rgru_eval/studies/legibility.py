@@ -10,20 +10,21 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from rgru_eval.errors import EvalError, UnavailableError
 from rgru_eval.measure.codecs import Codec, Step
+from rgru_eval.measure.machine import version_of
 from rgru_eval.measure.progress import bar
+from rgru_eval.show.plots import draw_figure, look_of, rate_axis
+from rgru_eval.show.style import styles
 from rgru_eval.show.tables import markdown
 
 WIDTH, HEIGHT = 512, 384
@@ -79,7 +80,7 @@ def _card(random: np.random.Generator, number: int) -> Card:
         line = _line(random, size, top)
         image = _drawn(image, line)
         lines.append(line)
-        top += _rows(line)
+        top += _rows(line.box, line.angle)
     return Card(image, ground, tuple(lines))
 
 
@@ -108,8 +109,8 @@ def _line(random: np.random.Generator, size: int, top: int) -> Line:
     left, upper, right, lower = font.getbbox(text)
     box = (int(right - left) + size, int(lower - upper) + size // 2)
     contrast, angle = float(random.choice(CONTRASTS)), float(random.choice(ANGLES))
-    line = Line(text, size, name, contrast, angle, (WIDTH // 2, 0), box)
-    return Line(text, size, name, contrast, angle, (WIDTH // 2, top + _rows(line) // 2), box)
+    centre = (WIDTH // 2, top + _rows(box, angle) // 2)
+    return Line(text, size, name, contrast, angle, centre, box)
 
 
 def _word(random: np.random.Generator) -> str:
@@ -119,10 +120,10 @@ def _word(random: np.random.Generator) -> str:
     return word.capitalize() if random.random() < 0.3 else word
 
 
-def _rows(line: Line) -> int:
+def _rows(box: tuple[int, int], angle: float) -> int:
     """Return the height that a rotated line takes."""
-    turn = np.deg2rad(abs(line.angle))
-    return int(line.box[0] * np.sin(turn) + line.box[1] * np.cos(turn)) + 4
+    turn = np.deg2rad(abs(angle))
+    return int(box[0] * np.sin(turn) + box[1] * np.cos(turn)) + 4
 
 
 def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
@@ -157,65 +158,51 @@ def cut_out(image: Image.Image, line: Line) -> Image.Image:
     return part.resize((round(part.width * scale), 48), Image.Resampling.BICUBIC)
 
 
-class Reader(Protocol):
-    """An OCR engine."""
+@dataclass(frozen=True)
+class Reader:
+    """An OCR engine: its name, and what it reads in a picture of one line."""
 
     name: str
-
-    def read(self, lines: Sequence[Image.Image]) -> list[str]:
-        """Return the text of pictures of one line each."""
-        ...
+    read: Callable[[Image.Image], str]
 
 
-class RapidOcr:
-    """The recognition network of rapidocr-onnxruntime, whose weights come with the package."""
+def rapid_ocr() -> Reader:
+    """Return the recognition network of rapidocr-onnxruntime, whose weights come with it."""
+    from rapidocr_onnxruntime import RapidOCR
 
-    def __init__(self) -> None:
-        import importlib.metadata
+    engine = RapidOCR(intra_op_num_threads=1, inter_op_num_threads=1)
 
-        from rapidocr_onnxruntime import RapidOCR
-
-        self._engine = RapidOCR(intra_op_num_threads=1, inter_op_num_threads=1)
-        self.name = f"rapidocr-onnxruntime {importlib.metadata.version('rapidocr-onnxruntime')}"
-
-    def read(self, lines: Sequence[Image.Image]) -> list[str]:
-        """Return the text of pictures of one line each."""
+    def read(line: Image.Image) -> str:
         # One at a time: a batch is padded to its longest line, which takes five times as long.
-        return [self._read(np.asarray(line.convert("RGB"))[..., ::-1]) for line in lines]
-
-    def _read(self, bgr: NDArray[np.uint8]) -> str:
-        found, _ = self._engine.text_rec([bgr])
+        found, _ = engine.text_rec([np.asarray(line.convert("RGB"))[..., ::-1]])
         return str(found[0][0])
 
+    return Reader(f"rapidocr-onnxruntime {version_of('rapidocr-onnxruntime')}", read)
 
-class Tesseract:
-    """The program tesseract."""
 
-    def __init__(self) -> None:
-        done = subprocess.run(
-            ["tesseract", "--version"], capture_output=True, text=True, check=True
-        )
-        self.name = done.stdout.splitlines()[0]
+def tesseract() -> Reader:
+    """Return the program tesseract."""
 
-    def read(self, lines: Sequence[Image.Image]) -> list[str]:
-        """Return the text of pictures of one line each."""
-        return [self._read(line) for line in lines]
+    def run(*words: str, check: bool) -> str:
+        command = ["tesseract", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=check)
+        return done.stdout.strip()
 
-    def _read(self, line: Image.Image) -> str:
+    def read(line: Image.Image) -> str:
         with tempfile.NamedTemporaryFile(suffix=".png") as file:
             line.save(file.name)
-            words = ["tesseract", file.name, "-", "--psm", "7"]
-            done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-        return done.stdout.strip()
+            return run(file.name, "-", "--psm", "7", check=False)
+
+    return Reader(run("--version", check=True).splitlines()[0], read)
 
 
 def make_reader() -> Reader:
     """Return the engine that is installed; raises UnavailableError without one."""
     try:
-        return RapidOcr()
+        return rapid_ocr()
     except ModuleNotFoundError as error:
         if shutil.which("tesseract"):
-            return Tesseract()
+            return tesseract()
         raise UnavailableError(
             f"no OCR engine ({error.name} is missing): pip install 'rgru-codec[legibility]',"
             " or install the program tesseract"
@@ -241,43 +228,35 @@ def measure(cards: Sequence[Card], codecs: Sequence[Codec], reader: Reader) -> p
         contrast, angle, read, error. Uncompressed cards have the codec ``uncompressed``.
     """
     rows: list[dict[str, Any]] = []
-    progress = bar(len(cards) * (len(codecs) + 1))
-    for number, card in enumerate(cards):
-        about = {"card": number, "ground": card.ground}
-        raw = {"codec": "uncompressed", "setting": 0.0, "bpp": 24.0}
-        rows += _read(card, card.image, reader, about | raw)
-        progress.update()
-        for codec in codecs:
-            for step in _steps(codec, card.image):
-                figures = {"codec": codec.identity(), "setting": step.setting}
-                figures["bpp"] = 8 * len(step.data) / (WIDTH * HEIGHT)
-                rows += _read(card, step.picture.convert("RGB"), reader, about | figures)
-            progress.update()
-    progress.close()
+    with bar(len(cards) * (len(codecs) + 1)) as progress:
+        for number, card in enumerate(cards):
+            for codec in (None, *codecs):
+                for figures, picture in _coded(card.image, codec):
+                    about = {"card": number, "ground": card.ground, **figures}
+                    rows += (about | _read(line, picture, reader) for line in card.lines)
+                progress.update()
     return pd.DataFrame(rows)
 
 
-def _steps(codec: Codec, image: Image.Image) -> Iterator[Step]:
+def _coded(image: Image.Image, codec: Codec | None) -> Iterator[tuple[dict[str, Any], Image.Image]]:
+    """Return a card from a codec at each setting, or uncompressed, with its size."""
+    if codec is None:
+        yield {"codec": "uncompressed", "setting": 0.0, "bpp": 24.0}, image
+        return
     ladder = codec.settings
     places = np.linspace(0, len(ladder) - 1, min(SETTINGS, len(ladder))).astype(int)
     for step in codec.steps(image, [ladder[place] for place in places]):
         if not isinstance(step, Step):
             raise EvalError(f"{codec.identity()}: {step.reason}")
-        yield step
+        bpp = 8 * len(step.data) / (WIDTH * HEIGHT)
+        figures = {"codec": codec.identity(), "setting": step.setting, "bpp": bpp}
+        yield figures, step.picture.convert("RGB")
 
 
-def _read(
-    card: Card, picture: Image.Image, reader: Reader, about: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    texts = reader.read([cut_out(picture, line) for line in card.lines])
-    return [
-        {
-            **about,
-            **{"text": line.text, "size": line.size, "font": line.font, "contrast": line.contrast},
-            **{"angle": line.angle, "read": text, "error": error_rate(text, line.text)},
-        }
-        for line, text in zip(card.lines, texts, strict=True)
-    ]
+def _read(line: Line, picture: Image.Image, reader: Reader) -> dict[str, Any]:
+    read = reader.read(cut_out(picture, line))
+    known = {name: getattr(line, name) for name in ("text", "size", "font", "contrast", "angle")}
+    return {**known, "read": read, "error": error_rate(read, line.text)}
 
 
 def curve(rows: pd.DataFrame) -> tuple[list[float], list[float]]:
@@ -307,21 +286,16 @@ def table(rows: pd.DataFrame, labels: Mapping[str, str]) -> str:
 
 def plot(rows: pd.DataFrame, labels: Mapping[str, str], path: Path) -> None:
     """Draw the error against bits per pixel."""
-    from rgru_eval.show.plots import draw_figure
 
-    draw_figure(path, partial(_draw, rows=rows, labels=labels))
+    def draw(axes: Any) -> bool:
+        for codec, style in styles(list(labels)).items():
+            bpp, error = curve(rows[rows["codec"] == codec])
+            axes.plot(bpp, [100 * e for e in error], ".-", label=labels[codec], **look_of(style))
+        floor = 100 * rows[rows["codec"] == "uncompressed"]["error"].mean()
+        axes.axhline(floor, color="0.6", linestyle=":", label="uncompressed")
+        rate_axis(axes, 0.03, 3, "bits per pixel (whole file)")
+        axes.set_ylabel("characters read wrongly, %")
+        axes.legend()
+        return True
 
-
-def _draw(axes: Any, rows: pd.DataFrame, labels: Mapping[str, str]) -> bool:
-    from rgru_eval.show.plots import look_of, rate_axis
-    from rgru_eval.show.style import styles
-
-    for codec, style in styles(list(labels)).items():
-        bpp, error = curve(rows[rows["codec"] == codec])
-        axes.plot(bpp, [100 * e for e in error], ".-", label=labels[codec], **look_of(style))
-    floor = 100 * rows[rows["codec"] == "uncompressed"]["error"].mean()
-    axes.axhline(floor, color="0.6", linestyle=":", label="uncompressed")
-    rate_axis(axes, 0.03, 3, "bits per pixel (whole file)")
-    axes.set_ylabel("characters read wrongly, %")
-    axes.legend()
-    return True
+    draw_figure(path, draw)

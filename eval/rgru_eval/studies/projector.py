@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,8 @@ embeddings {
 """
 Codes = NDArray[np.int8]
 """(rows, columns, channels), -1 and 1 (SPEC 7.1)."""
-Points = tuple[list[NDArray[np.int8]], list[tuple[str, int, int, str]], list[NDArray[np.uint8]]]
+Point = tuple[NDArray[np.int8], tuple[str, int, int, str], NDArray[np.uint8]]
+"""Codes, name and place and mean colour, and thumbnail of a block."""
 
 
 def write_projector(
@@ -56,40 +57,33 @@ def write_projector(
     Raises:
         EvalError: the model has fewer layers.
     """
-    codes, about, thumbnails = _points(pictures, layer)
-    chosen = np.arange(len(codes))
-    if len(chosen) > most:
-        chosen = np.sort(np.random.default_rng(0).choice(chosen, most, replace=False))
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_table(folder / "tensors.tsv", [codes[i].tolist() for i in chosen])
-    heads = ["picture", "x", "y", "mean colour"]
-    _write_table(folder / "metadata.tsv", [heads, *(about[i] for i in chosen)])
-    sprite([thumbnails[i] for i in chosen]).save(folder / "sprite.png")
-    write_file(folder / "projector_config.pbtxt", (CONFIG % layer).encode())
-    return len(chosen)
-
-
-def _points(pictures: Iterable[tuple[str, Image]], layer: int) -> Points:
-    """Return codes, name and place, and thumbnail of every whole block."""
-    codes: list[NDArray[np.int8]] = []
-    about: list[tuple[str, int, int, str]] = []
-    thumbnails: list[NDArray[np.uint8]] = []
-    for name, image in pictures:
-        layers = layers_of(compress(image, layers="all", strip=True))
-        if not 1 <= layer <= len(layers):
-            raise EvalError(f"--layer {layer}: the model has layers 1 to {len(layers)}")
-        samples = pixels_of(image.convert("RGB"))
-        for row in range(image.height // BLOCK):
-            for column in range(image.width // BLOCK):
-                y, x = row * BLOCK, column * BLOCK
-                block = samples[y : y + BLOCK, x : x + BLOCK]
-                codes.append(layers[layer - 1][row, column])
-                colour = "#{:02x}{:02x}{:02x}".format(*block.mean(axis=(0, 1)).astype(int))
-                about.append((name, x, y, colour))
-                thumbnails.append(block)
-    if not codes:
+    points = [point for name, image in pictures for point in _points(name, image, layer)]
+    if not points:
         raise EvalError(f"the pictures have no whole block of {BLOCK}x{BLOCK} pixels")
-    return codes, about, thumbnails
+    if len(points) > most:
+        chosen = np.random.default_rng(0).choice(len(points), most, replace=False)
+        points = [points[i] for i in sorted(chosen)]
+    codes, about, thumbnails = zip(*points, strict=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_table(folder / "tensors.tsv", (code.tolist() for code in codes))
+    heads = ("picture", "x", "y", "mean colour")
+    _write_table(folder / "metadata.tsv", [heads, *about])
+    _sprite(thumbnails).save(folder / "sprite.png")
+    write_file(folder / "projector_config.pbtxt", (CONFIG % layer).encode())
+    return len(points)
+
+
+def _points(name: str, image: Image, layer: int) -> Iterator[Point]:
+    """Return a point for every whole block of a picture."""
+    layers = layers_of(compress(image, layers="all", strip=True))
+    if not 1 <= layer <= len(layers):
+        raise EvalError(f"--layer {layer}: the model has layers 1 to {len(layers)}")
+    samples = pixels_of(image.convert("RGB"))
+    for row, column in np.ndindex(image.height // BLOCK, image.width // BLOCK):
+        y, x = row * BLOCK, column * BLOCK
+        block = samples[y : y + BLOCK, x : x + BLOCK]
+        colour = "#{:02x}{:02x}{:02x}".format(*block.mean(axis=(0, 1)).astype(int))
+        yield layers[layer - 1][row, column], (name, x, y, colour), block
 
 
 def layers_of(data: bytes) -> list[Codes]:
@@ -118,7 +112,7 @@ def _write_table(path: Path, rows: Iterable[Iterable[object]]) -> None:
         csv.writer(file, delimiter="\t", lineterminator="\n").writerows(rows)
 
 
-def sprite(thumbnails: list[NDArray[np.uint8]]) -> Image:
+def _sprite(thumbnails: Sequence[NDArray[np.uint8]]) -> Image:
     """Return thumbnails row by row in a square grid, as the projector counts them."""
     side = math.ceil(math.sqrt(len(thumbnails)))
     sheet = np.zeros((side, side, BLOCK, BLOCK, 3), np.uint8)
