@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,6 +103,7 @@ METRICS = {
         falling=True,
     ),
 }
+# What is asked for, and what it gives, in order: Judge has a method for each.
 GROUPS = {
     "msssim": ("msssim_rgb", "msssim_luma"),
     "ssimulacra2": ("ssimulacra2",),
@@ -145,34 +146,29 @@ class Judge:
             decoded = decoded.convert(self.source.mode)
         values: dict[str, float] = {}
         for group in self.wanted if wanted is None else wanted:
-            values.update(_COMPUTE[group](self, decoded))
+            if min(self.source.size) >= SMALLEST.get(group, 1):
+                values |= zip(GROUPS[group], getattr(self, f"_{group}")(decoded), strict=False)
         return values
 
     def msssim(self, decoded: Image) -> float:
         """MS-SSIM over RGB (or grey) alone: what searches need, quickly."""
         return ms_ssim(self.samples, pixels_of(decoded.convert(self.source.mode)))
 
-    def _both_msssim(self, decoded: Image) -> dict[str, float]:
+    def _msssim(self, decoded: Image) -> tuple[float, ...]:
         rgb = ms_ssim(self.samples, pixels_of(decoded))
-        grey = rgb if self.grey else ms_ssim(self._luma, luma(decoded))
-        return {"msssim_rgb": rgb, "msssim_luma": grey}
+        return rgb, rgb if self.grey else ms_ssim(self._luma, luma(decoded))
 
-    def _psnr(self, decoded: Image) -> dict[str, float]:
+    def _psnr(self, decoded: Image) -> tuple[float, ...]:
         value = psnr(self.samples, pixels_of(decoded))
-        return {"psnr": value} if math.isfinite(value) else {}  # JSON has no such number
+        return (value,) if math.isfinite(value) else ()  # JSON has no such number
 
-    def _colour(self, decoded: Image) -> dict[str, float]:
+    def _colour(self, decoded: Image) -> tuple[float, ...]:
         difference = colour_differences(self.samples, pixels_of(decoded))
-        return {
-            "colour_mean": float(difference.mean()),
-            "colour_p95": float(np.percentile(difference, 95)),
-        }
+        return float(difference.mean()), float(np.percentile(difference, 95))
 
-    def _ssim(self, decoded: Image) -> dict[str, float]:
+    def _ssim(self, decoded: Image) -> tuple[float, ...]:
         from skimage.metrics import structural_similarity
 
-        if min(self.source.size) < SMALLEST["ssim"]:
-            return {}
         value = structural_similarity(  # these arguments match tf.image.ssim, the defaults do not
             self.samples.astype(np.float32),  # float64 takes twice the time for the same digits
             pixels_of(decoded).astype(np.float32),
@@ -182,25 +178,14 @@ class Judge:
             sigma=1.5,
             use_sample_covariance=False,
         )
-        return {"ssim": float(value)}
+        return (float(value),)
 
-    def _ssimulacra2(self, decoded: Image) -> dict[str, float]:
-        if min(self.source.size) < SMALLEST["ssimulacra2"]:
-            return {}
+    def _ssimulacra2(self, decoded: Image) -> tuple[float, ...]:
         files = [io.BytesIO(), io.BytesIO()]
         for image, file in zip((self.source, decoded), files, strict=True):
             image.convert("RGB").save(file, "BMP")
         package = importlib.import_module("ssimulacra2")
-        return {"ssimulacra2": float(package.compute_ssimulacra2(*files))}
-
-
-_COMPUTE: dict[str, Callable[[Judge, Image], dict[str, float]]] = {
-    "msssim": Judge._both_msssim,
-    "psnr": Judge._psnr,
-    "colour": Judge._colour,
-    "ssim": Judge._ssim,
-    "ssimulacra2": Judge._ssimulacra2,
-}
+        return (float(package.compute_ssimulacra2(*files)),)
 
 
 def parse_metrics(text: str) -> tuple[str, ...]:
@@ -214,7 +199,7 @@ def parse_metrics(text: str) -> tuple[str, ...]:
 
 def metric_names(groups: Sequence[str], side: int) -> set[str]:
     """Return the metrics of these groups that a picture with this shorter side can have."""
-    return {n for g in groups for n in GROUPS[g] if side >= SMALLEST.get(n, 1)}
+    return {name for g in groups if side >= SMALLEST.get(g, 1) for name in GROUPS[g]}
 
 
 def check_metrics(wanted: Sequence[str]) -> None:

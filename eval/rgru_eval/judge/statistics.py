@@ -73,27 +73,27 @@ def _draws(n: int, count: int) -> Floats:
     return np.array([np.bincount(p, minlength=n) for p in picks]) / n
 
 
-def _common(table: Table, anchor: Table) -> tuple[Table, Table]:
+Pair = tuple[Table, Table]
+"""A codec and an anchor, the same pictures in the same order."""
+
+
+def _common(table: Table, anchor: Table) -> Pair:
     """Restrict both tables to the pictures they share, in one order."""
     shared = [image for image in table.images if image in anchor.images]
     return table.only(shared), anchor.only(shared)
 
 
-def _at_target(table: Table, anchor: Table | None, target: float, draws: int) -> dict[str, Any]:
+def _at_target(table: Table, pair: Pair | None, target: float, draws: int) -> dict[str, Any]:
     """Return rate, change against the anchor with interval, and wins at one quality."""
     crossing = table.rate_at(target)
     entry: dict[str, Any] = {"bpp": round(crossing.bpp, 6), "bound": crossing.bound}
-    if anchor is None:
+    if pair is None or not pair[0].images:
         return entry
-    ours, theirs = _common(table, anchor)
-    if not ours.images:
-        return entry
-    reference, here = theirs.rate_at(target), ours.rate_at(target)
+    here, reference = (one.rate_at(target) for one in pair)
     if not (here.bound or reference.bound):
         entry["change"] = round(here.bpp / reference.bpp - 1, 4)
-        entry["interval"] = _ratio_interval(ours, theirs, target, draws)
-    entry |= _wins(ours, theirs, target)
-    return entry
+        entry["interval"] = _ratio_interval(*pair, target, draws)
+    return entry | _wins(*pair, target)
 
 
 def _ratio_interval(ours: Table, theirs: Table, target: float, draws: int) -> list[float] | None:
@@ -120,25 +120,17 @@ def _wins(ours: Table, theirs: Table, target: float) -> dict[str, int]:
     return {"wins": wins, "decided": decided}
 
 
-def _bd_entry(table: Table, anchor: Table, count: int) -> dict[str, Any] | None:
-    ours, theirs = _common(table, anchor)
-    if not ours.images:
-        return None
-    found = bd_rate(theirs.mean(), ours.mean(), ours.metric)
+def _bd_entry(ours: Table, theirs: Table, count: int) -> dict[str, Any] | None:
+    pictures = len(ours.images)
+    found = bd_rate(theirs.mean(), ours.mean(), ours.metric) if pictures else None
     if found is None:
         return None
+    weights = _draws(pictures, count) if pictures > 1 else ()
+    drawn = [bd_rate(theirs.mean(w), ours.mean(w), ours.metric) for w in weights]
+    ends = interval([math.nan if one is None else one[0] for one in drawn])
     percent, low, high = found
-    draws = []
-    if len(ours.images) > 1:
-        for w in _draws(len(ours.images), count):
-            drawn = bd_rate(theirs.mean(w), ours.mean(w), ours.metric)
-            draws.append(math.nan if drawn is None else drawn[0])
-    return {
-        "percent": round(percent, 2),
-        "from": round(low, 4),
-        "to": round(high, 4),
-        "interval": interval(draws),
-    }
+    entry = {"percent": round(percent, 2), "from": round(low, 4), "to": round(high, 4)}
+    return {**entry, "interval": ends}
 
 
 def _speeds(results: Results, group: Group | None, codec: str) -> dict[str, float | None]:
@@ -177,15 +169,16 @@ def summarise(
             table = tables.get((codec, name))
             if table is None:
                 continue
-            others = {a: tables[a, name] for a in anchors(results) if (a, name) in tables}
+            known = (a for a in anchors(results) if (a, name) in tables)
+            pairs = {a: _common(table, tables[a, name]) for a in known}
             entry["pictures"] = len(table.images)
             entry[name] = {
                 "missing": count - len(table.images),
                 "rates": {
-                    f"{target:g}": _at_target(table, others.get(baseline), target, draws)
+                    f"{target:g}": _at_target(table, pairs.get(baseline), target, draws)
                     for target in metric.targets
                 },
-                "bd": {a: _bd_entry(table, other, bd_draws) for a, other in others.items()},
+                "bd": {a: _bd_entry(*pair, bd_draws) for a, pair in pairs.items()},
             }
             if metric.decibels:
                 entry[name]["area"] = area(*table.mean())

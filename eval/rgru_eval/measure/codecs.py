@@ -198,9 +198,3 @@ def split_specs(texts: Sequence[str], known: Mapping[str, object]) -> list[tuple
             else:
                 specs[-1] = (specs[-1][0], f"{specs[-1][1]},{word}".lstrip(","))
     return specs
-
-
-def parse_parameters(text: str) -> dict[str, str]:
-    """``a=1,b`` -> {"a": "1", "b": ""}."""
-    pairs = (part.partition("=") for part in text.split(",") if part)
-    return {key: value for key, _, value in pairs}

@@ -28,9 +28,9 @@ from rgru_eval.errors import EvalError, UnavailableError
 from rgru_eval.measure.codecs import Codec, CuttableCodec
 
 TIMEOUT_S = 600
-TEXTS = {"encode", "decode", "suffix", "label", "version", "unit"}
-TEXTS |= {"decode_prefix", "encode_prefix", "needs"}
-LISTS = {"settings", "cut"}
+TEXTS: tuple[str, ...] = ("encode", "decode", "suffix", "label", "version", "unit")
+TEXTS += ("decode_prefix", "encode_prefix", "needs")
+KEYS: dict[str, type] = dict.fromkeys(TEXTS, str) | {"settings": list, "cut": list}
 
 DEFINITIONS: dict[str, dict[str, Any]] = {
     "cjxl": {
@@ -207,9 +207,9 @@ def _check_definition(where: str, definition: object) -> dict[str, Any]:
         if key not in definition:
             raise EvalError(f"{where}: '{key}' is missing")
     for key, value in definition.items():
-        if key not in TEXTS | LISTS:
-            raise EvalError(f"{where}: unknown key '{key}'; known: {sorted(TEXTS | LISTS)}")
-        if not isinstance(value, str if key in TEXTS else list):
+        if key not in KEYS:
+            raise EvalError(f"{where}: unknown key '{key}'; known: {sorted(KEYS)}")
+        if not isinstance(value, KEYS[key]):
             raise EvalError(f"{where}: '{key}' must be a {'text' if key in TEXTS else 'list'}")
     for key in ("encode", "decode"):
         if "{input}" not in definition[key] or "{output}" not in definition[key]:

@@ -8,14 +8,7 @@ from pathlib import Path
 
 from rgru_eval.errors import EvalError
 from rgru_eval.measure.builtin import Avif, Jpeg, Jpeg2000, JpegXl, Webp
-from rgru_eval.measure.codecs import (
-    ANCHORS,
-    BASELINE,
-    Codec,
-    Factory,
-    parse_parameters,
-    split_specs,
-)
+from rgru_eval.measure.codecs import ANCHORS, BASELINE, Codec, Factory, split_specs
 from rgru_eval.measure.external import DEFINITIONS, command_factory, read_definitions
 from rgru_eval.measure.rgru import Rgru
 
@@ -72,16 +65,21 @@ def make_codecs(texts: Sequence[str], definitions: Sequence[str] = ()) -> list[C
     for name, parameters in split_specs(texts, known):
         spec = f"{name}:{parameters}" if parameters else name
         for member in FAMILIES.get(spec, (spec,)):
-            _, _, given = member.partition(":")
-            codec = known[name](name, parse_parameters(given))
+            codec = _made(member, known)
             codecs.setdefault(codec.identity(), codec)
     return list(codecs.values())
 
 
 def make_codec(identity: str, definitions: Sequence[str] = ()) -> Codec:
     """Make the codec of one identity, as results name it."""
-    name, _, given = identity.partition(":")
-    known = registry(definitions)
+    known, name = registry(definitions), identity.partition(":")[0]
     if name not in known:
         raise EvalError(f"no codec '{name}' here; it may need the --define file of its run")
-    return known[name](name, parse_parameters(given))
+    return _made(identity, known)
+
+
+def _made(spec: str, known: Mapping[str, Factory]) -> Codec:
+    """Make a codec of ``name:a=1,b``."""
+    name, _, parameters = spec.partition(":")
+    pairs = (part.partition("=") for part in parameters.split(",") if part)
+    return known[name](name, {key: value for key, _, value in pairs})

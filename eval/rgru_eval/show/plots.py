@@ -139,10 +139,10 @@ def _received(axes: Any, results: Results, group: Group) -> bool:
     """Mean MS-SSIM in dB against the bytes received of one file."""
     look = styles(list(results.metadata["codecs"]))
     seen: set[str] = set()
-    for codec, setting, rows in received_files(results, group):
+    for codec, file, rows in received_files(results, group):
         bpp, quality = received(rows, "msssim_rgb", CUTS_BPP)
         style = look_of(look[codec]) | ({"dashes": [4, 2]} if codec in seen else {})
-        label = f"{results.label(codec)}, one file ({results.unit(codec)} {setting:g})"
+        label = f"{results.label(codec)}, one file ({file})"
         axes.plot(bpp, MS_SSIM.scaled(quality), marker=".", label=label, **style)
         seen.add(codec)
     rate_axis(axes, 0.03, 2, "bits per pixel received of one file")

@@ -303,8 +303,8 @@ def _of_group(
         at_rates = _points(metric, *table.mean_at_rates())
         curves[metric][codec] = {"setting": _mean_points(metric, table), "rate": at_rates}
     cut: dict[str, list[dict[str, Any]]] = {metric: [] for metric in metrics}
-    for codec, setting, rows in tables.received_files(results, group):
-        label = f"{results.label(codec)}, one file ({results.unit(codec)} {setting:g})"
+    for codec, file, rows in tables.received_files(results, group):
+        label = f"{results.label(codec)}, one file ({file})"
         for metric in metrics:
             points = _points(metric, *received(rows, metric, CUTS_BPP))
             if points:

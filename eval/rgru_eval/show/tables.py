@@ -149,25 +149,25 @@ def by_group(results: Results, summaries: Mapping[str, Entries], metric: str) ->
 def received_table(results: Results, group: Group) -> pd.DataFrame:
     """Return mean RGB MS-SSIM after some bytes of one file, and the area under that curve."""
     rows = {}
-    for codec, setting, own in received_files(results, group):
+    for codec, file, own in received_files(results, group):
         bpps, means = received(own, "msssim_rgb", CUTS_BPP)
         at = dict(zip(bpps, means, strict=True))
         last = means[-1] if means else None
-        row = {"RGB MS-SSIM": f"{results.label(codec)}, {results.unit(codec)} {setting:g}"}
+        row = {"RGB MS-SSIM": f"{results.label(codec)}, {file}"}
         for bpp in RECEIVED_SHOWN:
             whole = bpps and bpp > bpps[-1]
             value = last if whole else at.get(bpp)
             row[f"at {bpp:g} bpp"] = "nothing yet" if value is None else f"{value:.4f}"
         found = area(bpps, means)
-        rows[codec, setting] = row | {"AUC of one file": "n/a" if found is None else f"{found:.4f}"}
+        rows[codec, file] = row | {"AUC of one file": "n/a" if found is None else f"{found:.4f}"}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def received_files(results: Results, group: Group) -> list[tuple[str, float, pd.DataFrame]]:
-    """Return codec, setting and rows of each file that was cut."""
+def received_files(results: Results, group: Group) -> list[tuple[str, str, pd.DataFrame]]:
+    """Return codec, setting (``layers 8``) and rows of each file that was cut."""
     rows = rows_of(results, "prefix", group)
     return [
-        (codec, float(setting), own)
+        (codec, f"{results.unit(codec)} {setting:g}", own)
         for codec in results.metadata["codecs"]
         for setting, own in rows[rows["codec"] == codec].groupby("setting")
     ]
