@@ -199,7 +199,7 @@ def _register_codecs(results: Results, order: Order) -> list[Codec]:
                 _skip(results, "codec", identity, str(error))
             continue
         old = results.metadata["codecs"].get(identity, {})
-        if old and (old["versions"] != versions):
+        if old.get("versions", versions) != versions:
             dropped = len(results.take(codec=identity))
             say(f"{identity}: other versions than before, {dropped} rows measured again")
             old = {}

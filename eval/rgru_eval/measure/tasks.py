@@ -99,15 +99,8 @@ def run_task(task: Task) -> Outcome:
 
 
 def _row(task: Task, kind: str, setting: float, size: int, pixels: int) -> Row:
-    return {
-        "kind": kind,
-        "set": task.source.set,
-        "image": task.source.name,
-        "codec": task.codec,
-        "setting": float(setting),
-        "bytes": size,
-        "bpp": 8 * size / pixels,
-    }
+    row = {"kind": kind, "set": task.source.set, "image": task.source.name, "codec": task.codec}
+    return row | {"setting": float(setting), "bytes": size, "bpp": 8 * size / pixels}
 
 
 def _keep(task: Task, kind: str, setting: float, data: bytes) -> None:
@@ -127,10 +120,9 @@ def file_of(folder: Path, source: Source, codec: str, kind: str, setting: float)
 def _measure_files(codec: Codec, picture: Picture, judge: Judge, outcome: Outcome) -> None:
     """Add a row for each step of the ladder."""
     for step in codec.steps(picture.image, codec.settings):
-        if isinstance(step, Failure):
-            outcome.problems.append(f"at {codec.UNIT} {step.setting:g}: {step.reason}")
-            continue
         try:
+            if isinstance(step, Failure):
+                raise EvalError(step.reason)
             values = judge(step.picture)
         except EvalError as error:
             outcome.problems.append(f"at {codec.UNIT} {step.setting:g}: {error}")
