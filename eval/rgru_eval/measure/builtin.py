@@ -10,6 +10,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import io
+import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -195,6 +196,10 @@ class Jpeg2000(_PillowCodec, CuttableCodec):
         return None if closed is None else self.decode(closed)
 
 
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7]", re.DOTALL)
+"""What ends the data of a scan: no stuffed byte, and no restart."""
+
+
 def close_jpeg(data: bytes) -> bytes | None:
     """Make a decodable file of the first bytes of a JPEG file.
 
@@ -207,22 +212,12 @@ def close_jpeg(data: bytes) -> bytes | None:
         marker, size = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
         place += 2 + size
         if marker == 0xDA and place < len(data):  # start of scan
-            end = place = _scan_end(data, place)
+            found = _MARKER.search(data, place)
+            end = place = found.start() if found else len(data)
     if end is None:
         return None
     kept = data[: end - 1] if data[end - 1] == 0xFF else data[:end]
     return kept + b"\xff\xd9"
-
-
-def _scan_end(data: bytes, place: int) -> int:
-    """Return where the data of a scan end: at a marker that is no restart and no stuffed byte."""
-    while True:
-        place = data.find(b"\xff", place)
-        if place < 0 or place + 1 >= len(data):
-            return len(data)
-        if data[place + 1] != 0 and not 0xD0 <= data[place + 1] <= 0xD7:
-            return place
-        place += 2
 
 
 def close_codestream(data: bytes) -> bytes | None:

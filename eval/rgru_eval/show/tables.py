@@ -193,13 +193,11 @@ def method(results: Results) -> list[tuple[str, list[str]]]:
     images = about["images"]
     sizes = sorted({f"{i['width']}x{i['height']}" for i in images})
     shown = ", ".join(sizes[:8]) + (" ..." if len(sizes) > 8 else "")
-    machine = [f"{key} {value}" for key, value in about.get("machine", {}).items()]
-    software = [f"{key} {value}" for key, value in about.get("software", {}).items()]
     skipped = [f"{s['what']} {s['name']}: {s['why']}" for s in about["skipped"]]
     return [
         ("Measured", [f"{about.get('created', '?')} to {about.get('updated', '?')}"]),
-        ("Machine", [", ".join(machine)]),
-        ("Software", [", ".join(software)]),
+        ("Machine", [_listed(about.get("machine", {}), " ")]),
+        ("Software", [_listed(about.get("software", {}), " ")]),
         ("Pictures", [f"{len(images)}: {shown}; without metadata, for every codec alike"]),
         ("File size", ["the whole file, headers included; pictures rounded to 8 bits"]),
         ("Commands", list(about["commands"])),
@@ -210,10 +208,12 @@ def method(results: Results) -> list[tuple[str, list[str]]]:
 
 
 def _codec_line(codec: str, about: dict[str, Any]) -> str:
-    parameters = [
-        f"{key}={value}" for key, value in about.get("parameters", {}).items() if value != ""
-    ]
-    versions = [f"{key} {value}" for key, value in about["versions"].items()]
+    given = {key: value for key, value in about.get("parameters", {}).items() if value != ""}
     ladder = " ".join(f"{s:g}" for s in about["settings"]) or "all"
-    parts = [", ".join(parameters), ", ".join(versions), f"{about.get('unit', 'setting')} {ladder}"]
+    settings = f"{about.get('unit', 'setting')} {ladder}"
+    parts = (_listed(given, "="), _listed(about["versions"], " "), settings)
     return f"{codec}: {'; '.join(filter(None, parts))}"
+
+
+def _listed(values: Mapping[str, Any], sign: str) -> str:
+    return ", ".join(f"{key}{sign}{value}" for key, value in values.items())
