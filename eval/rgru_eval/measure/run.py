@@ -112,12 +112,9 @@ def _opened(order: Order) -> Results:
 
 def _register_pictures(results: Results, order: Order) -> list[Source]:
     """Check every picture, note its size and digest; broken ones are named and left out."""
-    found = find_pictures(order.images)
-    if order.limit:
-        found = found[: order.limit]
     known = results.pictures
     good: list[Source] = []
-    for source in found:
+    for source in find_pictures(order.images)[: order.limit or None]:
         _forgive(results, "picture", source.id)
         try:
             picture = read_picture(source.path)
@@ -276,7 +273,6 @@ def files_folder(out: Path) -> Path:
 
 
 def _measure(results: Results, order: Order, tasks: Sequence[Task]) -> None:
-    """Run the tasks and keep their rows."""
     finished: Generator[tuple[Any, Any], None, None]
     if order.beam:
         from rgru_eval.measure.beam import run_beam

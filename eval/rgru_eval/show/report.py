@@ -79,7 +79,7 @@ def _opponents(results: Results, order: ReportOrder) -> tuple[str, str]:
     codecs = results.metadata["codecs"]
     ours = next((c for c in codecs if is_learned(results, c)), "")
     if not order.against:
-        return ours, next((a for a in reversed(anchors(results))), "")
+        return ours, next(reversed(anchors(results)), "")
     against = make_codecs([order.against], order.definitions)[0].identity()
     if against not in codecs:
         raise EvalError(f"--against {order.against}: not among the results: {', '.join(codecs)}")
