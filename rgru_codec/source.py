@@ -150,8 +150,15 @@ def _left_of(file: Any) -> int:
         return 0
 
 
-def pieces_of(source: Source) -> Iterator[bytes]:
+def pieces_of(
+    source: Source, wanted: Callable[[], int] = lambda: _PIECE, *, at_once: bool = False
+) -> Iterator[bytes]:
     """Yield all bytes of a source, a piece at a time; bytes are one piece.
+
+    Args:
+        source: The file.
+        wanted: Tells how many bytes to read next.
+        at_once: Do not wait until so many are there, if the source can be read like that.
 
     Raises:
         OSError: It cannot be read.
@@ -161,17 +168,24 @@ def pieces_of(source: Source) -> Iterator[bytes]:
         yield bytes(source)
     elif isinstance(source, str | os.PathLike):
         with as_path(source).open("rb") as file:
-            yield from pieces_of(file)
+            yield from pieces_of(file, wanted, at_once=at_once)
     elif callable(packets := getattr(source, "iter_bytes", None)):  # httpx
-        yield from map(_checked, packets())
-    elif callable(getattr(source, "read", None)):
-        while piece := _checked(pulled(source.read, _PIECE)):
+        yield from map(checked, packets())
+    elif callable(
+        read := (at_once and getattr(source, "read1", None)) or getattr(source, "read", 0)
+    ):
+        while piece := checked(pulled(read, wanted())):
             yield piece
     else:
         raise InvalidInput(f"bytes, a path or an open file is needed, got {type(source).__name__}")
 
 
-def _checked(data: Any) -> bytes:
+def checked(data: Any) -> bytes:
+    """Return what a source gave, if it is bytes.
+
+    Raises:
+        InvalidInput: It is not.
+    """
     if isinstance(data, bytes | bytearray | memoryview):
         return bytes(data)
     raise InvalidInput(f"a file opened in binary mode is needed, it gave {type(data).__name__}")

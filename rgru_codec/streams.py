@@ -14,12 +14,14 @@ from typing import Any, Protocol
 from PIL import Image
 
 from rgru_codec.decoder import Decoder
-from rgru_codec.source import Source, as_path, pulled
+from rgru_codec.source import Source, checked, pieces_of, pulled
 from rgru_format import HEADER_SIZE, InvalidInput, Limits, NeedMoreData
 
 _PACKET = 1 << 16
 _WAITING = 64
 """Packets that are read ahead at most."""
+_END = EOFError()
+"""Stands behind the last packet."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +90,8 @@ def iter_pictures(
         RgruError: As `Decoder.feed`; pictures before the fault have been yielded.
         OSError: The source cannot be read.
     """
-    painting = _Painting(Decoder(limits=limits, threads=threads))
-    packets = _packets(source, lambda: _PACKET if latest else painting.missing, latest)
+    painting = _Painting(Decoder(limits=limits, threads=threads), latest)
+    packets = _packets(source, painting)
     for packet in _newest(packets) if latest else packets:
         if (stage := painting.take(packet)) is not None:
             yield stage
@@ -119,8 +121,8 @@ async def aiter_pictures(
     """
     import asyncio
 
-    painting = _Painting(Decoder(limits=limits, threads=threads))
-    packets = _async_packets(source, lambda: _PACKET if latest else painting.missing)
+    painting = _Painting(Decoder(limits=limits, threads=threads), latest)
+    packets = _async_packets(source, painting.wanted)
     async for packet in _async_newest(packets) if latest else packets:
         if (stage := await asyncio.to_thread(painting.take, packet)) is not None:
             yield stage
@@ -132,52 +134,35 @@ async def aiter_pictures(
 class _Painting:
     """A decoder, and how much it has seen."""
 
-    def __init__(self, decoder: Decoder) -> None:
-        self.decoder = decoder
-        self.received = 0
-        self._at_least = HEADER_SIZE
+    def __init__(self, decoder: Decoder, latest: bool) -> None:
+        self.decoder, self.latest = decoder, latest
+        self._received, self._at_least = 0, HEADER_SIZE
 
-    @property
-    def missing(self) -> int:
-        """Bytes that it takes before there is more to say, as far as they go into a packet."""
-        return min(self._at_least, _PACKET)
+    def wanted(self) -> int:
+        """Bytes to read next: a packet, or fewer if they bring more to say."""
+        return _PACKET if self.latest else min(self._at_least, _PACKET)
 
     def take(self, packet: bytes) -> Stage | None:
         """Decode a packet; the picture if it brought codes."""
-        self.received += len(packet)
+        self._received += len(packet)
         before = (self.decoder.layers, self.decoder.groups)
         for event in self.decoder.feed(packet):
             if isinstance(event, NeedMoreData):
                 self._at_least = event.at_least
         if (self.decoder.layers, self.decoder.groups) == before:
             return None
-        return _stage(self.decoder, self.received)
+        return _stage(self.decoder, self._received)
 
 
-def _packets(
-    source: Source | Iterable[bytes], wanted: Callable[[], int], latest: bool
-) -> Iterator[bytes]:
+def _packets(source: Any, painting: _Painting) -> Iterator[bytes]:
     """Packets as they are; of a file, however much has arrived, so many bytes as are wanted."""
-    if isinstance(source, str | os.PathLike):
-        with as_path(source).open("rb") as file:
-            yield from _packets(file, wanted, latest)
-        return
     if isinstance(source, bytes | bytearray | memoryview):
         source = io.BytesIO(source)
-    if callable(packets := getattr(source, "iter_bytes", None)):  # httpx
-        yield from map(_checked, packets())
-        return
-    read = (latest and getattr(source, "read1", None)) or getattr(source, "read", None)
-    if read is None:
-        yield from map(_checked, _iterated(source))
-        return
-    while packet := _checked(pulled(read, wanted())):
-        yield packet
-
-
-def _iterated(source: Any) -> Iterator[bytes]:
+    of_file = isinstance(source, str | os.PathLike) or hasattr(source, "read")
+    if of_file or hasattr(source, "iter_bytes"):
+        return pieces_of(source, painting.wanted, at_once=painting.latest)
     try:
-        return iter(source)
+        return map(checked, source)
     except TypeError:
         raise InvalidInput(
             "a path, bytes, an open file or an iterable of packets is needed, got "
@@ -185,40 +170,32 @@ def _iterated(source: Any) -> Iterator[bytes]:
         ) from None
 
 
-def _checked(packet: Any) -> bytes:
-    if isinstance(packet, bytes | bytearray | memoryview):
-        return bytes(packet)
-    raise InvalidInput(f"packets must be bytes, got {type(packet).__name__}")
-
-
 async def _async_packets(source: Any, wanted: Callable[[], int]) -> AsyncIterator[bytes]:
     if callable(packets := getattr(source, "aiter_bytes", None)):  # httpx
         source = packets()
-    read = getattr(source, "read", None)
-    if read is None:
-        if not hasattr(source, "__aiter__"):
-            raise InvalidInput(
-                "an asynchronous iterable of packets, or what has an asynchronous read, is "
-                f"needed, got {type(source).__name__}"
-            )
+    if callable(read := getattr(source, "read", None)):
+        while packet := checked(await _coming(read, wanted())):
+            yield packet
+    elif hasattr(source, "__aiter__"):
         async for packet in source:
-            yield _checked(packet)
-        return
-    while packet := await _awaited(read, wanted()):
-        yield packet
+            yield checked(packet)
+    else:
+        raise InvalidInput(
+            "an asynchronous iterable of packets, or what has an asynchronous read, is "
+            f"needed, got {type(source).__name__}"
+        )
 
 
-async def _awaited(read: Callable[[int], Any], size: int) -> bytes:
-    if not inspect.isawaitable(coming := pulled(read, size)):
-        raise InvalidInput("the source's read() is not asynchronous; give it to iter_pictures")
-    return _checked(await coming)
+def _coming(read: Callable[[int], Any], size: int) -> Any:
+    if inspect.isawaitable(coming := pulled(read, size)):
+        return coming
+    raise InvalidInput("the source's read() is not asynchronous; give it to iter_pictures")
 
 
 def _newest(packets: Iterator[bytes]) -> Iterator[bytes]:
     """All that has arrived, joined: a thread receives while the caller decodes."""
-    arrived: queue.Queue[bytes | None] = queue.Queue(_WAITING)
+    arrived: queue.Queue[bytes | BaseException] = queue.Queue(_WAITING)
     stopped = threading.Event()
-    failures: list[BaseException] = []
 
     def receive() -> None:
         try:
@@ -226,22 +203,21 @@ def _newest(packets: Iterator[bytes]) -> Iterator[bytes]:
                 arrived.put(packet)
                 if stopped.is_set():
                     break
+            arrived.put(_END)
         except BaseException as error:  # the caller's, who is told of it
-            failures.append(error)
-        arrived.put(None)
+            arrived.put(error)
 
     threading.Thread(target=receive, daemon=True).start()
     try:
-        ended = False
-        while not ended:
+        items: list[bytes | BaseException] = [b""]
+        while isinstance(items[-1], bytes):
             items = [arrived.get()]
             for _ in range(arrived.qsize()):  # and no more: a fast source would go on for ever
                 items.append(arrived.get())
-            ended = items[-1] is None
-            if joined := b"".join(item for item in items if item is not None):
+            if joined := b"".join(item for item in items if isinstance(item, bytes)):
                 yield joined
-        if failures:
-            raise failures[0]
+        if items[-1] is not _END:
+            raise items[-1]
     finally:
         stopped.set()
         while not arrived.empty():  # a thread that waits for room goes on, and ends
@@ -252,28 +228,26 @@ async def _async_newest(packets: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """All that has arrived, joined: a task receives while the caller decodes."""
     import asyncio
 
-    arrived: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING)
-    failures: list[Exception] = []
+    arrived: asyncio.Queue[bytes | BaseException] = asyncio.Queue(_WAITING)
 
     async def receive() -> None:
         try:
             async for packet in packets:
                 await arrived.put(packet)
+            await arrived.put(_END)
         except Exception as error:  # the caller's, who is told of it
-            failures.append(error)
-        await arrived.put(None)
+            await arrived.put(error)
 
     task = asyncio.create_task(receive())
     try:
-        ended = False
-        while not ended:
+        items: list[bytes | BaseException] = [b""]
+        while isinstance(items[-1], bytes):
             items = [await arrived.get()]
             for _ in range(arrived.qsize()):
                 items.append(arrived.get_nowait())
-            ended = items[-1] is None
-            if joined := b"".join(item for item in items if item is not None):
+            if joined := b"".join(item for item in items if isinstance(item, bytes)):
                 yield joined
-        if failures:
-            raise failures[0]
+        if items[-1] is not _END:
+            raise items[-1]
     finally:
         task.cancel()
