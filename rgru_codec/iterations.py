@@ -179,11 +179,7 @@ class Painter:
             sweep(engine, inputs, self._states, take, area, self._frame, keep=keep)
 
     def _paint(
-        self,
-        features: Field,
-        coefficients: Field,
-        layers: int,
-        take: Callable[[Rect, Array], None],
+        self, features: Field, coefficients: Field, layers: int, take: Callable[[Rect, Array], None]
     ) -> None:
         """The painter over what is wanted; ``take`` gets (h, w, 3) for each window."""
 

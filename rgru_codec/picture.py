@@ -350,10 +350,7 @@ def _through_profile(image: Image.Image, icc: bytes | None) -> Image.Image:
 
 
 def to_image(
-    pixels: Pixels,
-    grey: bool,
-    alpha: Pixels | None,
-    info: dict[str, Any] | None = None,
+    pixels: Pixels, grey: bool, alpha: Pixels | None, info: dict[str, Any] | None = None
 ) -> Image.Image:
     """Make a picture of mode L, LA, RGB or RGBA of planes.
 
