@@ -96,8 +96,8 @@ def orientation_of(exif: bytes) -> int | None:
     Args:
         exif: A TIFF structure. Where the tag stands twice the last one counts, as in Pillow.
     """
-    found = [one.number for one in _Directory(exif).entries if one.tag == ORIENTATION]
-    return next((int(number) for number in reversed(found) if number in range(1, 9)), None)
+    said = [one.number or 0 for one in _Directory(exif).entries if one.tag == ORIENTATION]
+    return next((int(number) for number in reversed(said) if number in range(1, 9)), None)
 
 
 def says_nothing(exif: bytes) -> bool:
