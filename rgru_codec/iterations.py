@@ -11,7 +11,6 @@ C_t) int8. Every step goes through the picture in windows (:mod:`rgru_codec.runt
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -174,7 +173,7 @@ class Painter:
             coefficients.add(inside, found, scale)
 
         decoder = self.model.half.decoder(codes.shape[2])
-        inputs = {"codes": CodesInput(codes[self._crop])}
+        inputs = {"codes": _codes_source(codes[self._crop])}
         with self.engines.borrow(decoder, self.model.digest) as engine:
             sweep(engine, inputs, self._states, take, area, self._frame, keep=keep)
 
@@ -219,42 +218,34 @@ def _reach(model: Model, steps: int) -> int:
     return border_of(model.half.P.reach) + steps * border_of(model.half.D.reach)
 
 
-@dataclasses.dataclass(frozen=True)
-class CodesInput:
+def _codes_source(codes: Codes | Array) -> Source:
     """Codes (rows, columns, C_t) as a network reads them; channels not used are zero."""
+    count = codes.shape[2]
 
-    codes: Codes | Array
-
-    def __call__(self, window: Rect, out: Array) -> None:
-        """Fill ``out`` for a window."""
-        count = self.codes.shape[2]
-        out[0, :, :, :count] = self.codes[window.slices(POSITION)]
+    def load(window: Rect, out: Array) -> None:
+        out[0, :, :, :count] = codes[window.slices(POSITION)]
         out[0, :, :, count:] = 0.0
 
+    return load
 
-@dataclasses.dataclass(frozen=True)
-class ResidualInput:
+
+def _residual_source(pixels: Pixels, canvas: Canvas, gain: float) -> Source:
     """What is left of a picture (H, W, 3), times a gain; its edges are repeated outwards."""
 
-    pixels: Pixels
-    canvas: Canvas
-    gain: float
-
-    def __call__(self, window: Rect, out: Array) -> None:
-        """Fill ``out`` for a window."""
+    def load(window: Rect, out: Array) -> None:
         for band in window.bands(_ROWS):
-            self._fill(band, out[0, band.top - window.top : band.bottom - window.top])
+            picture = out[0, band.top - window.top : band.bottom - window.top]
+            part = pixels[band.slices()]
+            height, width = part.shape[:2]
+            picture[:height, :width] = part
+            picture[:height, width:] = picture[:height, width - 1 : width]
+            picture[height:] = picture[height - 1 : height]
+            picture -= np.float32(127.5)
+            picture *= np.float32(LEVELS)
+            canvas.subtract_from(picture, band)
+            picture *= np.float32(gain)
 
-    def _fill(self, band: Rect, picture: Array) -> None:
-        part = self.pixels[band.slices()]
-        height, width = part.shape[:2]
-        picture[:height, :width] = part
-        picture[:height, width:] = picture[:height, width - 1 : width]
-        picture[height:] = picture[height - 1 : height]
-        picture -= np.float32(127.5)
-        picture *= np.float32(LEVELS)
-        self.canvas.subtract_from(picture, band)
-        picture *= np.float32(self.gain)
+    return load
 
 
 def encode(
@@ -285,8 +276,7 @@ def encode(
 
     def binarized(gain: float, count: int) -> Codes:
         codes = np.empty((*grid_size(height, width), count), np.int8)
-        residual = ResidualInput(pixels, painter.picture(), gain)
-        inputs: dict[str, Source] = {"residual": residual, **known}
+        inputs = {"residual": _residual_source(pixels, painter.picture(), gain), **known}
         with painter.engines.borrow(encoding.network(count), key) as engine:
             sweep(engine, inputs, states, _signs(codes), frame, frame)
         return codes

@@ -58,12 +58,14 @@ def encoding_bytes(model: Model, height: int, width: int) -> int:
         pixels * (3 + 1.3),  # what is shown; MS-SSIM: smaller planes of both in 16 bits
         pixels * 4,  # at the start: Pillow's picture
     )
+    engines = _at_work(networks, frame)  # which take turns hold no memory between layers
+    work = max(between, layer + engines) if takes_turns(frame) else max(between, layer) + engines
     return int(
         _kept(networks, frame)
         + pixels * 3 * _value_bytes(frame)  # the picture that is subtracted
         + kept_bytes(context, rows, columns)
         + pixels * 6  # its levels, and the file that they come from if that is not compressed
-        + _most(between, layer, networks, frame)
+        + work
     )
 
 
@@ -79,12 +81,6 @@ def _kept(networks: Iterable[Network], frame: Rect) -> float:
         if isinstance(network, Painter):
             ports += network.inputs.values()
     return _value_bytes(frame) * sum(map(_values, ports)) * frame.height * frame.width
-
-
-def _most(between: float, layer: float, networks: Iterable[Network], frame: Rect) -> float:
-    """Where networks take turns, they hold no memory between layers."""
-    engines = _at_work(networks, frame)
-    return max(between, layer + engines) if takes_turns(frame) else max(between, layer) + engines
 
 
 def _at_work(networks: Iterable[Network], frame: Rect) -> float:
