@@ -108,13 +108,15 @@ class Decoder:
         """What is not shown as it is meant, in words."""
         self._given = None if model is None else as_model(model)
         self._wanted = None if layers is None else as_count("layers", layers, 0)
-        self._threads = as_threads(threads)
+        self._threads = None if threads is None else as_count("threads", threads, 1)
         self._reader = Reader(self.limits, self._context_of)
         self._alpha: NDArray[np.uint8] | None = None
         self._codes: CodesDecoder | None = None
         self._waiting: list[NDArray[np.uint8]] = []
         """Codes of layers not painted yet, eight to a byte."""
         self._region = _as_region(region)
+        self._area = Rect(0, 0, 0, 0)
+        """What is wanted, in a picture whose header has arrived."""
         self._closed = self._done = False
         self._fed = self._end = 0
         self._painter: Painter | None = None
@@ -233,9 +235,11 @@ class Decoder:
         """
         if self._codes is None and self.error is not None:
             raise self.error
-        header = self._known_header()
+        header = self.header
+        if header is None:
+            raise InvalidInput("no picture yet: the header (21 bytes) has not arrived")
         if self._seen != (self.layers, self.groups):
-            self._pixels = self._paint(share or (lambda share: None))
+            self._pixels = self._paint(header, share or (lambda share: None))
             self._seen = (self.layers, self.groups)
         if self._closed or self.error is not None:
             self._painter = None  # nothing more comes: large pictures need its memory
@@ -243,20 +247,16 @@ class Decoder:
         if header.alpha and alpha is None:
             alpha = np.full((header.height, header.width), 255, np.uint8)
         if alpha is not None:
-            alpha = alpha[self._area(header).slices()]
+            alpha = alpha[self._area.slices()]
         return to_image(self._pixels, header.grey, alpha, {**self.info, "layers": self.layers})
-
-    def _known_header(self) -> Header:
-        if self.header is None:
-            raise InvalidInput("no picture yet: the header (21 bytes) has not arrived")
-        return self.header
 
     def _take(self, event: Event, events: list[DecoderEvent]) -> None:
         """Decode what an event brings; ``events`` gets what became known."""
         if isinstance(event, HeaderRead):
             self.header, self._end = event.header, HEADER_SIZE
             events.append(event)
-            self._begin(event.header)
+            if self.model is not None:  # else the reader's next error is that it is not known
+                self._begin(event.header, self.model)
         elif isinstance(event, BoxRead):
             self._take_box(event)
             self._end = event.end
@@ -265,11 +265,14 @@ class Decoder:
             if self._enough():  # the first group of a layer that is not wanted
                 self._done = True
                 return
+            assert self._codes is not None
             before = self.layers
-            self._take_group(event)
+            self._codes.decode(event)
             self._end = event.end
             events.append(event)
             if self.layers > before:
+                assert self._codes.last is not None
+                self._waiting.append(np.packbits(self._codes.last > 0))
                 events.append(LayerDecoded(self.layers, event.end))
         else:
             events.append(event)
@@ -280,37 +283,33 @@ class Decoder:
         assert self.model is not None
         return self.model.context()
 
-    def _begin(self, header: Header) -> None:
-        if self.model is None:  # it is not known: the reader's next error
-            return
-        area = self._area(header)
-        self.limits.check_memory(decoding_bytes(self.model, header.height, header.width, area))
-        self._codes = CodesDecoder(self.model.context(), *header.grid)
+    def _begin(self, header: Header, model: Model) -> None:
+        self._area = self._area_in(header)
+        needed = decoding_bytes(model, header.height, header.width, self._area)
+        self.limits.check_memory(needed)
+        self._codes = CodesDecoder(model.context(), *header.grid)
 
     def _take_box(self, event: BoxRead) -> None:
-        box, header = event.box, self._known_header()
+        assert self.header is not None
+        box = event.box
         if box.type == BOX_ALPHA:
-            self._alpha = alpha_of(event, header, self.limits)
-        known = metadata_of(box, grey=header.grey)
+            self._alpha = alpha_of(event, self.header, self.limits)
+        known = metadata_of(box, grey=self.header.grey)
         if box.type == BOX_EXIF and not known:
             self.notes.append("damaged Exif data was left out")
         if box.type == BOX_COLOUR and not known:
             self.notes.append(f"its colour (cicp {box.content.hex()}) is not known, taken as sRGB")
         self.info.update(known)
 
-    def _take_group(self, event: GroupRead) -> None:
-        assert self._codes is not None
-        before = self._codes.layer
-        self._codes.decode(event)
-        if self._codes.layer > before:
-            assert self._codes.last is not None
-            self._waiting.append(np.packbits(self._codes.last > 0))
-
-    def _paint(self, share: Callable[[float], object]) -> NDArray[np.uint8]:
+    def _paint(self, header: Header, share: Callable[[float], object]) -> NDArray[np.uint8]:
         assert self._codes is not None
         assert self.model is not None
         if self._painter is None:
-            self._painter = self._new_painter(self.model)
+            most = self.model.iterations if self._wanted is None else self._wanted
+            if self._closed:
+                most = self.layers + (self.groups > 0)
+            size, area = (header.height, header.width), self._area
+            self._painter = Painter(self.model, *size, self._threads, region=area, layers=most)
         layers = len(self._waiting)
         while self._waiting:
             share(1 - len(self._waiting) / layers)
@@ -322,16 +321,7 @@ class Decoder:
             return self._painter.preview(self._codes.expectation())
         return self._painter.show()
 
-    def _new_painter(self, model: Model) -> Painter:
-        header = self._known_header()
-        layers = model.iterations if self._wanted is None else self._wanted
-        if self._closed:
-            layers = self.layers + (self.groups > 0)
-        area = self._area(header)
-        height, width = header.height, header.width
-        return Painter(model, height, width, self._threads, region=area, layers=layers)
-
-    def _area(self, header: Header) -> Rect:
+    def _area_in(self, header: Header) -> Rect:
         if self._region is None:
             return Rect(0, header.height, 0, header.width)
         x, y, width, height = self._region
@@ -341,15 +331,6 @@ class Decoder:
                 f"picture, which has {header.width}x{header.height} pixels"
             )
         return Rect(y, y + height, x, x + width)
-
-
-def as_threads(threads: int | None) -> int | None:
-    """Return a number of threads that an engine can have.
-
-    Raises:
-        InvalidInput: It is no whole number above 0, nor None.
-    """
-    return None if threads is None else as_count("threads", threads, 1)
 
 
 def _as_region(region: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:

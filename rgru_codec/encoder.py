@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgru_codec import parts
-from rgru_codec.decoder import Decoder, as_threads
+from rgru_codec.decoder import Decoder
 from rgru_codec.iterations import Painter
 from rgru_codec.iterations import encode as iterate
 from rgru_codec.memory import encoding_bytes
@@ -96,10 +96,10 @@ class Settings:
                 raise InvalidInput(f"{name} must be above 0, got {value}")
         if not isinstance(self.encoder, str | None):
             raise InvalidInput(f"encoder must be a name, got {self.encoder!r}")
-        object.__setattr__(self, "threads", as_threads(self.threads))
         check_limits(self.limits)
-        if self.frame is not None:
-            object.__setattr__(self, "frame", as_count("frame", self.frame, 0))
+        for name, least in (("threads", 1), ("frame", 0)):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, as_count(name, value, least))
         self.metadata()
 
     @property
@@ -218,24 +218,9 @@ def compress(
         LimitExceeded: The picture has more pixels, or needs more memory, than the limits allow.
         OSError: The picture's file cannot be read.
     """
-    settings = Settings(
-        layers=layers,
-        quality=quality,
-        bpp=bpp,
-        target_size=target_size,
-        msssim=msssim,
-        icc_profile=icc_profile,
-        exif=exif,
-        xmp=xmp,
-        strip=strip,
-        keep_icc=keep_icc,
-        convert_depth=convert_depth,
-        frame=frame,
-        limits=limits,
-        model=model,
-        encoder=encoder,
-        threads=threads,
-    )
+    options = dict(locals())
+    del options["image"]
+    settings = Settings(**options)
     planes = prepare(image, settings)
     for note in planes.notes:
         warnings.warn(note, stacklevel=2)
@@ -250,12 +235,8 @@ def prepare(image: Picture, settings: Settings) -> Planes:
     """
     image = as_image(image, convert_depth=settings.convert_depth, limits=settings.limits)
     settings.check_size(image.height, image.width)
-    return to_planes(
-        image,
-        convert_depth=settings.convert_depth,
-        frame=settings.frame,
-        wanted=settings.metadata(),
-    )
+    depth, frame, wanted = settings.convert_depth, settings.frame, settings.metadata()
+    return to_planes(image, convert_depth=depth, frame=frame, wanted=wanted)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -323,19 +304,16 @@ class _Encoder:
         """What the layers so far show, where a group is coded in part."""
 
     def _boxes(self) -> list[Box]:
-        kept = (
-            (BOX_ICC, self.planes.icc_profile),
-            (BOX_EXIF, self.planes.exif),
-            (BOX_XMP, self.planes.xmp),
-        )
-        boxes = [Box(name, content) for name, content in kept if content]
-        if self.planes.colour is not None:
-            boxes.insert(0, Box(BOX_COLOUR, self.planes.colour.pack()))
+        planes = self.planes
+        points = planes.colour and planes.colour.pack()
+        kept = {BOX_COLOUR: points, BOX_ICC: planes.icc_profile}
+        kept |= {BOX_EXIF: planes.exif, BOX_XMP: planes.xmp}
+        boxes = [Box(name, content) for name, content in kept.items() if content]
         most = (self.settings.limits or Limits()).max_metadata_bytes
         if (size := sum(len(box.content) + 4 for box in boxes)) > most:
             raise LimitExceeded("max_metadata_bytes", size, most)
-        if self.planes.alpha is not None:
-            boxes.append(Box(BOX_ALPHA, encode_alpha(self.planes.alpha)))
+        if planes.alpha is not None:
+            boxes.append(Box(BOX_ALPHA, encode_alpha(planes.alpha)))
         return boxes
 
     def run(self, share: Callable[[float], object]) -> Encoded:
@@ -401,7 +379,7 @@ class _Encoder:
         """Encode a group so far that its bytes are as far from the fewest to all as was asked."""
         fewest = self._in_part(group, parts.LEAST)
         most = len(fewest) + self.part * (len(whole) - len(fewest))
-        return self._within(group, most) or fewest
+        return parts.within(functools.partial(self._in_part, group), most) or fewest
 
     def _fill(self, group: int, begin: int, behind: bytes) -> None:
         """Put as much of a group as has room before what stands behind it; nothing if it is little.
@@ -411,7 +389,7 @@ class _Encoder:
         """
         room = max(int(self.size) - begin - len(behind), 0)
         head = len(pack_group(bytes(room), self.ordinal, group == 0)) - room
-        payload = self._within(group, room - head)
+        payload = parts.within(functools.partial(self._in_part, group), room - head)
         if payload is None and not self.end:
             payload = self._in_part(group, parts.LEAST)
             if len(payload) > room - head:
@@ -422,10 +400,6 @@ class _Encoder:
         if payload is not None:
             self.end = begin
             self.filling = pack_group(payload, self.ordinal, group == 0) + behind
-
-    def _within(self, group: int, most: float) -> bytes | None:
-        """Encode as much of a group as has room in so many bytes; None if that is little."""
-        return parts.within(lambda share: self._in_part(group, share), most)
 
     def _cut(self) -> Encoded:
         """The file before what had no room."""
