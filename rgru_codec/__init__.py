@@ -46,31 +46,17 @@ if TYPE_CHECKING:
 __version__ = "1.0.0"
 
 _HOMES = {
-    "rgru_codec.arrays": ("imread", "imwrite"),
-    "rgru_codec.models": ("Model", "default_model"),
-    "rgru_codec.decoder": ("Decoder", "LayerDecoded", "decompress"),
-    "rgru_codec.encoder": ("Settings", "compress"),
-    "rgru_codec.inspection": ("Info", "info"),
-    "rgru_codec.streams": ("Stage", "aiter_pictures", "iter_pictures"),
-    "rgru_codec.thumbnails": ("thumbnail",),
-    "rgru_format": (
-        "BoxRead",
-        "Damaged",
-        "GroupRead",
-        "HeaderRead",
-        "InvalidInput",
-        "LimitExceeded",
-        "Limits",
-        "ModelMissing",
-        "NeedMoreData",
-        "NotRgru",
-        "OutOfMemory",
-        "RgruError",
-        "Unreadable",
-        "UnsupportedVersion",
-    ),
+    "rgru_codec.arrays": "imread imwrite",
+    "rgru_codec.models": "Model default_model",
+    "rgru_codec.decoder": "Decoder LayerDecoded decompress",
+    "rgru_codec.encoder": "Settings compress",
+    "rgru_codec.inspection": "Info info",
+    "rgru_codec.streams": "Stage aiter_pictures iter_pictures",
+    "rgru_codec.thumbnails": "thumbnail",
+    "rgru_format": "BoxRead Damaged GroupRead HeaderRead InvalidInput LimitExceeded Limits "
+    "ModelMissing NeedMoreData NotRgru OutOfMemory RgruError Unreadable UnsupportedVersion",
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = sorted([*_HOME_OF, "__version__"])
 
