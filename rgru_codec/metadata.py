@@ -269,11 +269,9 @@ def strip_info(info: dict[Any, Any], names: Collection[str]) -> None:
     if "exif" in names:
         info.pop("dpi", None)
     for name in {"exif", "xmp"} & info.keys():
-        content: bytes | None = None
-        if name not in names:
-            content = info[name]
-            if "gps" in names:
-                content = without_gps(name, content or b"")
+        content: bytes | None = None if name in names else info[name]
+        if content and "gps" in names:
+            content = without_gps(name, content)
         if content:
             info[name] = content
         else:

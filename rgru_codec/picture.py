@@ -27,7 +27,7 @@ from PIL import Image
 
 from rgru_codec.foreign import Facts, facts_of
 from rgru_codec.metadata import Wanted, read_metadata
-from rgru_format import Colour, InvalidInput, Unreadable
+from rgru_format import Colour, InvalidInput, RgruError, Unreadable
 
 Pixels = NDArray[np.uint8]
 
@@ -116,9 +116,12 @@ def to_planes(
     check_frames(image, frame)
     with _at_frame(image, frame):
         facts = facts_of(image)
-        if not convert_depth:
-            _check_depth(image, facts)
-        with _reading():
+        if not convert_depth and (bits := _deep(image, facts)):
+            raise InvalidInput(
+                f"the picture has more than 8 bits a channel ({bits}), .rgru has 8; "
+                "use --depth 8 (convert_depth=True) to convert it"
+            )
+        with reading():
             image.load()
         try:
             return _taken_apart(image, facts, wanted or Wanted())
@@ -131,7 +134,10 @@ def _taken_apart(image: Image.Image, facts: Facts, wanted: Wanted) -> Planes:
     grey = image.mode in _GREY or image.mode.startswith(("I", "F"))
     metadata = wanted.of(own, grey=grey)
     notes = metadata.notes
-    image, alpha = _split(_turned(_eight_bits(image), metadata.orientation), facts.grey_bits)
+    image = _eight_bits(image)
+    if (turn := _TURNS.get(metadata.orientation or 1)) is not None:
+        image = image.transpose(turn)
+    image, alpha = _split(image, facts.grey_bits)
     icc, points = metadata.icc_profile, metadata.colour and metadata.colour.code_points
     if image.mode in ("CMYK", "LAB"):
         notes = (*notes, f"{image.mode} was converted to sRGB")
@@ -157,7 +163,7 @@ def frame_shown(image: Image.Image) -> int | None:
     Raises:
         Unreadable: The frames cannot be counted.
     """
-    with _reading():
+    with reading():
         several = getattr(image, "n_frames", 1) > 1 and image.format not in _ONE_PICTURE
         return image.tell() if several else None
 
@@ -168,7 +174,7 @@ def check_frames(image: Image.Image, frame: int | None) -> None:
     Raises:
         InvalidInput: as said.
     """
-    with _reading():
+    with reading():
         frames: int = getattr(image, "n_frames", 1)
     if frame is not None and not 0 <= frame < frames:
         last = f"frames 0..{frames - 1}" if frames > 1 else "one frame only, 0"
@@ -177,19 +183,6 @@ def check_frames(image: Image.Image, frame: int | None) -> None:
         raise InvalidInput(
             f"the picture has {frames} frames (an animation or pages), .rgru has one; "
             "choose it with --frame N (frame=N)"
-        )
-
-
-def _check_depth(image: Image.Image, facts: Facts) -> None:
-    """Refuse more than 8 bits a channel; also where Pillow would cut them off in silence.
-
-    Raises:
-        InvalidInput: As said.
-    """
-    if bits := _deep(image, facts):
-        raise InvalidInput(
-            f"the picture has more than 8 bits a channel ({bits}), .rgru has 8; "
-            "use --depth 8 (convert_depth=True) to convert it"
         )
 
 
@@ -217,17 +210,20 @@ def _deep(image: Image.Image, facts: Facts) -> str:
 def _tiff_bits(image: Image.Image) -> int:
     """Bits of the deepest channel of a TIFF, 0 if it is none."""
     bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
-    return max(
-        (b for b in (bits if isinstance(bits, tuple) else (bits,)) if isinstance(b, int)), default=0
-    )
+    known = bits if isinstance(bits, tuple) else (bits,)
+    return max((count for count in known if isinstance(count, int)), default=0)
 
 
 @contextlib.contextmanager
-def _reading() -> Iterator[None]:
-    """Turn what Pillow's readers raise on bad files, which is what they like, into our error."""
+def reading() -> Iterator[None]:
+    """Turn what Pillow's readers raise on bad files, which is what they like, into our error.
+
+    Raises:
+        Unreadable: They raise something.
+    """
     try:
         yield
-    except MemoryError:
+    except (MemoryError, RgruError):
         raise
     except Exception as error:
         words = str(error) or type(error).__name__
@@ -241,12 +237,12 @@ def _at_frame(image: Image.Image, frame: int | None) -> Iterator[None]:
         yield
         return
     before = image.tell()
-    with _reading():
+    with reading():
         image.seek(frame)
     try:
         yield
     finally:
-        with _reading():
+        with reading():
             image.seek(before)
 
 
@@ -297,11 +293,6 @@ def _range_of(high: float) -> float:
     return math.nan
 
 
-def _turned(image: Image.Image, orientation: int | None) -> Image.Image:
-    turn = _TURNS.get(orientation or 1)
-    return image if turn is None else image.transpose(turn)
-
-
 def _as_pixels(image: Image.Image, grey: bool) -> Pixels:
     """(H, W, 3), converted strip by strip: large pictures are not held three times."""
     mode, strip = "L" if grey else "RGB", 256
@@ -338,14 +329,12 @@ def _through_profile(image: Image.Image, icc: bytes | None) -> Image.Image:
     if icc is not None and image.mode == "CMYK":
         from PIL import ImageCms
 
-        try:
+        with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
             profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
             srgb = ImageCms.createProfile("sRGB")
             converted = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            converted = None
-        if converted is not None:
-            return converted
+            if converted is not None:
+                return converted
     return image.convert("RGB")
 
 

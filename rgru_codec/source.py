@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from rgru_codec.foreign import readable_png
-from rgru_codec.picture import Planes, from_array, to_planes
+from rgru_codec.picture import Planes, from_array, reading, to_planes
 from rgru_format import (
     SIGNATURE,
     InvalidInput,
@@ -120,7 +120,10 @@ def read_source(source: Source, limits: Limits | None = None, begin: bytes = b""
     if isinstance(source, str | os.PathLike):
         with as_path(source).open("rb") as file:
             return read_source(file, limits)
-    most = _largest_file(limits or Limits())
+    bounds = limits or Limits()
+    most: float = _LARGEST_PIXEL * bounds.max_pixels + bounds.max_metadata_bytes
+    if bounds.max_memory is not None:
+        most = bounds.max_memory
     _check_bytes(len(begin) + _left_of(source), most)
     held = io.BytesIO()  # gives its bytes away without a copy
     held.write(begin)
@@ -128,12 +131,6 @@ def read_source(source: Source, limits: Limits | None = None, begin: bytes = b""
         _check_bytes(held.tell() + len(piece), most)
         held.write(piece)
     return held.getvalue()
-
-
-def _largest_file(limits: Limits) -> float:
-    if limits.max_memory is not None:
-        return limits.max_memory
-    return _LARGEST_PIXEL * limits.max_pixels + limits.max_metadata_bytes
 
 
 def _check_bytes(size: int, most: float) -> None:
@@ -255,15 +252,11 @@ def open_picture(source: Source, limits: Limits | None = None) -> Image.Image:
         raise Unreadable("is a .rgru file already; to compress it anew, decompress it first")
     if not data:
         raise Unreadable("is empty")
-    try:
-        return _opened(readable_png(data))
-    except MemoryError:
-        raise
-    except UnidentifiedImageError:
-        raise Unreadable(_unidentified(data[:16])) from None
-    except Exception as error:  # Pillow's readers raise what they like on bad files
-        words = str(error) or type(error).__name__
-        raise Unreadable(f"the picture cannot be read: {words}") from None
+    with reading():
+        try:
+            return _opened(readable_png(data))
+        except UnidentifiedImageError:
+            raise Unreadable(_unidentified(data[:16])) from None
 
 
 def _unidentified(head: bytes) -> str:
