@@ -63,7 +63,8 @@ def facts_of(image: Image.Image) -> Facts:
     Args:
         image: Just opened; of one that has been read, or was made in memory, less is known.
     """
-    told = Facts(bits=_bits_told(image), colour=_colour_told(image))
+    bits = image.info.get("bit_depth")  # pillow-heif says it
+    told = Facts(bits=bits if isinstance(bits, int) else 8, colour=_colour_told(image))
     try:
         with _file_of(image) as file:
             if file is None:
@@ -95,9 +96,9 @@ def _file_of(image: Image.Image) -> Iterator[BinaryIO | None]:
 def _facts(file: BinaryIO, image: Image.Image) -> Facts:
     format_ = (image.format or "").upper()
     if format_ == "PNG":
-        return _png(file)
+        return _png(file, image)
     if format_ in ("JPEG", "MPO"):
-        return _jpeg(file, image)
+        return _jpeg(image)
     if format_ == "TIFF":
         return Facts(orientation=_orientation_of_tiff(image))
     if format_ in ("AVIF", "HEIF"):
@@ -119,12 +120,6 @@ def _read(file: BinaryIO, image: Image.Image) -> bytes:
         return kept[:_HEAD]
     file.seek(0)
     return file.read(_HEAD)
-
-
-def _bits_told(image: Image.Image) -> int:
-    """What a reader says itself (pillow-heif does); 8 if it says nothing."""
-    told = image.info.get("bit_depth")
-    return told if isinstance(told, int) else 8
 
 
 def _colour_told(image: Image.Image) -> ColourSpace | None:
@@ -153,49 +148,36 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         file.seek(at)
 
 
-def _png(file: BinaryIO) -> Facts:
+def _png(file: BinaryIO, image: Image.Image) -> Facts:
     """Chunks of PNG, third edition, 11.3."""
     content: dict[bytes, bytes] = {}
     texts = []
     for name, at, size in _chunks(file):
-        if name in (b"IHDR", b"cICP", b"gAMA", b"cHRM", b"sRGB") and size <= 32:
+        if name in (b"IHDR", b"cICP") and size <= 32:
             file.seek(at)
             content.setdefault(name, file.read(size))
         elif name in (b"tEXt", b"zTXt", b"iTXt"):
             file.seek(at)
             texts.append(file.read(min(size, 80)).partition(b"\0")[0])
     notes = []
-    said, above = None, False
+    said = None
     if len(points := content.get(b"cICP", b"")) == 4:
         if points[2] == 0 and (found := colour.of_code_points(points[0], points[1])):
-            said, above = found, True
+            said = found
             if points[3] != 1:
                 notes.append("narrow-range values (cICP) were taken as full range")
         else:
             notes.append("code points of colour (cICP) that are not known were left out")
-    if said is None and b"sRGB" not in content:
-        said = _gamma(content)
     if words := _keywords(texts):
         notes.append(f"text was left out: {words}")
     head = content.get(b"IHDR", b"").ljust(13, b"\0")
     return Facts(
         bits=16 if head[8] == 16 else 8,
         grey_bits=head[8] if head[9] == 0 and head[8] in (1, 2, 4) else 8,
-        colour=said,
-        overrides_icc=above,
+        colour=said or _colour_told(image),
+        overrides_icc=said is not None,
         notes=tuple(notes),
     )
-
-
-def _gamma(content: dict[bytes, bytes]) -> ColourSpace | None:
-    gamma = places = None
-    if len(content.get(b"gAMA", b"")) == 4:
-        gamma = int.from_bytes(content[b"gAMA"], "big") / 100000
-    if len(content.get(b"cHRM", b"")) == 32:
-        places = tuple(value / 100000 for value in struct.unpack(">8I", content[b"cHRM"]))
-    if gamma is None and places is None:
-        return None
-    return colour.of_gamma(gamma, places)
 
 
 def _keywords(texts: list[bytes]) -> str:
@@ -243,10 +225,11 @@ def _inflated_size(name: bytes, content: bytes) -> int:
         return 0
 
 
-def _jpeg(file: BinaryIO, image: Image.Image) -> Facts:
-    """Segments of JPEG (ITU-T T.81, B.1) before the first scan."""
+def _jpeg(image: Image.Image) -> Facts:
+    """Application segments of JPEG (ITU-T T.81, B.2.4.6), as Pillow has kept them."""
     main, pieces, marks = None, dict[bytes, dict[int, bytes]](), b""
-    for content in _application_segments(file):
+    segments = getattr(image, "applist", ())
+    for content in (content for name, content in segments if name in ("APP1", "APP2")):
         if content.startswith(xmp.NAME):
             main = main or content[len(xmp.NAME) :]
         elif content.startswith(xmp.EXTENSION) and len(content) >= len(xmp.EXTENSION) + 40:
@@ -269,27 +252,10 @@ def _jpeg(file: BinaryIO, image: Image.Image) -> Facts:
     return Facts(xmp=joined, notes=tuple(notes))
 
 
-def _application_segments(file: BinaryIO) -> Iterator[bytes]:
-    """Contents of the segments APP1 and APP2."""
-    file.seek(0)
-    if file.read(2) != b"\xff\xd8":
-        return
-    while (marker := file.read(2))[:1] == b"\xff" and len(marker) == 2:
-        while marker[1] == 0xFF:  # fill bytes
-            marker = b"\xff" + (file.read(1) or b"\xd9")
-        if marker[1] in (0xD9, 0xDA):
-            return
-        if marker[1] == 1 or 0xD0 <= marker[1] <= 0xD8:
-            continue
-        size = int.from_bytes(file.read(2), "big")
-        content = file.read(max(size - 2, 0))
-        if marker[1] in (0xE1, 0xE2):
-            yield content
-
-
 def _isobmff(head: bytes) -> Facts:
     """Properties of items in AVIF and HEIF (ISO/IEC 23008-12, 6.5; AV1-ISOBMFF 2.3.3)."""
-    bits = [12 if f & 0x20 else 10 for f in _configurations(head) if f & 0x40]
+    flags = [found[1][0] for found in re.finditer(rb"av1C..(.)", head, re.DOTALL)]
+    bits = [12 if flag & 0x20 else 10 for flag in flags if flag & 0x40]
     for found in re.finditer(rb"hvcC.{17}(.)(.)", head, re.DOTALL):
         bits += [(depth[0] & 7) + 8 for depth in found.groups()]
     for found in re.finditer(rb"pixi\0\0\0\0([\1-\4])", head):
@@ -303,10 +269,6 @@ def _isobmff(head: bytes) -> Facts:
     )
     notes = ("the gain map (HDR) was left out",) if mapped else ()
     return Facts(bits=max(bits, default=8), colour=said, notes=notes)
-
-
-def _configurations(head: bytes) -> list[int]:
-    return [found[1][0] for found in re.finditer(rb"av1C..(.)", head, re.DOTALL)]
 
 
 def _bits_of_jpeg2000(head: bytes) -> int:
@@ -326,6 +288,9 @@ def _orientation_of_tiff(image: Image.Image) -> int | None:
     return None  # Pillow turns the pixels itself, and takes the tag out
 
 
+_Forms = tuple[tuple[int, int], ...]
+
+
 class _Bits:
     """Takes fields out of a JPEG XL codestream, least significant bit first."""
 
@@ -341,8 +306,8 @@ class _Bits:
         return taken
 
     def choose(self, *forms: tuple[int, int]) -> int:
-        """A field of four forms, each an offset and a number of bits."""
-        offset, count = forms[self.take(2)]
+        """A field of one form or of four, each an offset and a number of bits."""
+        offset, count = forms[self.take(2)] if len(forms) > 1 else forms[0]
         return offset + self.take(count)
 
 
@@ -354,15 +319,15 @@ def _bits_of_jxl(head: bytes) -> int:
         start = found.end() if found else len(head)
     bits = _Bits(head[start + 2 : start + 66])
     try:
-        _skip_size(bits)
+        _skip_sides(bits, *_SIZE)
         if bits.take(1):  # everything as usual
             return 8
         if bits.take(1):  # extra fields
             bits.take(3)
             if bits.take(1):
-                _skip_size(bits)
+                _skip_sides(bits, *_SIZE)
             if bits.take(1):
-                _skip_preview(bits)
+                _skip_sides(bits, *_PREVIEW)
             if bits.take(1):
                 _skip_animation(bits)
         if bits.take(1):  # floating point
@@ -372,19 +337,14 @@ def _bits_of_jxl(head: bytes) -> int:
         return 8
 
 
-def _skip_size(bits: _Bits) -> None:
-    small = bits.take(1)
-    forms = ((1, 9), (1, 13), (1, 18), (1, 30))
-    _ = bits.take(5) if small else bits.choose(*forms)
-    if bits.take(3) == 0:
-        _ = bits.take(5) if small else bits.choose(*forms)
+_SIZE = ((1, 9), (1, 13), (1, 18), (1, 30)), ((0, 5),)
+_PREVIEW = ((1, 6), (65, 8), (321, 10), (1345, 12)), ((16, 0), (32, 0), (1, 5), (33, 9))
+"""Forms of a side, in pixels and in eighths of them."""
 
 
-def _skip_preview(bits: _Bits) -> None:
-    eighths = bits.take(1)
-    forms = (
-        ((16, 0), (32, 0), (1, 5), (33, 9)) if eighths else ((1, 6), (65, 8), (321, 10), (1345, 12))
-    )
+def _skip_sides(bits: _Bits, pixels: _Forms, eighths: _Forms) -> None:
+    """Take two sides, or one and a ratio."""
+    forms = eighths if bits.take(1) else pixels
     bits.choose(*forms)
     if bits.take(3) == 0:
         bits.choose(*forms)
