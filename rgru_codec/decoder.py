@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +26,7 @@ from PIL import Image
 from rgru_codec.iterations import Painter
 from rgru_codec.memory import decoding_bytes
 from rgru_codec.metadata import metadata_of
-from rgru_codec.models import Model, as_model, find_model
+from rgru_codec.models import Model, ModelLike, as_model, find_model
 from rgru_codec.picture import to_image
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.source import Source, as_count, as_number, check_limits, read_rgru
@@ -94,7 +93,7 @@ class Decoder:
         layers: int | None = None,
         limits: Limits | None = None,
         threads: int | None = None,
-        model: Model | str | os.PathLike[str] | None = None,
+        model: ModelLike | None = None,
         region: tuple[int, int, int, int] | None = None,
     ) -> None:
         check_limits(limits)
@@ -351,7 +350,7 @@ def decompress(
     partial: bool = False,
     limits: Limits | None = None,
     threads: int | None = None,
-    model: Model | str | os.PathLike[str] | None = None,
+    model: ModelLike | None = None,
     region: tuple[int, int, int, int] | None = None,
 ) -> Image.Image:
     """Decode the picture of a file, or of any beginning of one that holds the header.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import os
 import warnings
 from collections.abc import Callable, Collection
 
@@ -23,7 +22,7 @@ from rgru_codec.iterations import encode as iterate
 from rgru_codec.memory import encoding_bytes
 from rgru_codec.metadata import STRIPPED, Wanted
 from rgru_codec.metrics import ms_ssim
-from rgru_codec.models import Model, as_model, default_model
+from rgru_codec.models import Model, ModelLike, as_model, default_model
 from rgru_codec.picture import Planes, to_image, to_planes
 from rgru_codec.source import Picture, as_count, as_image, as_number, check_limits
 from rgru_format import (
@@ -75,7 +74,7 @@ class Settings:
     convert_depth: bool = False
     frame: int | None = None
     limits: Limits | None = None
-    model: Model | str | os.PathLike[str] | None = None
+    model: ModelLike | None = None
     encoder: str | None = None
     threads: int | None = None
 
@@ -176,7 +175,7 @@ def compress(
     convert_depth: bool = False,
     frame: int | None = None,
     limits: Limits | None = None,
-    model: Model | str | os.PathLike[str] | None = None,
+    model: ModelLike | None = None,
     encoder: str | None = None,
     threads: int | None = None,
 ) -> bytes:
@@ -382,11 +381,7 @@ class _Encoder:
         return parts.within(functools.partial(self._in_part, group), most) or fewest
 
     def _fill(self, group: int, begin: int, behind: bytes) -> None:
-        """Put as much of a group as has room before what stands behind it; nothing if it is little.
-
-        Raises:
-            InvalidInput: That is nothing of the first group.
-        """
+        """Put what has room of a group before what stands behind it; nothing if it is little."""
         room = max(int(self.size) - begin - len(behind), 0)
         head = len(pack_group(bytes(room), self.ordinal, group == 0)) - room
         payload = parts.within(functools.partial(self._in_part, group), room - head)

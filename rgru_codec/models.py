@@ -127,6 +127,10 @@ class Model:
         return _load(folder, tuple((stat.st_size, stat.st_mtime_ns) for stat in stats))
 
 
+ModelLike = Model | str | os.PathLike[str]
+"""A model, or what names it: the folder of a package, an id, or the name of one at hand."""
+
+
 @functools.lru_cache(maxsize=8)
 def _load(folder: Path, state: object) -> Model:
     """Read a package; ``state`` changes with its files."""
@@ -184,24 +188,24 @@ def parse_table(text: bytes | str, where: str) -> dict[str, Any]:
     return table
 
 
-def load_encoder(half: DecodingHalf, digest: bytes, data: bytes, where: str) -> EncodingHalf:
+def load_encoder(model: Model, data: bytes, where: str) -> EncodingHalf:
     """An encoder from the content of its file.
 
     Raises:
         InvalidInput: it is none, or another model's.
     """
     arrays, words = unpack_arrays(data, where)
-    if words.get("model") != digest.hex():
+    if words.get("model") != model.digest.hex():
         raise InvalidInput(f"{where}: an encoder of model {words.get('model', 'unknown')[:8]}")
     try:
-        return EncodingHalf(half, parse_table(words.get("table", ""), where), arrays)
+        return EncodingHalf(model.half, parse_table(words.get("table", ""), where), arrays)
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error}") from None
 
 
 @functools.lru_cache(maxsize=8)
 def _encoder(model: Model, path: Path) -> EncodingHalf:
-    return load_encoder(model.half, model.digest, read_part(path), str(path))
+    return load_encoder(model, read_part(path), str(path))
 
 
 @functools.lru_cache(maxsize=8)
@@ -315,7 +319,7 @@ def model_named(text: str) -> Model:
     raise InvalidInput(f"{text}: neither the folder of a model, nor the id or name of one at hand")
 
 
-def as_model(model: Model | str | os.PathLike[str]) -> Model:
+def as_model(model: ModelLike) -> Model:
     """A model, or what names it.
 
     Raises:

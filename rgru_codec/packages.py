@@ -111,7 +111,7 @@ def _add_encoder(source: Path, home: Path) -> Path:
     except (KeyError, ValueError):
         raise InvalidInput(f"{source}: does not say whose encoder it is") from None
     model = find_model(digest[:4])
-    encoding = load_encoder(model.half, model.digest, data, str(source))
+    encoding = load_encoder(model, data, str(source))
     for network in encoding.networks():
         compare(network)
     folder = home / model.id.hex()
@@ -121,13 +121,7 @@ def _add_encoder(source: Path, home: Path) -> Path:
 
 
 def _install(home: Path, files: Mapping[str, bytes], source: str = "package") -> Model:
-    """Write files of a package beside its place, check them, and move them there.
-
-    Args:
-        home: Where its folder is made.
-        files: By name.
-        source: What errors call it.
-    """
+    """Write files (by name) beside their place, check them, and move them there."""
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home, prefix=".new-") as place:
         folder = Path(place)

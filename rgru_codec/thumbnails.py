@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 
 from PIL import Image
 
 from rgru_codec.decoder import Decoder
 from rgru_codec.inspection import layers_for
-from rgru_codec.models import Model, as_model, find_model
+from rgru_codec.models import ModelLike, as_model, find_model
 from rgru_codec.source import Source, as_count, check_limits, read_rgru
 from rgru_format import HEADER_SIZE, Limits, Reader
 
@@ -20,7 +19,7 @@ def thumbnail(
     *,
     limits: Limits | None = None,
     threads: int | None = None,
-    model: Model | str | os.PathLike[str] | None = None,
+    model: ModelLike | None = None,
 ) -> Image.Image:
     """Make a small picture of a file, from as few layers as it can show; of a cut file too.
 
@@ -39,19 +38,14 @@ def thumbnail(
         Damaged: The header is, or no codes are intact.
         InvalidInput: ``size`` is no whole number above 0.
     """
-    image, notes = thumbnail_and_notes(source, size, limits=limits, threads=threads, model=model)
+    image, notes = thumbnail_and_notes(source, size, limits, threads, model)
     for note in notes:
         warnings.warn(note, stacklevel=2)
     return image
 
 
 def thumbnail_and_notes(
-    source: Source,
-    size: int,
-    *,
-    limits: Limits | None = None,
-    threads: int | None = None,
-    model: Model | str | os.PathLike[str] | None = None,
+    source: Source, size: int, limits: Limits | None, threads: int | None, model: ModelLike | None
 ) -> tuple[Image.Image, tuple[str, ...]]:
     """Do as `thumbnail`; what it warns of is returned."""
     size = as_count("size", size, 1)

@@ -69,9 +69,7 @@ class Thumbnail:
         # Desktops ask for files of any name, to be written as PNG.
         kind = picture_format("" if job.target == STREAM else job.target, ".png")
         data = read_rgru(job.source, self.limits.max_pixels)
-        image, notes = thumbnail_and_notes(
-            data, self.size, limits=self.limits, threads=self.threads
-        )
+        image, notes = thumbnail_and_notes(data, self.size, self.limits, self.threads, None)
         content, left_out = encode_picture(image, kind)
         write(job, content)
         name, layers = display_name(job.target, "standard output"), image.info["layers"]
