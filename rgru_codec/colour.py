@@ -222,16 +222,12 @@ def _curve(colour: ColourSpace) -> bytes:
     return b"para\0\0\0\0" + struct.pack(">HHi", 0, 0, round(gamma * 65536))
 
 
+@np.errstate(all="ignore")  # of what a broken profile says
 def of_profile(icc: bytes) -> ColourSpace | None:
     """Return what a profile says, if code points say the same within a level of 8 bits.
 
     Profiles with tables (A2B) are never the same: another rendering intent may be meant.
     """
-    with np.errstate(all="ignore"):  # of what a broken profile says
-        return _of_profile(icc)
-
-
-def _of_profile(icc: bytes) -> ColourSpace | None:
     try:
         tags = _tags(icc)
         if any(name.startswith((b"A2B", b"D2B")) for name in tags):

@@ -140,11 +140,7 @@ def _replace(
 
 
 def _name_if_free(temporary: Path, path: Path) -> None:
-    """Give a file its name unless that is taken; no moment lies between asking and doing.
-
-    Raises:
-        FileExistsError: it is taken.
-    """
+    """Give a file its name unless that is taken; no moment lies between asking and doing."""
     try:
         os.link(temporary, path)
     except FileExistsError:

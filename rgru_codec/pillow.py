@@ -176,11 +176,7 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
 
 
 def _save_all(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
-    """Save for ``save_all=True``, which asks for all frames: the picture, if there is one only.
-
-    Raises:
-        ValueError: There are more.
-    """
+    """Save for ``save_all=True``, which asks for all frames: the picture, if there is one only."""
     more = image.encoderinfo.pop("append_images", ())
     if more or getattr(image, "n_frames", 1) > 1:
         raise ValueError(".rgru files hold one picture; save each in a file of its own")
@@ -191,11 +187,7 @@ _OPTIONS = frozenset(field.name for field in dataclasses.fields(Settings)) - {"l
 
 
 def _save_options(given: dict[str, Any]) -> dict[str, Any]:
-    """Pillow's options as arguments of ``compress``. Metadata given as None is left out.
-
-    Raises:
-        ValueError: An option that ``compress`` does not have.
-    """
+    """Pillow's options as arguments of ``compress``. Metadata given as None is left out."""
     if unknown := given.keys() - _OPTIONS:
         raise ValueError(
             f"unknown options for .rgru: {', '.join(sorted(unknown))}; "

@@ -142,11 +142,7 @@ class _Property:
 
 
 def _properties(xmp: bytes) -> Iterator[_Property]:
-    """Find the properties of all descriptions.
-
-    Raises:
-        ExpatError, ValueError, LookupError: It cannot be parsed.
-    """
+    """The properties of all descriptions; raises what expat does, ValueError or LookupError."""
     parser = expat.ParserCreate(namespace_separator=" ")
     found = list[_Property]()
     path: list[tuple[str, re.Match[bytes], bytes]] = []
