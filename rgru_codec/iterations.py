@@ -27,6 +27,7 @@ from rgru_format.limits import POSITION, grid_size
 
 Pixels = NDArray[np.uint8]
 Codes = NDArray[np.int8]
+_Heard = Mapping[str, Field]
 
 MOST = 32
 """Magnitude that features and accumulated coefficients reach at most where kept in 16 bits."""
@@ -113,9 +114,9 @@ class Painter:
         self.engines = Engines(threads, together=not takes_turns(self._frame))
         self._region = wanted.moved(-down, -right)
         self._painted = self._region.aligned(POSITION)
-        ports = model.half.painter(max(model.codes)).inputs
-        self._features = Field(self._frame, ports["features"], MOST)
-        self._coefficients = Field(self._frame, ports["coefficients"], MOST)
+        painter = model.half.painter(max(model.codes))
+        self._heard = {name: Field(self._frame, p, MOST) for name, p in painter.inputs.items()}
+        """Features, and the coefficients so far."""
         decoder = model.half.decoder(max(model.codes))
         self._states = {n: Field(self._frame, decoder.inputs[n]) for n in decoder.states}
         self._canvas: Canvas | None = None
@@ -124,8 +125,7 @@ class Painter:
 
     def add_layer(self, codes: Codes | Array) -> None:
         """Run D on the codes of the next layer, (rows, columns, C_t) of the whole picture."""
-        area = self._painted.grown(_reach(self.model, self._most - self.layers - 1), self._frame)
-        self._decode(codes, area, self._features, self._coefficients, keep=True)
+        self._decode(codes, self._heard, self._most - self.layers - 1, keep=True)
         self.layers += 1
         self._shown = None
 
@@ -135,24 +135,23 @@ class Painter:
             if self._canvas is not None:
                 self._shown = self.picture().pixels()[self._region.slices()]
             elif self.layers:
-                self._shown = self._pixels(self._features, self._coefficients, self.layers)
+                self._shown = self._pixels(self._heard, self.layers)
             else:
                 self._shown = np.full((self._region.height, self._region.width, 3), 128, np.uint8)
         return self._shown
 
     def preview(self, codes: Codes | Array) -> Pixels:
         """The pixels that codes (or their expectation) would give; nothing is kept of them."""
-        features, coefficients = self._features.copy(), self._coefficients.copy()
-        area = self._painted.grown(_reach(self.model, 0), self._frame)
-        self._decode(codes, area, features, coefficients, keep=False)
-        return self._pixels(features, coefficients, self.layers + 1)
+        heard = {name: field.copy() for name, field in self._heard.items()}
+        self._decode(codes, heard, 0, keep=False)
+        return self._pixels(heard, self.layers + 1)
 
     def picture(self) -> Canvas:
         """P after the layers so far, 0 before the first: what an encoder subtracts."""
         if self._canvas is None:
             self._canvas = Canvas(self._frame)
         if self._on_canvas < self.layers:
-            self._paint(self._features, self._coefficients, self.layers, self._canvas.replace)
+            self._paint(self._heard, self.layers, self._canvas.replace)
             self._on_canvas = self.layers
         return self._canvas
 
@@ -160,10 +159,10 @@ class Painter:
         """D's first state, which encoders look at."""
         return self._states[self.model.half.first]
 
-    def _decode(
-        self, codes: Codes | Array, area: Rect, features: Field, coefficients: Field, *, keep: bool
-    ) -> None:
-        """D over an area; without ``keep`` its states stay as they are."""
+    def _decode(self, codes: Codes | Array, heard: _Heard, steps: int, *, keep: bool) -> None:
+        """D where so many steps follow; without ``keep`` its states stay as they are."""
+        area = self._painted.grown(_reach(self.model, steps), self._frame)
+        features, coefficients = heard["features"], heard["coefficients"]
         scale = 1.0 / self.model.half.gains[self.layers]
 
         def take(inside: Rect, outside: Rect, outputs: Mapping[str, Array]) -> None:
@@ -177,27 +176,25 @@ class Painter:
         with self.engines.borrow(decoder, self.model.digest) as engine:
             sweep(engine, inputs, self._states, take, area, self._frame, keep=keep)
 
-    def _paint(
-        self, features: Field, coefficients: Field, layers: int, take: Callable[[Rect, Array], None]
-    ) -> None:
+    def _paint(self, heard: _Heard, layers: int, take: Callable[[Rect, Array], None]) -> None:
         """The painter over what is wanted; ``take`` gets (h, w, 3) for each window."""
 
         def store(inside: Rect, outside: Rect, outputs: Mapping[str, Array]) -> None:
             take(inside, crop(outputs["picture"], inside, outside)[0])
 
-        inputs = {"features": features.load, "coefficients": coefficients.load}
+        inputs = {name: field.load for name, field in heard.items()}
         painter = self.model.half.painter(max(self.model.codes[:layers]))
         with self.engines.borrow(painter, self.model.digest) as engine:
             sweep(engine, inputs, {}, store, self._painted, self._frame)
 
-    def _pixels(self, features: Field, coefficients: Field, layers: int) -> Pixels:
+    def _pixels(self, heard: _Heard, layers: int) -> Pixels:
         area = self._painted
         result = np.empty((area.height, area.width, 3), np.uint8)
 
         def store(window: Rect, picture: Array) -> None:
             result[window.moved(-area.top, -area.left).slices()] = levels(picture)
 
-        self._paint(features, coefficients, layers, store)
+        self._paint(heard, layers, store)
         return result[self._region.moved(-area.top, -area.left).slices()]
 
 
