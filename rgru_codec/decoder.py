@@ -335,12 +335,10 @@ class Decoder:
 def _as_region(region: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:
     if region is None:
         return None
-    found = [as_number(v) for v in region] if isinstance(region, tuple | list) else []
-    whole = [value for value in found if isinstance(value, int)]
-    if not len(found) == len(whole) == 4:
-        raise InvalidInput(f"region must be (x, y, width, height) in pixels, got {region!r}")
-    x, y, width, height = whole
-    return x, y, width, height
+    match [as_number(side) for side in region] if isinstance(region, tuple | list) else []:
+        case [int(x), int(y), int(width), int(height)]:
+            return x, y, width, height
+    raise InvalidInput(f"region must be (x, y, width, height) in pixels, got {region!r}")
 
 
 def decompress(

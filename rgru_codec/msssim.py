@@ -121,8 +121,7 @@ def _blurred(x: Part) -> Part:
     rows, columns = height - _TAPS + 1, width - _TAPS + 1
     down = np.empty((count, rows, width), np.float32)
     for part in _parts(rows, _BAND):
-        band = _band(part.stop - part.start)
-        np.matmul(band, x[:, _reaching(part)], out=down[:, part])
+        np.matmul(_band(part.stop - part.start), x[:, _reaching(part)], out=down[:, part])
     result = np.empty((count, rows, columns), np.float32)
     for part in _parts(columns, _BAND):
         band = _band(part.stop - part.start).T
@@ -141,7 +140,6 @@ def _means(x: Plane, y: Plane, unit: float) -> tuple[float, float]:
     ``unit`` is what a value of the planes is worth.
     """
     height, width = (side - _TAPS + 1 for side in x.shape)
-
     structures, wholes = 0.0, 0.0
     for rows in _parts(height, _ROWS):
         for columns in _parts(width, _COLUMNS):

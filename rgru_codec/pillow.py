@@ -14,6 +14,7 @@ animation the frame is saved that it shows, as Pillow does with other formats.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import IO, Any
 
@@ -150,14 +151,12 @@ class _RgruDecoder(ImageFile.PyDecoder):
         assert self.fd is not None
         layers, info = self.args
         decoder = Decoder(layers=layers, limits=_LIMITS)
+        forgiven = (RgruError,) if ImageFile.LOAD_TRUNCATED_IMAGES else ()
         try:
-            while data := self.fd.read(1 << 20):
-                decoder.feed(data)
-            decoder.close()
-        except RgruError as error:
-            if not ImageFile.LOAD_TRUNCATED_IMAGES:
-                raise OSError(str(error)) from error
-        try:
+            with contextlib.suppress(*forgiven):
+                while data := self.fd.read(1 << 20):
+                    decoder.feed(data)
+                decoder.close()
             picture = decoder.picture()
         except RgruError as error:
             raise OSError(str(error)) from error
