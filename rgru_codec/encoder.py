@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgru_codec import parts
-from rgru_codec.decoder import Decoder
+from rgru_codec.decoder import decompress
 from rgru_codec.iterations import Painter
 from rgru_codec.iterations import encode as iterate
 from rgru_codec.memory import encoding_bytes
@@ -412,7 +412,6 @@ class _Encoder:
         return pixels
 
     def _decoded(self, data: bytes) -> NDArray[np.uint8]:
-        decoder = Decoder(threads=self.settings.threads, model=self.model, limits=_UNBOUNDED)
-        decoder.feed(data)
-        decoder.close()
-        return np.asarray(decoder.picture().convert("RGB"))
+        threads = self.settings.threads
+        shown = decompress(data, threads=threads, model=self.model, limits=_UNBOUNDED)
+        return np.asarray(shown.convert("RGB"))

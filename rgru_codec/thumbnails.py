@@ -10,7 +10,7 @@ from rgru_codec.decoder import Decoder
 from rgru_codec.inspection import layers_for
 from rgru_codec.models import ModelLike, as_model, find_model
 from rgru_codec.source import Source, as_count, check_limits, read_rgru
-from rgru_format import HEADER_SIZE, Limits, Reader
+from rgru_format import HEADER_SIZE, Limits, inspect
 
 
 def thumbnail(
@@ -51,12 +51,9 @@ def thumbnail_and_notes(
     size = as_count("size", size, 1)
     check_limits(limits)
     data = read_rgru(source, limits)
-    reader = Reader(limits)
-    reader.feed(data[:HEADER_SIZE])
-    reader.close()
-    assert reader.header is not None
-    package = find_model(reader.header.model_id) if model is None else as_model(model)
-    layers = layers_for(reader.header, size, package.codes)
+    header = inspect(data[:HEADER_SIZE], limits).sound().header
+    package = find_model(header.model_id) if model is None else as_model(model)
+    layers = layers_for(header, size, package.codes)
     decoder = Decoder(layers=layers, limits=limits, threads=threads, model=model)
     decoder.feed(data)
     decoder.close(partial=True)
