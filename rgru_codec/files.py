@@ -86,7 +86,8 @@ def write_file(
         with open(target, "wb") as file:  # noqa: PTH123 (a pipe or a device, by its own name)
             file.write(content)
         return
-    if there is not None and not _writable(target, there):
+    # Root is held to the bits of the mode as well.
+    if there is not None and not (there.st_mode & 0o222 and os.access(target, os.W_OK)):
         raise PermissionError(errno.EACCES, "write-protected", os.fspath(target))
     path = Path(os.path.realpath(target))  # a link stays a link
     try:
@@ -99,11 +100,6 @@ def write_file(
         _write_in_place(path, content)
         if like is not None and times:
             os.utime(path, ns=(like.st_atime_ns, like.st_mtime_ns))
-
-
-def _writable(target: str | os.PathLike[str], there: os.stat_result) -> bool:
-    """Tell whether a file may be written; root is held to the bits of the mode as well."""
-    return bool(there.st_mode & 0o222) and os.access(target, os.W_OK)
 
 
 def _replace(
