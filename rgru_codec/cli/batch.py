@@ -10,7 +10,7 @@ import functools
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rgru_codec.cli.files import (
@@ -24,7 +24,7 @@ from rgru_codec.cli.files import (
     display_name,
 )
 from rgru_codec.cli.progress import Progress, Share, unseen
-from rgru_codec.cli.status import DONE, UNUSABLE, USAGE, Failure, explain, named, say
+from rgru_codec.cli.status import DONE, UNUSABLE, USAGE, Failure, exit_code, explain, named, say
 from rgru_codec.files import write_file
 from rgru_codec.processes import cores, run_in_processes
 
@@ -96,7 +96,7 @@ def run(work: Work, plan: Plan, options: Options, done: str) -> int:
         say(_summary(codes, done, time.monotonic() - start))
     if not options.quiet and (others := plan.passed_over):
         say(f"{others} other file{'s were' if others > 1 else ' was'} passed over")
-    return _exit_code(codes)
+    return exit_code(code for code in codes if code != SKIPPED)
 
 
 def share_threads(threads: int | None, processes: int) -> int | None:
@@ -281,10 +281,3 @@ def _summary(codes: Sequence[int], done: str, seconds: float) -> str:
     )
     words = [f"{counts[word]} {word}" for word in (done, "skipped", "failed") if counts[word]]
     return f"{', '.join(words)} in {seconds:.1f} s"
-
-
-def _exit_code(codes: Iterable[int]) -> int:
-    bad = {code for code in codes if code not in (DONE, SKIPPED)}
-    if len(bad) > 1:
-        return UNUSABLE
-    return bad.pop() if bad else DONE

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from rgru_codec.cli.status import DONE, EPILOG, INTERRUPTED, UNUSABLE, USAGE, explain, say
+from rgru_codec.cli.status import DONE, EPILOG, INTERRUPTED, UNUSABLE, USAGE, fail, say
 
 _DESCRIPTION = """\
 Compress many pictures to .rgru files with Apache Beam. Options that are not listed here are the
@@ -66,9 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("RGRU_DEBUG"):
             raise
-        failure = explain(error)
-        say(failure.message)
-        return failure.code
+        return fail(error)
     say(", ".join(f"{count} {word}" for word, count in counts.items()))
     return UNUSABLE if counts["failed"] else DONE
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import options
 from rgru_codec.cli.files import STREAM, display_name, pieces_of
-from rgru_codec.cli.status import DONE, UNUSABLE, explain, layer_count, number, say, show
+from rgru_codec.cli.status import DONE, exit_code, fail, layer_count, number, show
 
 if TYPE_CHECKING:
     from rgru_codec.inspection import Info
@@ -34,20 +34,17 @@ def add_command(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show all inputs."""
-    codes = set()
+    codes = []
     for name in args.inputs:
         if len(args.inputs) > 1 and not args.json:
             show(f"{name}:")
         try:
-            codes.add(_show(name, args.max_pixels, as_json=args.json, verbose=args.verbose))
+            codes.append(_show(name, args.max_pixels, as_json=args.json, verbose=args.verbose))
         except BrokenPipeError:
             raise
         except Exception as error:
-            failure = explain(error, display_name(name, "standard input"))
-            say(failure.message)
-            codes.add(failure.code)
-    bad = codes - {DONE}
-    return bad.pop() if len(bad) == 1 else UNUSABLE if bad else DONE
+            codes.append(fail(error, display_name(name, "standard input")))
+    return exit_code(codes)
 
 
 def _show(name: str, max_pixels: int, *, as_json: bool, verbose: bool) -> int:
@@ -66,11 +63,7 @@ def _show(name: str, max_pixels: int, *, as_json: bool, verbose: bool) -> int:
     else:
         for line in describe(found, verbose=verbose):
             show(line)
-    if fault is None:
-        return DONE
-    failure = explain(fault, name)
-    say(failure.message)
-    return failure.code
+    return DONE if fault is None else fail(fault, name)
 
 
 def describe(found: Info, *, verbose: bool) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli.files import check_names
-from rgru_codec.cli.status import DONE, UNUSABLE, explain, say, show
+from rgru_codec.cli.status import DONE, UNUSABLE, exit_code, fail, show
 
 if TYPE_CHECKING:
     from rgru_codec.models import Model
@@ -46,7 +46,7 @@ def add_command(commands: Any) -> None:
 
 def list_models(args: argparse.Namespace) -> int:
     """List all models; those that cannot be used are told, and do not hinder the others."""
-    from rgru_codec.models import default_model, folders
+    from rgru_codec.models import Model, default_model, folders
     from rgru_format import RgruError
 
     try:
@@ -56,19 +56,13 @@ def list_models(args: argparse.Namespace) -> int:
     code = DONE
     for folder in folders():
         try:
-            model = _load(folder)
+            model = Model.load(folder)
         except Exception as error:
-            say(explain(error).message)
+            fail(error)
             code = UNUSABLE
         else:
             show(_words(model) + ("  (default)" if folder == default else ""))
     return code
-
-
-def _load(folder: Path) -> Model:
-    from rgru_codec.models import Model
-
-    return Model.load(folder)
 
 
 def _words(model: Model) -> str:
@@ -86,9 +80,7 @@ def add(args: argparse.Namespace) -> int:
         try:
             installed = packages.add(Path(name))
         except Exception as error:
-            failure = explain(error)
-            say(failure.message)
-            return failure.code
+            return fail(error)
         show(f"{name}: installed as {installed}")
     return DONE
 
@@ -99,16 +91,13 @@ def verify(args: argparse.Namespace) -> int:
     from rgru_codec.models import folders, model_named
 
     check_names(*args.inputs)
-    models = [str(folder) for folder in folders()] if not args.inputs else args.inputs
-    codes = set()
-    for name in models:
+    codes = []
+    for name in args.inputs or map(str, folders()):
         try:
             model = model_named(name)
             difference = packages.check(model)
         except Exception as error:
-            failure = explain(error)
-            say(failure.message)
-            codes.add(failure.code)
+            codes.append(fail(error))
         else:
             show(f"{_words(model)}: sound, engines differ by {difference:.1g} at most")
-    return codes.pop() if len(codes) == 1 else UNUSABLE if codes else DONE
+    return exit_code(codes)

@@ -24,7 +24,7 @@ from rgru_codec.cli.status import (
     Failure,
     discard_output,
     explain,
-    say,
+    fail,
     write_out,
 )
 from rgru_codec.processes import variables
@@ -98,9 +98,7 @@ def run(argv: Sequence[str] | None) -> int:
     except Exception as error:
         if os.environ.get("RGRU_DEBUG") and not isinstance(error, Failure):
             raise
-        failure = explain(error)
-        say(failure.message)
-        return failure.code
+        return fail(error)
     return code
 
 

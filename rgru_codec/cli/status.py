@@ -6,9 +6,13 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from rgru_codec.terminal import printable, tell
+
+if TYPE_CHECKING:
+    from rgru_format import LimitExceeded
 
 DONE = 0
 UNUSABLE = 1
@@ -56,14 +60,10 @@ def named(name: str) -> Iterator[None]:
     except FileExistsError:
         raise Failure(UNUSABLE, f"{name}: exists; --force overwrites it") from None
     except OSError as error:
+        words = f"cannot be written: {_reason(error)}"
         if error.errno == errno.ENOSPC:
-            raise Failure(
-                UNUSABLE, f"{name}: no space left on the device; nothing was written"
-            ) from None
-        words = error.strerror or str(error)
-        raise Failure(
-            UNUSABLE, f"{name}: cannot be written: {words[:1].lower()}{words[1:]}"
-        ) from None
+            words = "no space left on the device; nothing was written"
+        raise Failure(UNUSABLE, f"{name}: {words}") from None
 
 
 def write_out(text: str) -> None:
@@ -114,7 +114,8 @@ def explain(error: BaseException, name: str = "") -> Failure:
     if _is_no_memory(error):
         return Failure(LIMIT, f"{place}not enough memory")
     if isinstance(error, OSError):
-        return Failure(UNUSABLE, place + _os_words(error, name))
+        other = error.filename is not None and str(error.filename) != name
+        return Failure(UNUSABLE, place + _reason(error) + f": {error.filename}" * other)
     # The format's errors are imported only where something has failed.
     from rgru_format import InvalidInput, LimitExceeded, ModelMissing, RgruError, Unreadable
 
@@ -133,6 +134,19 @@ def explain(error: BaseException, name: str = "") -> Failure:
     )
 
 
+def fail(error: BaseException, name: str = "") -> int:
+    """Say what went wrong, as `explain` puts it; returns the exit code."""
+    failure = explain(error, name)
+    say(failure.message)
+    return failure.code
+
+
+def exit_code(codes: Iterable[int]) -> int:
+    """Return the code of several inputs: that of the failures if they agree, otherwise 1."""
+    bad = set(codes) - {DONE}
+    return bad.pop() if len(bad) == 1 else UNUSABLE if bad else DONE
+
+
 def _is_no_memory(error: BaseException) -> bool:
     """Tell whether memory ran out: Python, the system, libraries or threads say it."""
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
@@ -141,35 +155,24 @@ def _is_no_memory(error: BaseException) -> bool:
     return any(sign in words for sign in _NO_MEMORY)
 
 
-def _limit_words(error: object) -> str:
-    from rgru_format import LimitExceeded
-
-    assert isinstance(error, LimitExceeded)
-    if error.name == "max_pixels":
-        counts = "is so thin that it counts as" if "thin" in error.how else "has"
-        return (
-            f"the picture {counts} {number(error.value)} pixels, the limit is "
-            f"{number(error.limit)}; "
-            f"allow more with --max-pixels {error.value}"
-        )
-    if error.name == "max_memory":
-        return (
-            f"the picture needs about {number(error.value)} bytes of memory, the limit is "
-            f"{number(error.limit)}; allow more with --max-memory {error.value}"
-        )
+def _limit_words(error: LimitExceeded) -> str:
+    value, counts = number(error.value), "is so thin that it counts as"
+    words = {
+        "max_pixels": f"the picture {counts if 'thin' in error.how else 'has'} {value} pixels",
+        "max_memory": f"the picture needs about {value} bytes of memory",
+        "max_metadata_bytes": f"the metadata takes {value} bytes",
+    }.get(error.name)
+    if words is None:
+        return str(error)
+    way = f"allow more with --{error.name.replace('_', '-')} {error.value}"
     if error.name == "max_metadata_bytes":
-        return (
-            f"the metadata takes {number(error.value)} bytes, the limit is {number(error.limit)}; "
-            "compress can leave it out with --strip"
-        )
-    return str(error)
+        way = "compress can leave it out with --strip"
+    return f"{words}, the limit is {number(error.limit)}; {way}"
 
 
-def _os_words(error: OSError, name: str) -> str:
+def _reason(error: OSError) -> str:
     words = error.strerror or str(error) or type(error).__name__
-    words = words[:1].lower() + words[1:]
-    other = error.filename is not None and str(error.filename) != name
-    return f"{words}: {error.filename}" if other else words
+    return words[:1].lower() + words[1:]
 
 
 def layer_count(layers: int, groups: int = 0) -> str:

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from rgru_codec.cli import options
-from rgru_codec.cli.files import STREAM, check_names, pieces_of
+from rgru_codec.cli.files import check_names, display_name, pieces_of
 from rgru_codec.cli.status import (
     CUT,
     DONE,
     UNUSABLE,
     USAGE,
     Failure,
-    explain,
+    exit_code,
+    fail,
     layer_count,
     number,
-    say,
     show,
 )
 
@@ -58,18 +58,15 @@ def run(args: argparse.Namespace) -> int:
         return _vectors(args.vectors, verbose=args.verbose, quiet=args.quiet)
     if not args.inputs:
         raise Failure(USAGE, "verify needs a file, or --vectors")
-    codes = {_verify(name, args.max_pixels, args.quiet) for name in args.inputs} - {DONE}
-    return codes.pop() if len(codes) == 1 else UNUSABLE if codes else DONE
+    return exit_code([_verify(name, args.max_pixels, args.quiet) for name in args.inputs])
 
 
 def _verify(name: str, max_pixels: int, quiet: bool) -> int:
-    shown = "standard input" if name == STREAM else name
+    shown = display_name(name, "standard input")
     try:
         code, words = check(pieces_of(name), max_pixels)
     except Exception as error:
-        failure = explain(error, shown)
-        say(failure.message)
-        return failure.code
+        return fail(error, shown)
     if not quiet or code:
         show(f"{shown}: {words}")
     return code
