@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flatbuffers
@@ -53,6 +53,22 @@ class _Buffer(schema.BufferT):  # type: ignore[misc]
         return int(schema.BufferEnd(builder))
 
 
+def _made(kind: Callable[[], Any], **values: Any) -> Any:
+    """An object of the schema with these fields."""
+    made = kind()
+    vars(made).update(values)
+    return made
+
+
+def _elementwise(code: int, options: Callable[[], Any] | None = None) -> Callable[..., int]:
+    """An operation that keeps the shape."""
+
+    def node(ops: GraphOps, *x: int) -> int:
+        return ops._node(code, list(x), ops._shape(x[0]), options and options())
+
+    return node
+
+
 class GraphOps:
     """The operations of :class:`rgru_codec.runtime.layers.Ops` as nodes; tensors are numbers."""
 
@@ -72,59 +88,42 @@ class GraphOps:
         return self._kernel(_Op.CONV_2D, options, x, weights, bias, stride, relu)
 
     def depthwise(self, x: int, kernel: Array, stride: int) -> int:
-        options = schema.DepthwiseConv2DOptionsT()
-        options.depthMultiplier = 1
+        options = _made(schema.DepthwiseConv2DOptionsT, depthMultiplier=1)
         return self._kernel(_Op.DEPTHWISE_CONV_2D, options, x, kernel[None], None, stride, False)
 
     def product(self, x: int, kernel: Array, bias: Array | None = None, relu: bool = False) -> int:
         return self.conv(x, kernel[None, None], bias, 1, relu)
-
-    def add(self, a: int, b: int) -> int:
-        return self._node(_Op.ADD, [a, b], self._shape(a), schema.AddOptionsT())
-
-    def subtract(self, a: int, b: int) -> int:
-        return self._node(_Op.SUB, [a, b], self._shape(a), schema.SubOptionsT())
 
     def multiply(self, a: int, b: int | float) -> int:
         if isinstance(b, float):
             b = self._constant(np.full((1, 1, 1, 1), b, np.float32))
         return self._node(_Op.MUL, [a, b], self._shape(a), schema.MulOptionsT())
 
-    def relu(self, x: int) -> int:
-        return self._node(_Op.RELU, [x], self._shape(x))
-
-    def sigmoid(self, x: int) -> int:
-        return self._node(_Op.LOGISTIC, [x], self._shape(x))
-
-    def tanh(self, x: int) -> int:
-        return self._node(_Op.TANH, [x], self._shape(x))
-
-    def exp(self, x: int) -> int:
-        return self._node(_Op.EXP, [x], self._shape(x), schema.ExpOptionsT())
-
-    def clip(self, x: int) -> int:
-        return self._node(_Op.RELU_N1_TO_1, [x], self._shape(x))
+    add = _elementwise(_Op.ADD, schema.AddOptionsT)
+    subtract = _elementwise(_Op.SUB, schema.SubOptionsT)
+    relu = _elementwise(_Op.RELU)
+    sigmoid = _elementwise(_Op.LOGISTIC)
+    tanh = _elementwise(_Op.TANH)
+    exp = _elementwise(_Op.EXP, schema.ExpOptionsT)
+    clip = _elementwise(_Op.RELU_N1_TO_1)
 
     def join(self, parts: Sequence[int]) -> int:
         """Channels side by side, a few at a time: XNNPACK takes no more."""
         if len(parts) > _JOINED:
             return self.join([self.join(parts[:_JOINED]), *parts[_JOINED:]])
-        options = schema.ConcatenationOptionsT()
-        options.axis = 3
+        options = _made(schema.ConcatenationOptionsT, axis=3)
         first = self._shape(parts[0])
         depth = sum(self._shape(part)[3] for part in parts)
         return self._node(_Op.CONCATENATION, list(parts), (*first[:3], depth), options)
 
     def depth_to_space(self, x: int, factor: int) -> int:
-        options = schema.DepthToSpaceOptionsT()
-        options.blockSize = factor
+        options = _made(schema.DepthToSpaceOptionsT, blockSize=factor)
         _, rows, columns, depth = self._shape(x)
         shape = (1, rows * factor, columns * factor, depth // factor**2)
         return self._node(_Op.DEPTH_TO_SPACE, [x], shape, options)
 
     def space_to_depth(self, x: int, factor: int) -> int:
-        options = schema.SpaceToDepthOptionsT()
-        options.blockSize = factor
+        options = _made(schema.SpaceToDepthOptionsT, blockSize=factor)
         _, height, width, depth = self._shape(x)
         shape = (1, height // factor, width // factor, depth * factor**2)
         return self._node(_Op.SPACE_TO_DEPTH, [x], shape, options)
@@ -135,7 +134,10 @@ class GraphOps:
         graph.tensors, graph.operators = self._tensors, self._nodes
         graph.inputs, graph.outputs = list(inputs), list(outputs)
         model.version, model.subgraphs, model.buffers = 3, [graph], self._buffers
-        model.operatorCodes = [_operator(code) for code in self._codes]
+        model.operatorCodes = [
+            _made(schema.OperatorCodeT, builtinCode=c, deprecatedBuiltinCode=min(c, 127), version=1)
+            for c in self._codes
+        ]
         size = sum(len(buffer._content) + _ALIGNED for buffer in self._buffers)
         builder = flatbuffers.Builder(size + 2**16)
         builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
@@ -145,11 +147,10 @@ class GraphOps:
         return tuple(self._tensors[tensor].shape)
 
     def _tensor(self, shape: Sequence[int], buffer: int = 0) -> int:
-        tensor = schema.TensorT()
-        tensor.shape, tensor.buffer = list(shape), buffer
-        tensor.name = f"t{len(self._tensors)}"
-        self._tensors.append(tensor)
-        return len(self._tensors) - 1
+        number = len(self._tensors)
+        made = _made(schema.TensorT, shape=list(shape), buffer=buffer, name=f"t{number}")
+        self._tensors.append(made)
+        return number
 
     def _constant(self, values: Array) -> int:
         self._buffers.append(_Buffer(np.ascontiguousarray(values, "<f4").tobytes()))
@@ -187,14 +188,6 @@ class GraphOps:
         _, rows, columns, _ = self._shape(x)
         shape = (1, -(-rows // stride), -(-columns // stride), depth)
         return self._node(code, [x, self._constant(weights), self._constant(bias)], shape, options)
-
-
-def _operator(code: int) -> Any:
-    operator = schema.OperatorCodeT()
-    operator.builtinCode = code
-    operator.deprecatedBuiltinCode = min(code, 127)
-    operator.version = 1
-    return operator
 
 
 def graph_of(network: Network) -> tuple[bytes, list[int], list[int]]:

@@ -333,7 +333,8 @@ class Encoder(Network):
         h = inputs[self.known]
         told = ops.multiply(told, _factor(ops, under(arrays, "L/fineness"), h))
         both = np.kron(np.eye(self._pairs), [1.0, -1.0]).astype(np.float32)
-        codes = ops.add(_product(ops, features, under(arrays, "B")), ops.product(told, both))
+        features = ops.product(features, arrays["B/kernel"], arrays["B/bias"])
+        codes = ops.add(features, ops.product(told, both))
         thresholds = under(arrays, "L/thresholds")
         bias = thresholds["bias"] - np.float32(self._table.threshold)
         codes = ops.add(codes, ops.product(h, thresholds["kernel"], bias))
@@ -345,9 +346,8 @@ class Encoder(Network):
         Each digit is told of what the ones before it leave.
         """
         analysis, digits = self._arrays["L/analysis"], self._table.digits
-        products = ops.conv(
-            residual, analysis, None, POSITION, False
-        )  # going through it costs most
+        # Once for all: going through the residual costs most.
+        products = ops.conv(residual, analysis, None, POSITION, False)
         each = np.eye(analysis.shape[3], dtype=np.float32)
 
         def part(channels: slice) -> T:
@@ -409,10 +409,6 @@ def _digits(listed: Any, pairs: int) -> list[list[float]]:
 
 def _apart(ops: Ops[T], x: T, factor: int) -> T:
     return ops.depth_to_space(x, factor) if factor > 1 else x
-
-
-def _product(ops: Ops[T], x: T, w: Arrays) -> T:
-    return ops.product(x, w["kernel"], w["bias"])
 
 
 def _factor(ops: Ops[T], w: Arrays, h: T) -> T:

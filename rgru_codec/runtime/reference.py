@@ -59,11 +59,7 @@ class NumpyOps:
             y += bias
         return np.maximum(y, 0.0, out=y) if relu else y
 
-    def add(self, a: Array, b: Array) -> Array:
-        return a + b
-
-    def subtract(self, a: Array, b: Array) -> Array:
-        return a - b
+    add, subtract, tanh, exp = np.add, np.subtract, np.tanh, np.exp
 
     def multiply(self, a: Array, b: Array | float) -> Array:
         return a * (np.float32(b) if isinstance(b, float) else b)
@@ -78,12 +74,6 @@ class NumpyOps:
         y += half
         return y
 
-    def tanh(self, x: Array) -> Array:
-        return np.tanh(x)
-
-    def exp(self, x: Array) -> Array:
-        return np.exp(x)
-
     def clip(self, x: Array) -> Array:
         return np.clip(x, np.float32(-1.0), np.float32(1.0))
 
@@ -91,15 +81,14 @@ class NumpyOps:
         return np.concatenate(parts, axis=3)
 
     def depth_to_space(self, x: Array, factor: int) -> Array:
-        _, rows, columns, depth = x.shape
+        _, rows, columns, _ = x.shape
         x = x.reshape(1, rows, columns, factor, factor, -1).transpose(0, 1, 3, 2, 4, 5)
-        return x.reshape(1, rows * factor, columns * factor, depth // factor**2)
+        return x.reshape(1, rows * factor, columns * factor, -1)
 
     def space_to_depth(self, x: Array, factor: int) -> Array:
-        _, height, width, depth = x.shape
-        x = x.reshape(1, height // factor, factor, width // factor, factor, depth)
-        x = x.transpose(0, 1, 3, 2, 4, 5)
-        return x.reshape(1, height // factor, width // factor, depth * factor**2)
+        rows, columns = (n // factor for n in x.shape[1:3])
+        x = x.reshape(1, rows, factor, columns, factor, -1).transpose(0, 1, 3, 2, 4, 5)
+        return x.reshape(1, rows, columns, -1)
 
 
 def _taps(
