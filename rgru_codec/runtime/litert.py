@@ -20,14 +20,14 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from rgru_codec.runtime.engine import Source
-from rgru_codec.runtime.networks import Network
+from rgru_codec.runtime.networks import Network, Port
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.weights import Array
 from rgru_format.errors import OutOfMemory
 
 _Op = schema.BuiltinOperator
-_SIDE = 64
-"""Sides in pixels of the picture for which a graph is written down; any other can follow."""
+_ANY = Rect(0, 64, 0, 64)
+"""The picture for which a graph is written down; any other can follow."""
 _ALIGNED = 16
 _JOINED = 4
 
@@ -78,9 +78,9 @@ class GraphOps:
         self._nodes: list[Any] = []
         self._codes: list[int] = []
 
-    def input(self, spacing: int, channels: int) -> int:
+    def input(self, port: Port) -> int:
         """A tensor that goes in."""
-        return self._tensor((1, _SIDE // spacing, _SIDE // spacing, channels))
+        return self._tensor(port.shape(_ANY))
 
     def conv(self, x: int, kernel: Array, bias: Array | None, stride: int, relu: bool) -> int:
         options = schema.Conv2DOptionsT()
@@ -193,7 +193,7 @@ class GraphOps:
 def graph_of(network: Network) -> tuple[bytes, list[int], list[int]]:
     """The graph of a network, and the numbers of its inputs and outputs, in their order."""
     ops = GraphOps()
-    inputs = {name: ops.input(p.spacing, p.channels) for name, p in network.inputs.items()}
+    inputs = {name: ops.input(port) for name, port in network.inputs.items()}
     found = network.run(ops, inputs)
     outputs = [found[name] for name in network.outputs]
     return ops.model(list(inputs.values()), outputs), list(inputs.values()), outputs
@@ -242,7 +242,7 @@ class LiteRT:
         if self._process != os.getpid():
             self._start()
         try:
-            self._prepare(window.height, window.width)
+            self._prepare(window)
             for name, index in zip(self.network.inputs, self._inputs, strict=True):
                 sources[name](window, self._interpreter.tensor(index)())
             self._interpreter.invoke()
@@ -256,16 +256,14 @@ class LiteRT:
         yield results
         results.clear()
 
-    def _prepare(self, height: int, width: int) -> None:
-        if self._size == (height, width):
+    def _prepare(self, window: Rect) -> None:
+        if self._size == (window.height, window.width):
             return
-        ports = self.network.inputs.values()
-        for index, port in zip(self._inputs, ports, strict=True):
-            shape = (1, height // port.spacing, width // port.spacing, port.channels)
-            self._interpreter.resize_tensor_input(index, shape)
+        for index, port in zip(self._inputs, self.network.inputs.values(), strict=True):
+            self._interpreter.resize_tensor_input(index, port.shape(window))
         with _quiet():
             self._interpreter.allocate_tensors()
-        self._size, self.pixels = (height, width), height * width
+        self._size, self.pixels = (window.height, window.width), window.height * window.width
 
 
 _first = threading.Lock()

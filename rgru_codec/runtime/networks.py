@@ -26,6 +26,7 @@ from rgru_codec.runtime.layers import (
     parse_layers,
     under,
 )
+from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.weights import Arrays
 from rgru_format import InvalidInput
 from rgru_format.limits import POSITION
@@ -42,6 +43,10 @@ class Port:
 
     spacing: int
     channels: int
+
+    def shape(self, area: Rect) -> tuple[int, int, int, int]:
+        """Of the array over an area of a picture."""
+        return 1, area.height // self.spacing, area.width // self.spacing, self.channels
 
 
 class Network(abc.ABC):

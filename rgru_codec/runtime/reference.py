@@ -120,17 +120,13 @@ class Reference:
     def step(self, sources: Mapping[str, Source], window: Rect) -> Iterator[Mapping[str, Array]]:
         """See :class:`rgru_codec.runtime.engine.Engine`."""
         self.pixels = window.height * window.width
+        ports = self.network.inputs.items()
         try:
             with self._alone():
-                outputs = self._run(sources, window)
+                inputs = {name: np.empty(port.shape(window), np.float32) for name, port in ports}
+                for name, values in inputs.items():
+                    sources[name](window, values)
+                outputs = self.network.run(NumpyOps(), inputs)
         except MemoryError:
             raise OutOfMemory(f"a window of {window.width}x{window.height} pixels") from None
         yield outputs
-
-    def _run(self, sources: Mapping[str, Source], window: Rect) -> Mapping[str, Array]:
-        inputs = {}
-        for name, port in self.network.inputs.items():
-            size = (window.height // port.spacing, window.width // port.spacing)
-            inputs[name] = np.empty((1, *size, port.channels), np.float32)
-            sources[name](window, inputs[name])
-        return self.network.run(NumpyOps(), inputs)

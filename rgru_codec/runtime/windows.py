@@ -146,15 +146,14 @@ class Field:
     """
 
     def __init__(self, frame: Rect, port: Port, most: int = 8) -> None:
-        self.spacing = spacing = port.spacing
-        shape = (1, frame.height // spacing, frame.width // spacing, port.channels)
+        self.spacing = port.spacing
         self._step = np.float32(most / 2**15) if is_large(frame) else None
-        self.values: NDArray[Any] = np.zeros(shape, np.int16 if self._step else np.float32)
+        kind = np.int16 if self._step else np.float32
+        self.values: NDArray[Any] = np.zeros(port.shape(frame), kind)
 
     def load(self, window: Rect, out: Array) -> None:
         """Fill ``out`` with the values of a window, of as many channels as it has."""
-        index = (slice(None), *window.slices(self.spacing), slice(out.shape[3]))
-        values = self.values[index]
+        values = self.values[self._index(window, out)]
         if self._step:
             np.multiply(values, self._step, out=out)
         else:
@@ -170,14 +169,18 @@ class Field:
 
     def store(self, window: Rect, values: NDArray[Any]) -> None:
         """Take over the values of a window, given as :meth:`stored`."""
-        self.values[(slice(None), *window.slices(self.spacing), slice(values.shape[3]))] = values
+        self.values[self._index(window, values)] = values
 
     def add(self, window: Rect, values: Array, factor: float) -> None:
         """Add ``factor`` times values (1, h, w, C) to the first C channels of a window."""
-        index = (slice(None), *window.slices(self.spacing), slice(values.shape[3]))
+        index = self._index(window, values)
         total = values * np.float32(factor)
         total += self.values[index] * (self._step or np.float32(1.0))
         self.values[index] = self.stored(total)
+
+    def _index(self, window: Rect, values: NDArray[Any]) -> tuple[slice, ...]:
+        """Where values of a window stand, of as many channels as they have."""
+        return (slice(None), *window.slices(self.spacing), slice(values.shape[3]))
 
     def copy(self) -> Field:
         """The same values, to be changed."""
@@ -232,8 +235,8 @@ def sweep(
         queue.append((inside, new))
         if len(queue) > plan.lag:
             _store(kept, *queue.popleft())
-    for inside, values in queue:
-        _store(kept, inside, values)
+    for waiting in queue:
+        _store(kept, *waiting)
 
 
 def crop(values: Array, inside: Rect, outside: Rect, spacing: int = 1) -> Array:
