@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -13,20 +13,6 @@ from rgru_codec.streams import Stage
 
 _FORMATS = {".webp": "WEBP", ".gif": "GIF", ".png": "PNG", ".apng": "PNG"}
 _FRAME_MS, _LAST_MS = 700, 2500
-
-
-@dataclasses.dataclass(frozen=True)
-class Label:
-    """What is written on a frame."""
-
-    layer: int
-    bytes: int
-    pixels: int
-
-    def __str__(self) -> str:
-        """Layer, bytes, bits per pixel."""
-        bpp = 8 * self.bytes / self.pixels
-        return f"layer {self.layer}   {number(self.bytes)} bytes   {bpp:.3f} bpp"
 
 
 def animation_format(name: str) -> str:
@@ -49,9 +35,10 @@ class Animation:
 
     def add(self, stage: Stage, layer: int) -> None:
         """Keep a frame: the picture with ``layer``, complete or not."""
-        image = stage.picture
-        label = Label(layer, stage.bytes, image.width * image.height)
-        self._frames.append(_labelled(image, str(label)))
+        image, size = stage.picture, stage.bytes
+        bpp = 8 * size / (image.width * image.height)
+        text = f"layer {layer}   {number(size)} bytes   {bpp:.3f} bpp"
+        self._frames.append(_labelled(image, text))
 
     def encoded(self, name: str) -> bytes:
         """Return the animation as the file of a name holds it.
@@ -61,20 +48,16 @@ class Animation:
         """
         if not self._frames:
             raise Failure(USAGE, f"{self._source}: holds no layer, there is nothing to animate")
-        durations = [_FRAME_MS] * (len(self._frames) - 1) + [_LAST_MS]
         first, *rest = self._frames
-        options = {"quality": 90} if animation_format(name) == "WEBP" else {}
+        options: dict[str, Any] = {
+            "append_images": rest,
+            "duration": [_FRAME_MS] * len(rest) + [_LAST_MS],
+            "icc_profile": first.info.get("icc_profile"),
+        }
+        if animation_format(name) == "WEBP":
+            options["quality"] = 90
         buffer = io.BytesIO()
-        first.save(
-            buffer,
-            animation_format(name),
-            save_all=True,
-            append_images=rest,
-            duration=durations,
-            loop=0,
-            icc_profile=first.info.get("icc_profile"),
-            **options,
-        )
+        first.save(buffer, animation_format(name), save_all=True, loop=0, **options)
         return buffer.getvalue()
 
 
@@ -83,8 +66,7 @@ def _labelled(image: Image.Image, text: str) -> Image.Image:
     frame = image.convert("RGB")
     size = max(min(frame.height // 20, frame.width // (len(text) // 2 + 1)), 8)
     font = ImageFont.load_default(size)
-    strip = 2 * size
-    canvas = Image.new("RGB", (frame.width, frame.height + strip), (24, 24, 24))
+    canvas = Image.new("RGB", (frame.width, frame.height + 2 * size), (24, 24, 24))
     canvas.paste(frame)
     if image.mode.startswith("RGB") and "icc_profile" in image.info:
         canvas.info["icc_profile"] = image.info["icc_profile"]
