@@ -13,16 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from rgru_codec.cli.files import (
-    LIST,
-    PICTURE_SUFFIXES,
-    RGRU,
-    STREAM,
-    Job,
-    Outputs,
-    Plan,
-    display_name,
-)
+from rgru_codec.cli.files import LIST, PICTURE_SUFFIXES, RGRU, STREAM, Job, Outputs, Plan
 from rgru_codec.cli.progress import Progress, Share, unseen
 from rgru_codec.cli.status import DONE, UNUSABLE, USAGE, Failure, exit_code, explain, named, say
 from rgru_codec.files import write_file
@@ -47,29 +38,14 @@ class Outcome:
 Work = Callable[[Job, Share], Outcome]
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What the options of `rgru_codec.cli.options.add_batch` say, inputs and outputs apart."""
-
-    jobs: int = 1
-    """Processes."""
-    quiet: bool = False
-    failures: str | None = None
-    """Where the names of inputs that failed are written."""
-
-    @classmethod
-    def of(cls, args: argparse.Namespace) -> Options:
-        """Return what was parsed."""
-        return cls(args.jobs, args.quiet, args.failures)
-
-
-def run(work: Work, plan: Plan, options: Options, done: str) -> int:
+def run(work: Work, plan: Plan, args: argparse.Namespace, done: str) -> int:
     """Do all jobs; one that fails does not stop the others.
 
     Args:
         work: does one job; can be pickled, since other processes call it.
         plan: what there is to do.
-        options: how.
+        args: how many ``jobs`` at the same time; whether ``quiet``; where the names of inputs that
+            failed are written (``failures``).
         done: the verb of the summary, "compressed".
 
     Returns:
@@ -80,21 +56,21 @@ def run(work: Work, plan: Plan, options: Options, done: str) -> int:
     """
     start = time.monotonic()
     outputs = Outputs([*(job.source for job in plan.jobs), *plan.read])
-    failures = Failures(options.failures, plan, outputs)
-    progress = Progress(plan.jobs, enabled=not options.quiet)
+    failures = Failures(args.failures, plan, outputs)
+    progress = Progress(plan.jobs, enabled=not args.quiet)
     codes = []
     with contextlib.closing(progress), failures:
-        for job, outcome in _all(work, plan, outputs, options.jobs, progress):
+        for job, outcome in _all(work, plan, outputs, args.jobs, progress):
             if outcome.code == SKIPPED and not plan.many:
                 outcome = Outcome(UNUSABLE, outcome.message)  # nothing was done at all
             codes.append(outcome.code)
             if outcome.code not in (DONE, SKIPPED):
                 failures.add(job.source)
-            _report(outcome, job, options.quiet, progress)
+            _report(outcome, job, args.quiet, progress)
             progress.finish(job)
-    if not options.quiet and len(codes) > 1:
+    if not args.quiet and len(codes) > 1:
         say(_summary(codes, done, time.monotonic() - start))
-    if not options.quiet and (others := plan.passed_over):
+    if not args.quiet and (others := plan.passed_over):
         say(f"{others} other file{'s were' if others > 1 else ' was'} passed over")
     return exit_code(code for code in codes if code != SKIPPED)
 
@@ -133,7 +109,7 @@ def _all(
                 outputs.claim(job.target, plan.kind, derived=job.derived, force=job.force)
         except (Failure, OSError) as error:  # of a name that is too long the system says so
             del unique[job.target]
-            failure = explain(error, _shown(job))
+            failure = explain(error, job.shown)
             yield job, Outcome(failure.code, failure.message)
     if min(processes, len(unique)) <= 1:
         yield from ((job, attempt(work, job, progress.within(job))) for job in unique.values())
@@ -168,12 +144,8 @@ def attempt(work: Work, job: Job, share: Share) -> Outcome:
     except Exception as error:
         if os.environ.get("RGRU_DEBUG"):
             raise
-        failure = explain(error, _shown(job))
+        failure = explain(error, job.shown)
         return Outcome(failure.code, failure.message)
-
-
-def _shown(job: Job) -> str:
-    return display_name(job.source, "standard input")
 
 
 def _existing(job: Job) -> Outcome:
@@ -200,7 +172,7 @@ def _existing(job: Job) -> Outcome:
 def _report(outcome: Outcome, job: Job, quiet: bool, progress: Progress) -> None:
     if outcome.code == DONE and quiet:
         return
-    lines = [f"rgru: {_shown(job)}: {note}" for note in outcome.notes]
+    lines = [f"rgru: {job.shown}: {note}" for note in outcome.notes]
     if outcome.message:
         lines.append(outcome.message if outcome.code == DONE else f"rgru: {outcome.message}")
     for line in (*lines, *outcome.details):

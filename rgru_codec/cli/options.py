@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rgru_format import Limits
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 METADATA = ("exif", "gps", "xmp", "icc")
@@ -93,6 +97,39 @@ def region(text: str) -> tuple[int, int, int, int]:
     return x, y, width, height
 
 
+A_MODEL = "the folder of a package, or the id or name of a model (rgru models)"
+_SHARED: dict[str, dict[str, Any]] = {
+    "--model": {
+        "metavar": "MODEL",
+        "help": f"for files of a model that is not installed: {A_MODEL}",
+    },
+    "--max-pixels": {
+        "type": size,
+        "default": 2**26,
+        "metavar": "N",
+        "help": "refuse pictures of more pixels (default 67 108 864); 200M is understood",
+    },
+    "--max-memory": {
+        "type": size,
+        "metavar": "BYTES",
+        "help": "refuse pictures that need more working memory (default: no limit); "
+        "2G is understood",
+    },
+    "--threads": {
+        "type": count(1),
+        "metavar": "N",
+        "help": "threads of each process (default: the cores, divided among the processes)",
+    },
+}
+"""Options that several commands have."""
+
+
+def add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add some of ``--model``, ``--max-pixels``, ``--max-memory``, ``--threads``."""
+    for name in names:
+        parser.add_argument(name, **_SHARED[name])
+
+
 def add_reporting(parser: argparse.ArgumentParser) -> None:
     """Add ``-Q`` and ``-v``."""
     group = parser.add_mutually_exclusive_group()
@@ -100,44 +137,11 @@ def add_reporting(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-v", "--verbose", action="store_true", help="say more")
 
 
-def add_limits(parser: argparse.ArgumentParser) -> None:
-    """Add ``--max-pixels``."""
-    parser.add_argument(
-        "--max-pixels",
-        type=size,
-        default=2**26,
-        metavar="N",
-        help="refuse pictures of more pixels (default 67 108 864); 200M is understood",
-    )
+def limits_of(args: argparse.Namespace) -> Limits:
+    """Return what ``--max-pixels`` and, where there is such a thing, ``--max-memory`` say."""
+    from rgru_format import Limits
 
-
-def add_memory_limit(parser: argparse.ArgumentParser) -> None:
-    """Add ``--max-memory``."""
-    parser.add_argument(
-        "--max-memory",
-        type=size,
-        metavar="BYTES",
-        help="refuse pictures that need more working memory (default: no limit); 2G is understood",
-    )
-
-
-def add_threads(parser: argparse.ArgumentParser) -> None:
-    """Add ``--threads``."""
-    parser.add_argument(
-        "--threads",
-        type=count(1),
-        metavar="N",
-        help="threads of each process (default: the cores, divided among the processes)",
-    )
-
-
-def add_model(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add ``--model``."""
-    parser.add_argument(
-        "--model",
-        metavar="MODEL",
-        help=f"{what}: the folder of a package, or the id or name of a model (rgru models)",
-    )
+    return Limits(max_pixels=args.max_pixels, max_memory=getattr(args, "max_memory", None))
 
 
 def add_batch(parser: argparse.ArgumentParser, what: str) -> None:
