@@ -29,7 +29,9 @@ from apache_beam.metrics.metric import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from rgru_codec.cli.files import check_names
-from rgru_codec.cli.status import UNUSABLE, USAGE, Failure
+from rgru_codec.cli.info import facts_of
+from rgru_codec.cli.status import UNUSABLE, USAGE, Failure, explain
+from rgru_codec.cli.verify import fault_in
 from rgru_codec.files import write_file
 
 if TYPE_CHECKING:
@@ -37,8 +39,8 @@ if TYPE_CHECKING:
 
 REPORTS = "_rgru"
 """Folder of lists and temporary files, below the output folder."""
-LISTS = {"metrics": False, "failures": True}
-"""Names of the lists; whether they are of pictures that failed."""
+LISTS = ("metrics", "failures")
+"""Names of the lists: the second is of pictures that failed."""
 _WILDCARDS = frozenset("*?[")
 _WORDS = ("compressed", "skipped", "failed")
 
@@ -79,7 +81,10 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
     temporary = _temporary(output)
     patterns = [tuple(map(os.fsencode, _pattern(text))) for text in args.input]
     _remove(temporary)
-    _make_lists(output)
+    try:
+        _make(f"{output}/{REPORTS}")
+    except OSError as error:
+        raise Failure(UNUSABLE, f"{output}: cannot be made a folder: {error}") from None
     try:
         pipeline = beam.Pipeline(options=PipelineOptions(list(rest), save_main_session=False))
     except ValueError as error:
@@ -101,7 +106,11 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
     result = pipeline.run()
     result.wait_until_finish()
     for name in LISTS:
-        _put(f"{temporary}/{name}.jsonl", f"{output}/{REPORTS}/{name}.jsonl")
+        written, target = f"{temporary}/{name}.jsonl", f"{output}/{REPORTS}/{name}.jsonl"
+        if FileSystems.exists(written):
+            FileSystems.rename([written], [target])
+        else:
+            _write(temporary, target, ())
     _remove(temporary)
     counts = _counts(result)
     if not any(counts.values()):
@@ -109,25 +118,14 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
     return counts
 
 
-def _make_lists(output: str) -> None:
-    """Make the folder of the lists, to find out whether that is possible.
-
-    Raises:
-        Failure: it is not.
-    """
-    try:
-        _make(f"{output}/{REPORTS}")
-    except OSError as error:
-        raise Failure(UNUSABLE, f"{output}: cannot be made a folder: {error}") from None
-
-
-def _put(source: str, target: str) -> None:
-    """Give a list its name; an empty one was not written."""
-    if not FileSystems.exists(source):
-        if not FileSystems.exists(folder := posixpath.dirname(source)):
-            _make(folder)
-        FileSystems.create(source, "application/octet-stream").close()
-    FileSystems.rename([source], [target])
+def _write(temporary: str, target: str, pieces: Iterable[bytes]) -> None:
+    """Write a file under a name of this attempt's own, then rename it: no one sees half of it."""
+    path = f"{temporary}/{uuid.uuid4().hex}"
+    with FileSystems.create(path) as file:
+        for piece in pieces:
+            file.write(piece)
+    _make(posixpath.dirname(target))
+    FileSystems.rename([path], [target])
 
 
 def _temporary(output: str) -> str:
@@ -151,12 +149,8 @@ class _WriteList(beam.DoFn):  # type: ignore[misc]
     def process(self, element: tuple[bool, Iterable[str]]) -> None:
         """Write one list; twice, if a runner repeats it."""
         failed, lines = element
-        name = next(name for name, of_failures in LISTS.items() if of_failures == failed)
-        path = f"{self._temporary}/{uuid.uuid4().hex}"
-        with FileSystems.create(path, "application/octet-stream") as file:
-            for line in lines:
-                file.write(line.encode() + b"\n")
-        FileSystems.rename([path], [f"{self._temporary}/{name}.jsonl"])
+        target = f"{self._temporary}/{LISTS[failed]}.jsonl"
+        _write(self._temporary, target, (line.encode() + b"\n" for line in lines))
 
 
 def _counts(result: Any) -> dict[str, int]:
@@ -256,8 +250,6 @@ class Compress(beam.DoFn):  # type: ignore[misc]
             yield self._failed(other, 1, words)
 
     def _attempt(self, source: str, target: str) -> Outcome:
-        from rgru_codec.cli.status import explain
-
         start = time.monotonic()
         try:
             there = not self._force and FileSystems.exists(target)
@@ -281,7 +273,7 @@ class Compress(beam.DoFn):  # type: ignore[misc]
         from rgru_codec.metrics import ms_ssim, psnr
         from rgru_codec.source import read_source
 
-        with FileSystems.open(source, "application/octet-stream") as file:
+        with FileSystems.open(source) as file:
             data = read_source(file, self._settings.limits)
         planes = prepare(data, self._settings)
         encoded = encode(planes, self._settings)
@@ -298,16 +290,14 @@ class Compress(beam.DoFn):  # type: ignore[misc]
         return line
 
     def _skip(self, target: str) -> dict[str, Any]:
-        from rgru_codec.cli.verify import fault_in
-
-        with FileSystems.open(target, "application/octet-stream") as file:
+        with FileSystems.open(target) as file:
             data = file.read()
         if fault := fault_in(data):
             raise Failure(UNUSABLE, f"{target}: exists, but {fault}; --force replaces it")
         return {"status": "skipped", **_sizes(data)}
 
     def _replace(self, target: str, data: bytes) -> None:
-        """Write under a name of this attempt's own, then rename: no one sees half a file.
+        """Write a result.
 
         Raises:
             FileExistsError: it has appeared meanwhile, on a disk of this machine.
@@ -315,14 +305,8 @@ class Compress(beam.DoFn):  # type: ignore[misc]
         if "://" not in target:
             _make(posixpath.dirname(target))
             write_file(target, data, overwrite=self._force)
-            return
-        path = f"{self._temporary}/{uuid.uuid4().hex}"
-        with FileSystems.create(path, "application/octet-stream") as file:
-            file.write(data)
-        folder = posixpath.dirname(target)
-        if not FileSystems.exists(folder):
-            _make(folder)
-        FileSystems.rename([path], [target])
+        else:
+            _write(self._temporary, target, [data])
 
 
 def _make(folder: str) -> None:
@@ -335,10 +319,7 @@ def _make(folder: str) -> None:
 
 
 def _sizes(data: bytes) -> dict[str, Any]:
-    from rgru_codec.inspection import info
-    from rgru_format import Limits
-
-    found = info(data, limits=Limits(max_pixels=2**48)).as_dict()
+    found = facts_of(data)
     return {
         "width": found["width"],
         "height": found["height"],
