@@ -138,7 +138,7 @@ def encode_picture(
     from rgru_codec.exif import says_nothing, without_prefix
     from rgru_format import InvalidInput
 
-    options = {**_OPTIONS.get(kind, {})}
+    options = dict(_OPTIONS.get(kind, {}))
     if quality is not None:
         if kind not in _LOSSY:
             raise InvalidInput(f"{kind} has no quality; it is for .jpg, .webp and .avif")
@@ -168,7 +168,7 @@ def encode_picture(
         changes = _changes(image, kind, content)
     finally:
         image.info = info
-    return content, _words(missing, kind) + changes
+    return content, _left_out(missing, kind) + changes
 
 
 def _cannot_hold(kind: str, why: str) -> InvalidInput:
@@ -181,9 +181,6 @@ def _changes(image: Image.Image, kind: str, content: bytes) -> tuple[str, ...]:
     """Say what a format has made of the colours, unless it is known to keep them.
 
     Pillow's writers scale, and drop alpha, without a word: the file is read again.
-
-    Raises:
-        InvalidInput: It has lost more than colours.
     """
     from PIL import Image
 
@@ -194,8 +191,7 @@ def _changes(image: Image.Image, kind: str, content: bytes) -> tuple[str, ...]:
         return ()
     Image.MAX_IMAGE_PIXELS = None  # the picture is ours
     try:
-        back = Image.open(io.BytesIO(content), formats=[kind])
-        back.load()
+        back = _read_again(content, kind)
     except MemoryError:
         raise
     except Exception as fault:  # Pillow's readers raise what they like
@@ -210,10 +206,11 @@ def _changes(image: Image.Image, kind: str, content: bytes) -> tuple[str, ...]:
     return (f"colours were changed, {kind} cannot hold all of them",)
 
 
-def _words(missing: list[str], kind: str) -> tuple[str, ...]:
+def _left_out(missing: list[str], kind: str) -> tuple[str, ...]:
     if not missing:
         return ()
-    listed = " and ".join([", ".join(missing[:-1]), missing[-1]] if missing[:-1] else missing)
+    *others, last = missing
+    listed = f"{', '.join(others)} and {last}" if others else last
     return (f"metadata was left out, {kind} cannot hold {listed}",)
 
 
@@ -249,11 +246,8 @@ def _with_piece(
 
 def _holds(sample: Image.Image, kind: str, options: dict[str, Any], name: str) -> bool:
     """Tell whether metadata is found again in a picture of one pixel that was given it."""
-    from PIL import Image
-
     try:
-        back = Image.open(io.BytesIO(_encoded(sample, kind, options)), formats=[kind])
-        back.load()
+        back = _read_again(_encoded(sample, kind, options), kind)
         if kind == "TIFF" and name == "exif":
             return len(options["exif"]) > 0 and set(options["exif"]) <= set(back.getexif())
         return bool(back.info.get(name))
@@ -283,3 +277,11 @@ def _encoded(image: Image.Image, kind: str, options: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()  # Pillow seeks; pipes cannot
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def _read_again(content: bytes, kind: str) -> Image.Image:
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(content), formats=[kind])
+    image.load()
+    return image
