@@ -20,6 +20,8 @@ from rgru_codec.files import write_file
 from rgru_codec.processes import cores, run_in_processes
 
 SKIPPED = -1
+_EVERY_S = 1.0
+"""Between two writings of the list of failures, while work goes on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,16 +58,18 @@ def run(work: Work, plan: Plan, args: argparse.Namespace, done: str) -> int:
     """
     start = time.monotonic()
     outputs = Outputs([*(job.source for job in plan.jobs), *plan.read])
-    failures = Failures(args.failures, plan, outputs)
     progress = Progress(plan.jobs, enabled=not args.quiet)
     codes = []
-    with contextlib.closing(progress), failures:
+    with (
+        contextlib.closing(progress),
+        _failures(args.failures, plan, outputs) as note_failure,
+    ):
         for job, outcome in _all(work, plan, outputs, args.jobs, progress):
             if outcome.code == SKIPPED and not plan.many:
                 outcome = Outcome(UNUSABLE, outcome.message)  # nothing was done at all
             codes.append(outcome.code)
             if outcome.code not in (DONE, SKIPPED):
-                failures.add(job.source)
+                note_failure(job.source)
             _report(outcome, job, args.quiet, progress)
             progress.finish(job)
     if not args.quiet and len(codes) > 1:
@@ -179,56 +183,51 @@ def _report(outcome: Outcome, job: Job, quiet: bool, progress: Progress) -> None
         progress.tell(line)
 
 
-class Failures:
-    """The list of inputs that failed: a file, one name a line, kept up to date while work goes on.
+@contextlib.contextmanager
+def _failures(path: str | None, plan: Plan, outputs: Outputs) -> Iterator[Callable[[str], None]]:
+    """Give what notes an input that failed: one name a line, written while work goes on.
 
     Args:
-        path: where it is written; None: nowhere.
+        path: where the list is written; None: nowhere.
         plan: what there is to do.
         outputs: the command's.
 
     Raises:
         Failure: the file is something else than such a list.
     """
+    if path is None:
+        yield lambda source: None
+        return
+    outputs.claim(path, LIST)
+    there = Path(path).is_file()
+    if there and not _is_list(Path(path), {job.source for job in plan.jobs}):
+        raise Failure(
+            USAGE,
+            f"{path}: exists, and holds something else than a list of inputs that failed; "
+            "name another file with --failures, or remove it",
+        )
+    regular = path != STREAM and (there or not os.path.lexists(path))
+    names: list[str] = []
+    due = 0.0
 
-    _EVERY_S = 1.0
+    def write() -> None:
+        nonlocal due
+        due = time.monotonic() + _EVERY_S
+        content = "".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape")
+        with named(path):
+            write_file("/dev/stdout" if path == STREAM else path, content)
 
-    def __init__(self, path: str | None, plan: Plan, outputs: Outputs) -> None:
-        self._path, self._names, self._due = path, list[str](), 0.0
-        if path is None:
-            return
-        outputs.claim(path, LIST)
-        self._regular = path != STREAM and (Path(path).is_file() or not os.path.lexists(path))
-        if Path(path).is_file() and not _is_list(Path(path), {job.source for job in plan.jobs}):
-            raise Failure(
-                USAGE,
-                f"{path}: exists, and holds something else than a list of inputs that failed; "
-                "name another file with --failures, or remove it",
-            )
+    def add(source: str) -> None:
+        names.append(source)
+        if regular and time.monotonic() >= due:
+            write()
 
-    def __enter__(self) -> None:
-        if self._path is not None and self._regular:
-            self._write()  # what an earlier run has left goes
-
-    def add(self, source: str) -> None:
-        """Note an input that failed."""
-        self._names.append(source)
-        if self._path is not None and self._regular and time.monotonic() >= self._due:
-            self._write()
-
-    def __exit__(self, *error: object) -> None:
-        if self._path is not None:
-            self._write()
-
-    def _write(self) -> None:
-        assert self._path is not None
-        self._due = time.monotonic() + self._EVERY_S
-        content = "".join(f"{name}\n" for name in self._names)
-        with named(self._path):
-            write_file(
-                "/dev/stdout" if self._path == STREAM else self._path,
-                content.encode("utf-8", "surrogateescape"),
-            )
+    if regular:
+        write()  # what an earlier run has left goes
+    try:
+        yield add
+    finally:
+        write()
 
 
 def _is_list(path: Path, inputs: set[str]) -> bool:

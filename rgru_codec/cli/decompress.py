@@ -245,20 +245,15 @@ def _in_stages(work: Decompress, plan: Plan) -> tuple[Stages, Plan]:
             f"--{given[0]}: is for the picture that -o names; --steps writes .png files, and the "
             "name of --animate says its format",
         )
-    stages = Stages(work, args.steps, args.animate, job if whole else None)
+    stages = Stages(args, work.suffix, job if whole else None)
     first, kind = next(stages.targets(job))
     return stages, dataclasses.replace(plan, jobs=[first], kind=kind)
 
 
 @dataclasses.dataclass(frozen=True)
-class Stages:
+class Stages(Decompress):
     """``--steps`` and ``--animate``: decode layer by layer; the picture too if it is wanted."""
 
-    work: Decompress
-    steps: str | None
-    """A folder."""
-    animate: str | None
-    """A file."""
     whole: Job | None
     """For the picture itself, if that is to be written."""
 
@@ -272,50 +267,50 @@ class Stages:
         outputs = Outputs([job.source])
         for target, kind in self.targets(job):
             outputs.claim(target.target, kind, derived=target.derived, force=job.force)
-        data = read_rgru(job.source, self.work.args.max_pixels)
-        found = inspect(data, limits=options.limits_of(self.work.args))
+        data = read_rgru(job.source, self.args.max_pixels)
+        found = inspect(data, limits=options.limits_of(self.args))
         self._refuse(found)
         animation, count, seen = Animation(job.shown), 0, (0, 0)
-        decoder = self.work.decoder()
+        decoder = self.decoder()
         ends = [layer.end for layer in found.layers]
         with contextlib.suppress(RgruError):  # the decoder remembers it
             for number, stage in enumerate(stages_at(decoder, data, [*ends, len(data)]), 1):
                 if (stage.layers, stage.groups) != seen:
                     seen, count = (stage.layers, stage.groups), count + 1
-                    self.work.stripped(stage.picture)
+                    self.stripped(stage.picture)
                     self._write_step(job, number, stage.picture, outputs)
-                    if self.animate is not None:
+                    if self.args.animate is not None:
                         animation.add(stage, number)
-        fault = self.work.fault(decoder, len(data))
-        if self.animate is not None:
-            write(self._animation(job), animation.encoded(self.animate))
+        fault = self.fault(decoder, len(data))
+        if self.args.animate is not None:
+            write(self._animation(job), animation.encoded(self.args.animate))
         notes: tuple[str, ...] = ()
         if self.whole is not None:
-            _, notes = self.work.save(decoder, self.whole)
-        line = f"{job.shown}: {count} pictures, {self.work.layers_of(decoder)}"
-        return batch.Outcome(self.work.code(fault), f"{line}; {fault}" if fault else line, notes)
+            _, notes = self.save(decoder, self.whole)
+        line = f"{job.shown}: {count} pictures, {self.layers_of(decoder)}"
+        return batch.Outcome(self.code(fault), f"{line}; {fault}" if fault else line, notes)
 
     def targets(self, job: Job) -> Iterator[tuple[Job, Kind]]:
         """Yield what will be written: the picture, the first step, the animation."""
         if self.whole is not None:
             yield self.whole, PICTURE
-        if self.steps is not None:
+        if self.args.steps is not None:
             yield self._step(job, 1), STEP
-        if self.animate is not None:
+        if self.args.animate is not None:
             yield self._animation(job), ANIMATION
 
     def _refuse(self, found: Info) -> None:
         """Find damage before a picture of what precedes it is written."""
         from rgru_format import Damaged
 
-        args, whole = self.work.args, sum(layer.complete is True for layer in found.layers)
-        enough = args.layers is not None and whole >= args.layers
-        if isinstance(found.error, Damaged) and not (args.partial or enough):
+        whole = sum(layer.complete is True for layer in found.layers)
+        enough = self.args.layers is not None and whole >= self.args.layers
+        if isinstance(found.error, Damaged) and not (self.args.partial or enough):
             groups = sum(len(layer.groups) for layer in found.layers[whole:])
             raise _damage(found.error, whole, groups)
 
     def _write_step(self, job: Job, number: int, image: Image.Image, outputs: Outputs) -> None:
-        if self.steps is not None:
+        if self.args.steps is not None:
             step = self._step(job, number)
             if number > 1:  # the first was claimed before work began
                 outputs.claim(step.target, STEP, derived=True, force=job.force)
@@ -323,11 +318,9 @@ class Stages:
             write(step, content)
 
     def _step(self, job: Job, number: int) -> Job:
-        assert self.steps is not None
         stem = "stdin" if job.source == STREAM else Path(job.source).stem
-        target = str(Path(self.steps) / f"{stem}-{number:02d}.png")
+        target = str(Path(self.args.steps) / f"{stem}-{number:02d}.png")
         return dataclasses.replace(job, target=target, derived=True)
 
     def _animation(self, job: Job) -> Job:
-        assert self.animate is not None
-        return dataclasses.replace(job, target=self.animate, derived=False)
+        return dataclasses.replace(job, target=self.args.animate, derived=False)

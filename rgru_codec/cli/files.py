@@ -363,15 +363,15 @@ def pieces_of(source: str) -> Iterator[bytes]:
         OSError: It cannot be read.
         Failure: It is empty; standard input is a terminal, or closed.
     """
-    from rgru_codec.source import pieces_of as pieces
+    from rgru_codec.source import pieces_of as pieces_of_file
 
-    empty = True
     with opened(source) as file:
-        for piece in pieces(file):
-            empty = False
-            yield piece
-    if empty:
-        raise _empty(source)
+        pieces = pieces_of_file(file)
+        first = next(pieces, None)
+        if first is None:
+            raise _empty(source)
+        yield first
+        yield from pieces
 
 
 def _empty(source: str) -> Failure:

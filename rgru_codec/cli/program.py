@@ -122,11 +122,11 @@ def _preferred(args: argparse.Namespace) -> dict[str, str]:
         return {}
     try:
         return {FIRST: str(model_named(model).folder.resolve())}
-    except ModelMissing as error:
-        words = f"{said} {model}: is not installed; install it with: {error.how}"
-        raise Failure(explain(error).code, words) from None
     except RgruError as error:
-        raise Failure(explain(error).code, f"{said}: {error}") from None
+        words = f"{said}: {error}"
+        if isinstance(error, ModelMissing):
+            words = f"{said} {model}: is not installed; install it with: {error.how}"
+        raise Failure(explain(error).code, words) from None
 
 
 @contextlib.contextmanager
