@@ -185,16 +185,7 @@ def _report(outcome: Outcome, job: Job, quiet: bool, progress: Progress) -> None
 
 @contextlib.contextmanager
 def _failures(path: str | None, plan: Plan, outputs: Outputs) -> Iterator[Callable[[str], None]]:
-    """Give what notes an input that failed: one name a line, written while work goes on.
-
-    Args:
-        path: where the list is written; None: nowhere.
-        plan: what there is to do.
-        outputs: the command's.
-
-    Raises:
-        Failure: the file is something else than such a list.
-    """
+    """Give what notes an input that failed; the list, a name a line, is kept up to date."""
     if path is None:
         yield lambda source: None
         return

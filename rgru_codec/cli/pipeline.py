@@ -102,7 +102,7 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
         | "By list" >> beam.Map(lambda outcome: (outcome.failed, json.dumps(outcome.line)))
         | "One worker a list" >> beam.GroupByKey()
     )
-    _ = lists | "Write lists" >> beam.ParDo(_WriteList(temporary))
+    _ = lists | "Write lists" >> beam.Map(_write_list, temporary)
     result = pipeline.run()
     result.wait_until_finish()
     for name in LISTS:
@@ -133,24 +133,14 @@ def _temporary(output: str) -> str:
     return f"{output}/{REPORTS}/temporary"
 
 
-class _WriteList(beam.DoFn):  # type: ignore[misc]
-    """(whether of failures, lines) to a file: one JSON object a line.
+def _write_list(element: tuple[bool, Iterable[str]], temporary: str) -> None:
+    """Write one list, a JSON object a line; twice, if a runner repeats it.
 
     Beam's own sink takes its path for a pattern, so that a folder ``out[5]`` breaks it.
-
-    Args:
-        temporary: a folder for files that are being written.
     """
-
-    def __init__(self, temporary: str) -> None:
-        super().__init__()
-        self._temporary = temporary
-
-    def process(self, element: tuple[bool, Iterable[str]]) -> None:
-        """Write one list; twice, if a runner repeats it."""
-        failed, lines = element
-        target = f"{self._temporary}/{LISTS[failed]}.jsonl"
-        _write(self._temporary, target, (line.encode() + b"\n" for line in lines))
+    failed, lines = element
+    target = f"{temporary}/{LISTS[failed]}.jsonl"
+    _write(temporary, target, (line.encode() + b"\n" for line in lines))
 
 
 def _counts(result: Any) -> dict[str, int]:
@@ -182,11 +172,7 @@ def _match(pattern: str, limit: int | None = None) -> list[str]:
 
 
 def _pattern(text: str) -> tuple[str, str]:
-    """Return (pattern, folder that names are kept below) of a file, a folder or a pattern.
-
-    Raises:
-        Failure: nothing matches.
-    """
+    """Return (pattern, folder that names are kept below) of a file, a folder or a pattern."""
     text = text.rstrip("/") or text
     found = text, posixpath.dirname(text)
     if FileSystems.exists(text) or not _WILDCARDS & set(text):
@@ -297,11 +283,7 @@ class Compress(beam.DoFn):  # type: ignore[misc]
         return {"status": "skipped", **_sizes(data)}
 
     def _replace(self, target: str, data: bytes) -> None:
-        """Write a result.
-
-        Raises:
-            FileExistsError: it has appeared meanwhile, on a disk of this machine.
-        """
+        """Write a result; one that has appeared meanwhile on a disk is a FileExistsError."""
         if "://" not in target:
             _make(posixpath.dirname(target))
             write_file(target, data, overwrite=self._force)
