@@ -151,11 +151,8 @@ class Painter(Network):
 class DecodingTable:
     """What ``model.json`` says of the decoding half.
 
-    Args:
-        table: its content.
-
     Attributes:
-        table: likewise.
+        table: its content.
         codes: channels of codes, for each layer.
         pairs: channels of the linear path.
         D: the decoder's layers.
@@ -284,9 +281,7 @@ class EncodingHalf:
         arrays: of an ``encoder*.safetensors``.
 
     Attributes:
-        half: likewise.
-        table: likewise, parsed.
-        arrays: likewise.
+        half, table, arrays: likewise, the table parsed.
 
     Raises:
         InvalidInput: they do not fit each other.
