@@ -259,10 +259,23 @@ def is_part(path: Path) -> bool:
 
 
 def folders() -> Iterator[Path]:
-    """The folder of every package at hand, in the order of search."""
+    """The folder of every package at hand, in the order of search.
+
+    Of those that ship the one that compresses by default comes first: models of later versions
+    share its name.
+    """
     yield from (path for path in _named() if (path / TABLE).is_file())
     for home in homes():
-        yield from sorted(path.parent for path in home.glob(f"*/{TABLE}"))
+        found = sorted(path.parent for path in home.glob(f"*/{TABLE}"))
+        yield from sorted(found, key=lambda folder: folder != WEIGHTS / _shipped())
+
+
+def _shipped() -> str:
+    """The id of the model that compresses when nothing else is said; empty if it is lost."""
+    try:
+        return (WEIGHTS / "default").read_text().strip()
+    except OSError:
+        return ""
 
 
 def find_model(model_id: bytes) -> Model:
@@ -301,6 +314,8 @@ def _find(model_id: bytes, named: tuple[Path, ...]) -> Model:
 
 def model_named(text: str) -> Model:
     """The model that a user names: the folder of a package, an id, or the name of a model.
+
+    Of several models of one name it is the first of `folders`.
 
     Raises:
         ModelMissing, InvalidInput, Damaged: as :func:`find_model`.
@@ -361,8 +376,6 @@ def default_model() -> Model:
     for path in _named():
         if (path / TABLE).is_file():
             return Model.load(path)
-    try:
-        name = (WEIGHTS / "default").read_text().strip()
-    except OSError:
-        raise ModelMissing(bytes(4), "pip install --force-reinstall rgru-codec") from None
+    if not (name := _shipped()):
+        raise ModelMissing(bytes(4), "pip install --force-reinstall rgru-codec")
     return find_model(bytes.fromhex(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import shutil
@@ -19,7 +20,7 @@ from rgru_codec import models, packages
 from rgru_codec.iterations import encode
 from rgru_codec.models import Model, find_model
 from rgru_codec.runtime.reference import Reference
-from rgru_codec.runtime.weights import pack_arrays, unpack_arrays
+from rgru_codec.runtime.weights import Array, pack_arrays, unpack_arrays
 from rgru_format import Damaged, InvalidInput, ModelMissing, RgruError
 from tools import tiny_model as made
 
@@ -156,8 +157,10 @@ def test_a_package_whose_networks_the_reference_does_not_confirm_is_not_installe
     package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Other(Reference):
-        def _run(self, *args: Any) -> Any:
-            return {name: 1.01 * values for name, values in super()._run(*args).items()}
+        @contextlib.contextmanager
+        def step(self, *args: Any) -> Iterator[dict[str, Array]]:
+            with super().step(*args) as outputs:
+                yield {name: 1.01 * values for name, values in outputs.items()}
 
     monkeypatch.setattr(packages, "best_engine", lambda: Other)
     for source in (package, package / "encoder.safetensors"):
@@ -292,3 +295,16 @@ def test_cut_and_strange_weights_are_errors_of_ours() -> None:
     nan = pack_arrays({"a": np.array([np.nan], np.float32)})
     with pytest.raises(InvalidInput, match="not finite"):
         unpack_arrays(nan, "w")
+
+
+def test_of_models_of_one_name_the_default_one_is_meant(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Models of later versions share a name; the order of their ids says nothing."""
+    monkeypatch.setattr(models, "WEIGHTS", tmp_path)
+    for name in ("00000001", "00000002", "00000003"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / models.TABLE).write_text("{}")
+    (tmp_path / "default").write_text("00000002\n")
+    shipped = [folder.name for folder in models.folders() if folder.parent == tmp_path]
+    assert shipped == ["00000002", "00000001", "00000003"]
