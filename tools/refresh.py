@@ -23,6 +23,8 @@ from typing import Any
 
 from PIL import Image
 
+from rgru_eval.show.tables import signed
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PHOTO = "kodim23"
@@ -110,7 +112,7 @@ def kinds(kodak: Path) -> None:
     for name, rows in json.loads(found).items():
         own = next(row for row in rows if row["codec"] == "rgru")
         rates = (own[measure]["bd"].get(other) for measure, other in _KINDS.values())
-        cells = [f"{rate['percent']:+.0f} %" if rate else "" for rate in rates]
+        cells = [f"{signed(rate['percent'])} %" if rate else "" for rate in rates]
         kind = name.partition(": ")[2] or "all"
         lines.append(f"| {kind} | {own['pictures']} | {' | '.join(cells)} |")
     put(DOCS / "numbers.md", "kinds", "\n{}\n".format("\n".join(lines)))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rgru_eval.show.tables import markdown
+from rgru_eval.show.tables import markdown, signed
 from tools.studies import cuts, grey
 from tools.studies.__main__ import main
 
@@ -19,6 +19,12 @@ from tools.studies.__main__ import main
 def test_markdown() -> None:
     text = markdown(("a", "b"), [("1", "2"), ("3", "4")])
     assert text == "| a | b |\n| --- | ---: |\n| 1 | 2 |\n| 3 | 4 |"
+
+
+def test_what_rounds_to_nothing_has_no_sign() -> None:
+    """README said "-0 %" of half a percent."""
+    assert [signed(change) for change in (-0.5, 0.4, -0.51, 3.0)] == ["0", "0", "-1", "+3"]
+    assert signed(-0.5, 1) == "-0.5"
 
 
 def test_a_file_is_cut_at_so_many_places(

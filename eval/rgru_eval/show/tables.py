@@ -50,17 +50,24 @@ def _rate(rate: dict[str, Any], anchored: bool) -> str:
     text = str(Crossing(rate["bpp"], rate["bound"]))
     if not anchored or rate.get("change") is None:
         return text
-    text += f"\n{100 * rate['change']:+.0f} %"
+    text += f"\n{signed(100 * rate['change'])} %"
     if rate.get("interval"):
-        text += " [{:+.0f}, {:+.0f}]".format(*(100 * end for end in rate["interval"]))
+        text += " [{}, {}]".format(*(signed(100 * end) for end in rate["interval"]))
     return text
+
+
+def signed(change: float, digits: int = 0) -> str:
+    """Return a change with its sign; what rounds to 0 has none."""
+    text = f"{change:+.{digits}f}"
+    return text if float(text) else text[1:]
 
 
 def _bd(bd: dict[str, Any] | None, digits: int = 1) -> str:
     if bd is None:
         return "n/a"
-    text = f"{bd['percent']:+.{digits}f} %"
-    return text + ("\n[{:+.1f}, {:+.1f}]".format(*bd["interval"]) if bd["interval"] else "")
+    text = f"{signed(bd['percent'], digits)} %"
+    ends = [signed(end, 1) for end in bd["interval"] or ()]
+    return text + (f"\n[{', '.join(ends)}]" if ends else "")
 
 
 def page_rates(
