@@ -37,12 +37,12 @@ def describe_software() -> dict[str, str]:
     return {"rgru-eval": rgru_codec.__version__} | {name: version_of(name) for name in PACKAGES}
 
 
-def version_of(package: str, otherwise: str = "not installed") -> str:
+def version_of(package: str) -> str:
     """Return the version of an installed package, or a word for that there is none."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return otherwise
+        return "not installed"
 
 
 def peak_memory_mb() -> float:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from PIL import Image as Pil
 from PIL.Image import Image
 
-from rgru_codec import Decoder, Model, compress, decompress, default_model, info
+from rgru_codec import Decoder, Model, __version__, compress, decompress, default_model, info
 from rgru_codec.models import as_model
 from rgru_codec.streams import stages_at
 from rgru_eval.errors import EvalError, UnavailableError
@@ -64,11 +64,11 @@ class Rgru(CuttableCodec):
             raise UnavailableError(f"{self.name}: does not run here: {error}") from error
 
     def versions(self) -> dict[str, str]:
-        packages = ("rgru-codec", "ai-edge-litert")
-        versions = {
-            name: version_of(name, "not installed, run from a checkout") for name in packages
+        return {
+            "model": self._model().id.hex(),
+            "rgru-codec": __version__,
+            "ai-edge-litert": version_of("ai-edge-litert"),
         }
-        return {"model": self._model().id.hex(), **versions}
 
     def encode(self, image: Image, setting: float) -> bytes:
         """Compress to ``setting`` layers, all of them for 0. The last file is kept."""
