@@ -39,7 +39,8 @@ site: $(DOCS)/ready web/build/ready  ## build pages and browser decoder in build
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet
 	cd web && npm run --silent build && node build.mjs site ../$(SITE)
 	$(DOCS)/bin/python tools/site_samples.py $(SITE)
-	node web/bin/rgru-pack-model.mjs $(SITE)/package $(SITE)/models && rm -r $(SITE)/package
+	for each in $(SITE)/packages/*; do node web/bin/rgru-pack-model.mjs $$each $(SITE)/models || exit; done
+	rm -r $(SITE)/packages
 
 lint: $(TEST)/ready  ## ruff, mypy and the doors between rooms
 	$(TEST)/bin/ruff check .

@@ -1,4 +1,4 @@
-"""What the page of the browser decoder shows: photos as they are and as .rgru, and the model.
+"""What the page of the browser decoder shows: photos as they are and as .rgru, and the models.
 
 python tools/site_samples.py SITE
 """
@@ -20,10 +20,17 @@ _THUMBNAIL = 160
 
 
 def main(site: Path) -> None:
-    """Write SITE/samples/NAME.png, .rgru and .jpg (a thumbnail), and the model, SITE/package."""
+    """Write SITE/samples/NAME.png, .rgru and .jpg (a thumbnail), SITE/packages/ID of each model.
+
+    Files of earlier versions open on the page, too; SITE/models/default names what compresses.
+    """
     import skimage.data
 
-    shutil.copytree(rgru_codec.default_model().folder, site / "package")
+    default = rgru_codec.default_model()
+    for table in default.folder.parent.glob("*/model.json"):
+        shutil.copytree(table.parent, site / "packages" / table.parent.name)
+    (site / "models").mkdir()
+    (site / "models" / "default").write_text(f"{default.id.hex()}\n")
     folder = site / "samples"
     folder.mkdir(parents=True, exist_ok=True)
     for name in NAMES:
