@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import rgru_codec
-from rgru_codec import vectors
+from rgru_codec import models, vectors
 from rgru_codec.models import Model
 from rgru_codec.runtime.engine import best_engine, using
 from rgru_codec.runtime.networks import DecodingHalf
@@ -70,13 +70,15 @@ def test_weights_that_differ_a_little_are_seen(tmp_path: Path, name: str) -> Non
     assert any("pixels differ" in problem for problem in problems)
 
 
-def test_they_are_files_of_the_default_model() -> None:
+def test_there_are_files_of_every_model_that_ships() -> None:
+    found = set()
     for path in (VECTORS / "pixels").glob("*.json"):
         if path.name.startswith("networks"):
             continue
         table = json.loads(path.read_text("utf-8"))
-        assert table["model"] == rgru_codec.default_model().id.hex()
+        found.add(table["model"])
         assert table["tolerance"]["largest"] <= TOLERANCE["largest"]
+    assert found == {table.parent.name for table in models.WEIGHTS.glob("*/model.json")}
 
 
 @pytest.mark.parametrize(("levels", "words"), [(1, "1.000 levels"), (3, "3 at most")])
