@@ -13,15 +13,22 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from rgru_codec.cli.files import LIST, PICTURE_SUFFIXES, RGRU, STREAM, Job, Outputs, Plan
+from rgru_codec.cli.files import (
+    LIST,
+    PICTURE_SUFFIXES,
+    RGRU,
+    STREAM,
+    Job,
+    Outputs,
+    Plan,
+    display_name,
+)
 from rgru_codec.cli.progress import Progress, Share, unseen
 from rgru_codec.cli.status import DONE, UNUSABLE, USAGE, Failure, exit_code, explain, named, say
 from rgru_codec.files import write_file
 from rgru_codec.processes import cores, run_in_processes
 
 SKIPPED = -1
-_EVERY_S = 1.0
-"""Between two writings of the list of failures, while work goes on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +47,29 @@ class Outcome:
 Work = Callable[[Job, Share], Outcome]
 
 
-def run(work: Work, plan: Plan, args: argparse.Namespace, done: str) -> int:
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the options of `rgru_codec.cli.options.add_batch` say, inputs and outputs apart."""
+
+    jobs: int = 1
+    """Processes."""
+    quiet: bool = False
+    failures: str | None = None
+    """Where the names of inputs that failed are written."""
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Options:
+        """Return what was parsed."""
+        return cls(args.jobs, args.quiet, args.failures)
+
+
+def run(work: Work, plan: Plan, options: Options, done: str) -> int:
     """Do all jobs; one that fails does not stop the others.
 
     Args:
         work: does one job; can be pickled, since other processes call it.
         plan: what there is to do.
-        args: how many ``jobs`` at the same time; whether ``quiet``; where the names of inputs that
-            failed are written (``failures``).
+        options: how.
         done: the verb of the summary, "compressed".
 
     Returns:
@@ -58,23 +80,21 @@ def run(work: Work, plan: Plan, args: argparse.Namespace, done: str) -> int:
     """
     start = time.monotonic()
     outputs = Outputs([*(job.source for job in plan.jobs), *plan.read])
-    progress = Progress(plan.jobs, enabled=not args.quiet)
+    failures = Failures(options.failures, plan, outputs)
+    progress = Progress(plan.jobs, enabled=not options.quiet)
     codes = []
-    with (
-        contextlib.closing(progress),
-        _failures(args.failures, plan, outputs) as note_failure,
-    ):
-        for job, outcome in _all(work, plan, outputs, args.jobs, progress):
+    with contextlib.closing(progress), failures:
+        for job, outcome in _all(work, plan, outputs, options.jobs, progress):
             if outcome.code == SKIPPED and not plan.many:
                 outcome = Outcome(UNUSABLE, outcome.message)  # nothing was done at all
             codes.append(outcome.code)
             if outcome.code not in (DONE, SKIPPED):
-                note_failure(job.source)
-            _report(outcome, job, args.quiet, progress)
+                failures.add(job.source)
+            _report(outcome, job, options.quiet, progress)
             progress.finish(job)
-    if not args.quiet and len(codes) > 1:
+    if not options.quiet and len(codes) > 1:
         say(_summary(codes, done, time.monotonic() - start))
-    if not args.quiet and (others := plan.passed_over):
+    if not options.quiet and (others := plan.passed_over):
         say(f"{others} other file{'s were' if others > 1 else ' was'} passed over")
     return exit_code(code for code in codes if code != SKIPPED)
 
@@ -113,7 +133,7 @@ def _all(
                 outputs.claim(job.target, plan.kind, derived=job.derived, force=job.force)
         except (Failure, OSError) as error:  # of a name that is too long the system says so
             del unique[job.target]
-            failure = explain(error, job.shown)
+            failure = explain(error, _shown(job))
             yield job, Outcome(failure.code, failure.message)
     if min(processes, len(unique)) <= 1:
         yield from ((job, attempt(work, job, progress.within(job))) for job in unique.values())
@@ -148,8 +168,12 @@ def attempt(work: Work, job: Job, share: Share) -> Outcome:
     except Exception as error:
         if os.environ.get("RGRU_DEBUG"):
             raise
-        failure = explain(error, job.shown)
+        failure = explain(error, _shown(job))
         return Outcome(failure.code, failure.message)
+
+
+def _shown(job: Job) -> str:
+    return display_name(job.source, "standard input")
 
 
 def _existing(job: Job) -> Outcome:
@@ -176,49 +200,63 @@ def _existing(job: Job) -> Outcome:
 def _report(outcome: Outcome, job: Job, quiet: bool, progress: Progress) -> None:
     if outcome.code == DONE and quiet:
         return
-    lines = [f"rgru: {job.shown}: {note}" for note in outcome.notes]
+    lines = [f"rgru: {_shown(job)}: {note}" for note in outcome.notes]
     if outcome.message:
         lines.append(outcome.message if outcome.code == DONE else f"rgru: {outcome.message}")
     for line in (*lines, *outcome.details):
         progress.tell(line)
 
 
-@contextlib.contextmanager
-def _failures(path: str | None, plan: Plan, outputs: Outputs) -> Iterator[Callable[[str], None]]:
-    """Give what notes an input that failed; the list, a name a line, is kept up to date."""
-    if path is None:
-        yield lambda source: None
-        return
-    outputs.claim(path, LIST)
-    there = Path(path).is_file()
-    if there and not _is_list(Path(path), {job.source for job in plan.jobs}):
-        raise Failure(
-            USAGE,
-            f"{path}: exists, and holds something else than a list of inputs that failed; "
-            "name another file with --failures, or remove it",
-        )
-    regular = path != STREAM and (there or not os.path.lexists(path))
-    names: list[str] = []
-    due = 0.0
+class Failures:
+    """The list of inputs that failed: a file, one name a line, kept up to date while work goes on.
 
-    def write() -> None:
-        nonlocal due
-        due = time.monotonic() + _EVERY_S
-        content = "".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape")
-        with named(path):
-            write_file("/dev/stdout" if path == STREAM else path, content)
+    Args:
+        path: where it is written; None: nowhere.
+        plan: what there is to do.
+        outputs: the command's.
 
-    def add(source: str) -> None:
-        names.append(source)
-        if regular and time.monotonic() >= due:
-            write()
+    Raises:
+        Failure: the file is something else than such a list.
+    """
 
-    if regular:
-        write()  # what an earlier run has left goes
-    try:
-        yield add
-    finally:
-        write()
+    _EVERY_S = 1.0
+
+    def __init__(self, path: str | None, plan: Plan, outputs: Outputs) -> None:
+        self._path, self._names, self._due = path, list[str](), 0.0
+        if path is None:
+            return
+        outputs.claim(path, LIST)
+        self._regular = path != STREAM and (Path(path).is_file() or not os.path.lexists(path))
+        if Path(path).is_file() and not _is_list(Path(path), {job.source for job in plan.jobs}):
+            raise Failure(
+                USAGE,
+                f"{path}: exists, and holds something else than a list of inputs that failed; "
+                "name another file with --failures, or remove it",
+            )
+
+    def __enter__(self) -> None:
+        if self._path is not None and self._regular:
+            self._write()  # what an earlier run has left goes
+
+    def add(self, source: str) -> None:
+        """Note an input that failed."""
+        self._names.append(source)
+        if self._path is not None and self._regular and time.monotonic() >= self._due:
+            self._write()
+
+    def __exit__(self, *error: object) -> None:
+        if self._path is not None:
+            self._write()
+
+    def _write(self) -> None:
+        assert self._path is not None
+        self._due = time.monotonic() + self._EVERY_S
+        content = "".join(f"{name}\n" for name in self._names)
+        with named(self._path):
+            write_file(
+                "/dev/stdout" if self._path == STREAM else self._path,
+                content.encode("utf-8", "surrogateescape"),
+            )
 
 
 def _is_list(path: Path, inputs: set[str]) -> bool:

@@ -7,11 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import options
 from rgru_codec.cli.pictures import read_picture
-from rgru_codec.cli.status import DONE, USAGE, Failure, explain, layer_count, number, say, show
+from rgru_codec.cli.status import (
+    DONE,
+    USAGE,
+    Failure,
+    explain,
+    layer_count,
+    number,
+    say,
+    show,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from rgru_format import Limits
 
 
 def add_command(commands: Any) -> None:
@@ -26,7 +37,9 @@ def add_command(commands: Any) -> None:
     parser.add_argument("picture", metavar="B", help="what became of it")
     parser.add_argument("--layers", type=options.count(0), metavar="N", help="of .rgru files")
     parser.add_argument("--json", action="store_true", help="a JSON object")
-    options.add_shared(parser, "--model", "--max-pixels", "--threads")
+    options.add_model(parser, "for files of a model that is not installed")
+    options.add_limits(parser)
+    options.add_threads(parser)
     parser.set_defaults(run=run)
 
 
@@ -35,9 +48,11 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from rgru_codec.metrics import ms_ssim, psnr
+    from rgru_format import Limits
 
-    a, first_size, _ = _open(args.reference, args)
-    b, second_size, layers = _open(args.picture, args)
+    limits = Limits(max_pixels=args.max_pixels)
+    a, first_size, _ = _open(args.reference, args.layers, limits, args.threads)
+    b, second_size, layers = _open(args.picture, args.layers, limits, args.threads)
     height, width = a.shape[:2]
     if a.shape != b.shape:
         raise Failure(
@@ -77,7 +92,9 @@ def _words(table: dict[str, Any]) -> list[str]:
     ]
 
 
-def _open(name: str, args: argparse.Namespace) -> tuple[NDArray[np.uint8], int, int | None]:
+def _open(
+    name: str, layers: int | None, limits: Limits, threads: int | None
+) -> tuple[NDArray[np.uint8], int, int | None]:
     """Pixels (H, W, 3) as `rgru compress` sees them, the bytes that they take, and the layers."""
     import numpy as np
     from PIL import Image
@@ -87,14 +104,13 @@ def _open(name: str, args: argparse.Namespace) -> tuple[NDArray[np.uint8], int, 
     from rgru_format import SIGNATURE
 
     Image.MAX_IMAGE_PIXELS = None  # ours is the limit, and it is checked
-    limits = options.limits_of(args)
     try:
         data = read_picture(name, limits)
         if data.startswith(SIGNATURE[:5]):
-            decoder = Decoder(layers=args.layers, limits=limits, threads=args.threads)
+            decoder = Decoder(layers=layers, limits=limits, threads=threads)
             decoder.feed(data)
             end = decoder.close().offset
-            size = len(data) - decoder.ignored if args.layers is None else end
+            size = len(data) - decoder.ignored if layers is None else end
             return np.asarray(decoder.picture().convert("RGB")), size, decoder.layers
         planes = read_planes(data, convert_depth=True, frame=0, limits=limits)
         return planes.pixels, len(data), None

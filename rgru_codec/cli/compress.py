@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import batch, options
-from rgru_codec.cli.files import RGRU, Job, Plan, write
+from rgru_codec.cli.files import RGRU, Job, Plan, display_name, write
 from rgru_codec.cli.pictures import known_suffixes, read_picture
 from rgru_codec.cli.progress import Share
 from rgru_codec.cli.status import (
@@ -27,10 +27,6 @@ from rgru_codec.cli.status import (
 if TYPE_CHECKING:
     from rgru_codec.encoder import Encoded, Settings
     from rgru_codec.picture import Planes
-
-_TARGETS = ("layers", "quality", "bpp", "target_size", "msssim")
-_LIKEWISE = (*_TARGETS, "strip", "keep_icc", "frame", "model", "encoder", "threads")
-"""Options whose values are those of the fields of `Settings` with their names."""
 
 
 def add_command(commands: Any) -> None:
@@ -82,13 +78,13 @@ def add_encoding(parser: argparse.ArgumentParser) -> None:
         "--target-size", type=options.size, metavar="SIZE", help="at most so many bytes: 20k, 1M"
     )
     _add_picture_options(parser)
-    parser.add_argument(
-        "--model", metavar="MODEL", help=f"compress with another model: {options.A_MODEL}"
-    )
+    options.add_model(parser, "compress with another model")
     parser.add_argument(
         "--encoder", metavar="NAME", help="one of the model's encoders; files do not tell which"
     )
-    options.add_shared(parser, "--max-pixels", "--max-memory", "--threads")
+    options.add_limits(parser)
+    options.add_memory_limit(parser)
+    options.add_threads(parser)
 
 
 def _add_picture_options(parser: argparse.ArgumentParser) -> None:
@@ -124,9 +120,19 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compress all inputs."""
-    plan = Plan.of(args, RGRU, ".rgru", known_suffixes, (args.exif, args.xmp, args.icc))
+    plan = Plan.of(
+        args.inputs,
+        args.output,
+        RGRU,
+        ".rgru",
+        known_suffixes,
+        read=(args.exif, args.xmp, args.icc),
+        force=args.force,
+        times=args.times,
+    )
     args.threads = batch.share_threads(args.threads, min(args.jobs, len(plan.jobs)))
-    return batch.run(Compress(settings_of(args), args.verbose), plan, args, "compressed")
+    work = Compress(settings_of(args), args.verbose)
+    return batch.run(work, plan, batch.Options.of(args), "compressed")
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -137,22 +143,33 @@ def settings_of(args: argparse.Namespace) -> Settings:
         Failure: More layers than the model has; a file that cannot be read, or is of another kind.
     """
     from rgru_codec.encoder import Settings
+    from rgru_format import Limits
 
     _check_layers(args.layers)
+    given = {name: getattr(args, name) for name in ("exif", "xmp", "icc")}
+    content = {k: None if path is None else _metadata(k, path) for k, path in given.items()}
     return Settings(
-        **{name: getattr(args, name) for name in _LIKEWISE},
-        exif=_metadata("exif", args.exif),
-        xmp=_metadata("xmp", args.xmp),
-        icc_profile=_metadata("icc", args.icc),
+        layers=args.layers,
+        quality=args.quality,
+        bpp=args.bpp,
+        target_size=args.target_size,
+        msssim=args.msssim,
+        icc_profile=content["icc"],
+        exif=content["exif"],
+        xmp=content["xmp"],
+        strip=args.strip,
+        keep_icc=args.keep_icc,
         convert_depth=args.depth == 8,
-        limits=options.limits_of(args),
+        frame=args.frame,
+        limits=Limits(max_pixels=args.max_pixels, max_memory=args.max_memory),
+        model=args.model,
+        encoder=args.encoder,
+        threads=args.threads,
     )
 
 
-def _metadata(name: str, path: str | None) -> bytes | None:
+def _metadata(name: str, path: str) -> bytes:
     """Read a piece of metadata, no more of it than a file can have."""
-    if path is None:
-        return None
     from rgru_codec.colour import is_profile
     from rgru_codec.exif import is_exif, without_prefix
     from rgru_format import Limits
@@ -196,7 +213,6 @@ class Compress:
         """Compress the picture of a job."""
         from PIL import Image
 
-        from rgru_codec.cli.info import facts_of, layer_table
         from rgru_codec.encoder import encode, prepare
 
         Image.MAX_IMAGE_PIXELS = None  # ours is the limit, and it is checked
@@ -205,16 +221,22 @@ class Compress:
         planes = prepare(data, self.settings)
         encoded = encode(planes, self.settings, share)
         write(job, encoded.data)
-        seconds = time.monotonic() - start
-        (height, width), size = planes.pixels.shape[:2], len(encoded.data)
-        summary = (
-            f"{job.shown_target}: {width}x{height}, {self._layers(encoded)}, "
-            f"{number(len(data))} {_arrow()} {number(size)} bytes "
+        name = display_name(job.target, "standard output")
+        summary = self._summary(name, len(data), planes, encoded, time.monotonic() - start)
+        details = _details(encoded) if self.verbose else ()
+        return batch.Outcome(DONE, summary, planes.notes, details)
+
+    def _summary(
+        self, name: str, before: int, planes: Planes, encoded: Encoded, seconds: float
+    ) -> str:
+        height, width = planes.pixels.shape[:2]
+        size = len(encoded.data)
+        return (
+            f"{name}: {width}x{height}, {self._layers(encoded)}, "
+            f"{number(before)} {_arrow()} {number(size)} bytes "
             f"({8 * size / (width * height):.3f} bpp), PSNR {_psnr(encoded, planes)}, "
             f"{seconds:.1f} s"
         )
-        details = tuple(layer_table(facts_of(encoded.data)["layers"])) if self.verbose else ()
-        return batch.Outcome(DONE, summary, planes.notes, details)
 
     def _layers(self, encoded: Encoded) -> str:
         """Say how much was kept, and why."""
@@ -224,6 +246,16 @@ class Compress:
         most = self.settings.package().iterations
         words = f"{encoded.layers} of {most} layers for MS-SSIM {encoded.msssim:.3f}"
         return words + (" (--layers all keeps all)" if encoded.layers < most else "")
+
+
+def _details(encoded: Encoded) -> tuple[str, ...]:
+    """List the layers, for ``--verbose``."""
+    from rgru_codec.cli.info import layer_table
+    from rgru_codec.inspection import info
+    from rgru_format import Limits
+
+    found = info(encoded.data, limits=Limits(max_pixels=2**48))
+    return tuple(layer_table(found.as_dict()["layers"]))
 
 
 def _psnr(encoded: Encoded, planes: Planes) -> str:

@@ -21,6 +21,7 @@ from rgru_codec.cli.files import (
     Outputs,
     Plan,
     check_names,
+    display_name,
     read_rgru,
     write,
 )
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from rgru_codec.decoder import Decoder
     from rgru_codec.inspection import Info
-    from rgru_format import Damaged
+    from rgru_format import Damaged, Limits
 
 _PIECE = 1 << 14
 
@@ -86,7 +87,10 @@ def add_command(commands: Any) -> None:
         metavar="WHAT",
         help="leave metadata out of the picture: exif,gps,xmp,icc or all",
     )
-    options.add_shared(parser, "--model", "--max-pixels", "--max-memory", "--threads")
+    options.add_model(parser, "for files of a model that is not installed")
+    options.add_limits(parser)
+    options.add_memory_limit(parser)
+    options.add_threads(parser)
     options.add_reporting(parser)
     parser.set_defaults(run=run)
 
@@ -96,29 +100,76 @@ def run(args: argparse.Namespace) -> int:
     check_names(args.steps, args.animate, args.format)
     suffix = "." + (args.format or "png").lower().removeprefix(".")
     picture_format(suffix)
-    plan = Plan.of(args, PICTURE, suffix, lambda: RGRU.suffixes)
+    plan = Plan.of(
+        args.inputs,
+        args.output,
+        PICTURE,
+        suffix,
+        lambda: RGRU.suffixes,
+        force=args.force,
+        times=args.times,
+    )
     args.threads = batch.share_threads(args.threads, min(args.jobs, len(plan.jobs)))
-    work = Decompress(args, suffix if args.format else None)
+    work = _work(args, suffix if args.format else None)
     if args.steps is None and args.animate is None:
-        return batch.run(work, plan, args, "decompressed")
-    return batch.run(*_in_stages(work, plan), args, "decompressed")
+        return batch.run(work, plan, batch.Options.of(args), "decompressed")
+    if len(plan.jobs) > 1:
+        raise Failure(USAGE, "--steps and --animate take one input")
+    if args.animate is not None:
+        from rgru_codec.cli.animation import animation_format
+
+        animation_format(args.animate)
+    whole = args.output is not None or not plan.jobs[0].derived
+    given = [name for name in ("format", "quality") if getattr(args, name) is not None]
+    if given and not whole:
+        raise Failure(
+            USAGE,
+            f"--{given[0]}: is for the picture that -o names; --steps writes .png files, and the "
+            "name of --animate says its format",
+        )
+    stages = Stages(work, args.steps, args.animate, plan.jobs[0] if whole else None)
+    job, kind = next(stages.targets(plan.jobs[0]))
+    plan = dataclasses.replace(plan, jobs=[job], kind=kind)
+    return batch.run(stages, plan, batch.Options.of(args), "decompressed")
+
+
+def _work(args: argparse.Namespace, suffix: str | None) -> Decompress:
+    from rgru_format import Limits
+
+    return Decompress(
+        args.layers,
+        Limits(max_pixels=args.max_pixels, max_memory=args.max_memory),
+        args.threads,
+        args.region,
+        suffix,
+        args.quality,
+        args.partial,
+        args.strip,
+        args.verbose,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Decompress:
     """Decompresses one file after the other."""
 
-    args: argparse.Namespace
-    """What was parsed."""
+    layers: int | None
+    limits: Limits
+    threads: int | None
+    region: tuple[int, int, int, int] | None
     suffix: str | None
     """Of the format of outputs whose name does not say it."""
+    quality: int | None
+    partial: bool
+    strip: frozenset[str]
+    verbose: bool
 
     def __call__(self, job: Job, share: Share) -> batch.Outcome:
         """Decompress the file of a job."""
         from rgru_format import RgruError
 
         self.kind(job)
-        data = read_rgru(job.source, self.args.max_pixels)
+        data = read_rgru(job.source, self.limits.max_pixels)
         decoder = self.decoder()
         with contextlib.suppress(RgruError):  # the decoder remembers it, and `fault` tells it
             for start in range(0, len(data), _PIECE):
@@ -135,24 +186,22 @@ class Decompress:
         Raises:
             Failure: It is none that can be written.
         """
-        return picture_format("" if job.target == STREAM else job.target, self.suffix)
+        name = "" if job.target == STREAM else job.target
+        return picture_format(name, self.suffix)
 
     def decoder(self) -> Decoder:
         """Return a new decoder."""
         from rgru_codec.decoder import Decoder
 
         return Decoder(
-            layers=self.args.layers,
-            limits=options.limits_of(self.args),
-            threads=self.args.threads,
-            region=self.args.region,
+            layers=self.layers, limits=self.limits, threads=self.threads, region=self.region
         )
 
     def stripped(self, image: Image.Image) -> Image.Image:
         """Take metadata that is not wanted out of a picture."""
         from rgru_codec.metadata import strip_info
 
-        strip_info(image.info, self.args.strip)
+        strip_info(image.info, self.strip)
         return image
 
     def save(
@@ -160,7 +209,7 @@ class Decompress:
     ) -> tuple[Image.Image, tuple[str, ...]]:
         """Write the picture that has been decoded; says what of it could not be kept."""
         image = self.stripped(decoder.picture(share))
-        content, notes = encode_picture(image, self.kind(job), self.args.quality)
+        content, notes = encode_picture(image, self.kind(job), self.quality)
         write(job, content)
         return image, notes
 
@@ -173,7 +222,7 @@ class Decompress:
         from rgru_format import Damaged
 
         try:
-            ending = decoder.close(partial=self.args.partial)
+            ending = decoder.close(partial=self.partial)
         except Damaged as error:
             if decoder.header is None or decoder.model is None:
                 raise  # of a model that cannot be used nothing is intact
@@ -181,40 +230,41 @@ class Decompress:
         if decoder.error is not None:
             return f"{decoder.error}; decoded what is intact"
         if ending.unfinished:
-            where = f"inside {f'layer {ending.cut_layer}' if ending.cut_layer else 'metadata'}"
-        elif not (decoder.layers or decoder.groups or decoder.done):
-            where = "before its first layer"
-        elif decoder.alpha_missing and not decoder.done:
-            where = "before its alpha plane"
-        else:
-            return ""
-        return f"cut short at byte {number(size)}, {where}"
+            what = f"layer {ending.cut_layer}" if ending.cut_layer else "metadata"
+            return f"cut short at byte {number(size)}, inside {what}"
+        if not (decoder.layers or decoder.groups or decoder.done):
+            return f"cut short at byte {number(size)}, before its first layer"
+        if decoder.alpha_missing and not decoder.done:
+            return f"cut short at byte {number(size)}, before its alpha plane"
+        return ""
 
     def outcome(
-        self, decoder: Decoder, image: Image.Image, job: Job, fault: str, notes: tuple[str, ...]
+        self,
+        decoder: Decoder,
+        image: Image.Image,
+        job: Job,
+        fault: str,
+        notes: tuple[str, ...],
     ) -> batch.Outcome:
         """Say what became of a file."""
-        size, layers = f"{image.width}x{image.height}", self.layers_of(decoder)
-        line = f"{job.shown_target}: {size} {image.mode}, {layers}"
-        if self.args.verbose and decoder.model is not None:
+        name = display_name(job.target, "standard output")
+        line = f"{name}: {image.width}x{image.height} {image.mode}, {self.layers_of(decoder)}"
+        if self.verbose and decoder.model is not None:
             line += f", model {decoder.model.id.hex()}"
             line += f", {', '.join(sorted(decoder.info)) or 'no metadata'}"
         notes += tuple(decoder.notes)
         if decoder.ignored:
             notes += ("what stands behind the end of the picture was ignored",)
-        if fault:
-            line = f"{job.shown}: {fault}; {line}"
-        return batch.Outcome(self.code(fault), line, notes)
-
-    def code(self, fault: str) -> int:
-        """Return the exit code."""
-        return CUT if fault and not self.args.partial else DONE
+        if not fault:
+            return batch.Outcome(DONE, line, notes)
+        line = f"{display_name(job.source, 'standard input')}: {fault}; {line}"
+        return batch.Outcome(DONE if self.partial else CUT, line, notes)
 
     def layers_of(self, decoder: Decoder) -> str:
         """Say how many layers were used, and whether fewer than wanted."""
-        words, wanted = layer_count(decoder.layers, decoder.groups), self.args.layers
-        if wanted is not None and wanted > decoder.layers:
-            words += f", which is all there are ({wanted} were asked for)"
+        words = layer_count(decoder.layers, decoder.groups)
+        if self.layers is not None and self.layers > decoder.layers:
+            words += f", which is all there are ({self.layers} were asked for)"
         return words
 
 
@@ -228,32 +278,15 @@ def _damage(error: Damaged, layers: int, groups: int) -> Damaged:
     return Damaged(f"{error}; {words}, use --partial to decode {what}")
 
 
-def _in_stages(work: Decompress, plan: Plan) -> tuple[Stages, Plan]:
-    """Take what ``--steps`` and ``--animate`` write for the target, the picture if it is wanted."""
-    args, job = work.args, plan.jobs[0]
-    if len(plan.jobs) > 1:
-        raise Failure(USAGE, "--steps and --animate take one input")
-    if args.animate is not None:
-        from rgru_codec.cli.animation import animation_format
-
-        animation_format(args.animate)
-    whole = args.output is not None or not job.derived
-    given = [name for name in ("format", "quality") if getattr(args, name) is not None]
-    if given and not whole:
-        raise Failure(
-            USAGE,
-            f"--{given[0]}: is for the picture that -o names; --steps writes .png files, and the "
-            "name of --animate says its format",
-        )
-    stages = Stages(args, work.suffix, job if whole else None)
-    first, kind = next(stages.targets(job))
-    return stages, dataclasses.replace(plan, jobs=[first], kind=kind)
-
-
 @dataclasses.dataclass(frozen=True)
-class Stages(Decompress):
+class Stages:
     """``--steps`` and ``--animate``: decode layer by layer; the picture too if it is wanted."""
 
+    work: Decompress
+    steps: str | None
+    """A folder."""
+    animate: str | None
+    """A file."""
     whole: Job | None
     """For the picture itself, if that is to be written."""
 
@@ -267,50 +300,54 @@ class Stages(Decompress):
         outputs = Outputs([job.source])
         for target, kind in self.targets(job):
             outputs.claim(target.target, kind, derived=target.derived, force=job.force)
-        data = read_rgru(job.source, self.args.max_pixels)
-        found = inspect(data, limits=options.limits_of(self.args))
+        data = read_rgru(job.source, self.work.limits.max_pixels)
+        found = inspect(data, limits=self.work.limits)
         self._refuse(found)
-        animation, count, seen = Animation(job.shown), 0, (0, 0)
-        decoder = self.decoder()
+        name = display_name(job.source, "standard input")
+        animation, count, seen = Animation(name), 0, (0, 0)
+        decoder = self.work.decoder()
         ends = [layer.end for layer in found.layers]
         with contextlib.suppress(RgruError):  # the decoder remembers it
             for number, stage in enumerate(stages_at(decoder, data, [*ends, len(data)]), 1):
                 if (stage.layers, stage.groups) != seen:
                     seen, count = (stage.layers, stage.groups), count + 1
-                    self.stripped(stage.picture)
+                    self.work.stripped(stage.picture)
                     self._write_step(job, number, stage.picture, outputs)
-                    if self.args.animate is not None:
+                    if self.animate is not None:
                         animation.add(stage, number)
-        fault = self.fault(decoder, len(data))
-        if self.args.animate is not None:
-            write(self._animation(job), animation.encoded(self.args.animate))
+        fault = self.work.fault(decoder, len(data))
+        if self.animate is not None:
+            content = animation.encoded(self.animate)
+            write(Job(job.source, self.animate, False, job.force, job.times), content)
         notes: tuple[str, ...] = ()
         if self.whole is not None:
-            _, notes = self.save(decoder, self.whole)
-        line = f"{job.shown}: {count} pictures, {self.layers_of(decoder)}"
-        return batch.Outcome(self.code(fault), f"{line}; {fault}" if fault else line, notes)
+            _, notes = self.work.save(decoder, self.whole)
+        line = f"{name}: {count} pictures, {self.work.layers_of(decoder)}"
+        if fault:
+            return batch.Outcome(DONE if self.work.partial else CUT, f"{line}; {fault}", notes)
+        return batch.Outcome(DONE, line, notes)
 
     def targets(self, job: Job) -> Iterator[tuple[Job, Kind]]:
         """Yield what will be written: the picture, the first step, the animation."""
         if self.whole is not None:
             yield self.whole, PICTURE
-        if self.args.steps is not None:
+        if self.steps is not None:
             yield self._step(job, 1), STEP
-        if self.args.animate is not None:
-            yield self._animation(job), ANIMATION
+        if self.animate is not None:
+            yield Job(job.source, self.animate, False, job.force, job.times), ANIMATION
 
     def _refuse(self, found: Info) -> None:
         """Find damage before a picture of what precedes it is written."""
         from rgru_format import Damaged
 
         whole = sum(layer.complete is True for layer in found.layers)
-        enough = self.args.layers is not None and whole >= self.args.layers
-        if isinstance(found.error, Damaged) and not (self.args.partial or enough):
+        enough = self.work.layers is not None and whole >= self.work.layers
+        if isinstance(found.error, Damaged) and not (self.work.partial or enough):
             groups = sum(len(layer.groups) for layer in found.layers[whole:])
             raise _damage(found.error, whole, groups)
 
     def _write_step(self, job: Job, number: int, image: Image.Image, outputs: Outputs) -> None:
-        if self.args.steps is not None:
+        if self.steps is not None:
             step = self._step(job, number)
             if number > 1:  # the first was claimed before work began
                 outputs.claim(step.target, STEP, derived=True, force=job.force)
@@ -318,9 +355,7 @@ class Stages(Decompress):
             write(step, content)
 
     def _step(self, job: Job, number: int) -> Job:
+        assert self.steps is not None
         stem = "stdin" if job.source == STREAM else Path(job.source).stem
-        target = str(Path(self.args.steps) / f"{stem}-{number:02d}.png")
-        return dataclasses.replace(job, target=target, derived=True)
-
-    def _animation(self, job: Job) -> Job:
-        return dataclasses.replace(job, target=self.args.animate, derived=False)
+        target = str(Path(self.steps) / f"{stem}-{number:02d}.png")
+        return Job(job.source, target, True, job.force, job.times)

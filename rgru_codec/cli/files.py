@@ -6,7 +6,6 @@ Every path that a command writes goes through `Outputs.claim` before work begins
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import os
@@ -62,10 +61,16 @@ PICTURE = Kind(
 )
 STEP = dataclasses.replace(PICTURE, place="folder with --steps")
 THUMBNAIL = dataclasses.replace(PICTURE, place="file as OUT")
-_ANIMATED = frozenset({".webp", ".gif", ".png", ".apng"})
-ANIMATION = Kind("an animation (.webp, .gif or .png)", _ANIMATED, place="file with --animate")
+ANIMATION = Kind(
+    "an animation (.webp, .gif or .png)",
+    frozenset({".webp", ".gif", ".png", ".apng"}),
+    place="file with --animate",
+)
 LIST = Kind(
-    "a list of file names", frozenset(), (), "what --failures writes", "file with --failures"
+    "a list of file names",
+    frozenset(),
+    writer="what --failures writes",
+    place="file with --failures",
 )
 
 
@@ -80,16 +85,6 @@ class Job:
     force: bool = False
     times: bool = False
     """The target gets the time of the source."""
-
-    @property
-    def shown(self) -> str:
-        """The source, for messages."""
-        return display_name(self.source, "standard input")
-
-    @property
-    def shown_target(self) -> str:
-        """The target, for messages."""
-        return display_name(self.target, "standard output")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,62 +104,67 @@ class Plan:
     @classmethod
     def of(
         cls,
-        args: argparse.Namespace,
+        inputs: Sequence[str],
+        output: str | None,
         kind: Kind,
         suffix: str,
         suffixes: Callable[[], frozenset[str]],
+        *,
         read: Iterable[str | None] = (),
+        force: bool = False,
+        times: bool = False,
     ) -> Plan:
         """Pair inputs with outputs.
 
         Args:
-            args: Of `rgru_codec.cli.options.add_batch`. Inputs are files, folders, patterns, or
-                ``-``; without an output also a file and the name of its result.
+            inputs: Files, folders, patterns, or ``-``; without ``output`` also a file and the
+                name of its result.
+            output: What the user gave, if anything.
             kind: What the outputs are.
             suffix: Of derived names, with its dot.
             suffixes: Of the files of a folder that are meant.
             read: Other files that the command reads.
+            force: Whether derived names may overwrite.
+            times: Whether results get the times of their sources.
 
         Raises:
             Failure: An input that matches nothing; many inputs for one output.
         """
-        inputs, output = args.inputs, args.output
         if output is None:
             inputs, output = _in_and_out(inputs, kind)
         check_names(output, *inputs, *read)
         found = [_expand(text, suffixes, kind) for text in inputs]
-        pairs = [pair for pairs, _ in found for pair in pairs]
+        pairs = [pair for one in found for pair in one.pairs]
         many = len(pairs) != 1 or _is_folder(inputs[0])
         folder = _as_folder(output, many, kind)
-        given = output if folder is None else None
-        jobs = [
-            Job(
-                source,
-                given or _derived(source, below, folder, suffix),
-                derived=given is None,
-                force=args.force,
-                times=args.times,
-            )
-            for source, below in pairs
-        ]
-        read_too = tuple(name for name in read if name is not None)
-        return cls(jobs, kind, sum(others for _, others in found), read_too, many)
+        if folder is None and output is not None:
+            jobs = [Job(pairs[0][0], output, False, force, times)]
+        else:
+            targets = [_derived(source, below, folder, suffix) for source, below in pairs]
+            jobs = [
+                Job(source, target, True, force, times)
+                for (source, _), target in zip(pairs, targets, strict=True)
+            ]
+        others = tuple(name for name in read if name is not None)
+        return cls(jobs, kind, sum(one.passed_over for one in found), others, many)
 
 
 def _in_and_out(inputs: Sequence[str], kind: Kind) -> tuple[Sequence[str], str | None]:
-    """Take ``IN OUT`` apart: a file and the name of its result, which does not exist."""
+    """Take ``IN OUT`` apart: a file and the name of its result, which does not exist.
+
+    Raises:
+        Failure: Something like it is meant, but what is not certain.
+    """
+    if len(inputs) == 2 and inputs[1] == STREAM != inputs[0]:
+        raise Failure(USAGE, "-: is standard input here; for standard output give -o -")
     meant = [text for text in inputs[1:] if Path(text).suffix.lower() in kind.suffixes]
     new = [text for text in meant if not _is_there(text)]
-    if len(inputs) == 2:
-        source, target = inputs
-        if target == STREAM != source:
-            raise Failure(USAGE, "-: is standard input here; for standard output give -o -")
-        if new:
-            return [source], target
-        if meant:
-            raise Failure(USAGE, f"{target}: exists; if it is to be overwritten, give -o {target}")
-        if not _is_there(target) and _is_there(source):
-            new = [target]
+    if len(inputs) == 2 and new:
+        return inputs[:1], inputs[1]
+    if len(inputs) == 2 and not _is_there(inputs[1]) and _is_there(inputs[0]):
+        new = [inputs[1]]
+    if len(inputs) == 2 and meant:
+        raise Failure(USAGE, f"{meant[0]}: exists; if it is to be overwritten, give -o {meant[0]}")
     if new:
         raise Failure(
             USAGE,
@@ -186,12 +186,18 @@ def _is_there(text: str) -> bool:
     return text in ("", STREAM) or os.path.lexists(text) or bool(_matches(text))
 
 
-def _expand(
-    text: str, suffixes: Callable[[], frozenset[str]], kind: Kind
-) -> tuple[list[tuple[str, Path]], int]:
-    """Find files, and the paths of their results below a folder; count those passed over."""
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What an argument stands for."""
+
+    pairs: list[tuple[str, Path]]
+    """Files, and the paths of their results below an output folder."""
+    passed_over: int = 0
+
+
+def _expand(text: str, suffixes: Callable[[], frozenset[str]], kind: Kind) -> _Found:
     if text == STREAM:
-        return [(STREAM, Path("stdin"))], 0
+        return _Found([(STREAM, Path("stdin"))])
     path = Path(text)
     if _is_folder(text):
         # macOS puts ._NAME beside NAME on foreign disks: attributes, under the same suffix.
@@ -205,11 +211,11 @@ def _expand(
             )
         known = suffixes() | kind.suffixes  # results of an earlier run are no surprise
         others = [p for p in files if p.suffix.lower() not in known and p.name[0] != "."]
-        return [(str(p), p.relative_to(path)) for p in meant], len(others)
+        return _Found([(str(p), p.relative_to(path)) for p in meant], len(others))
     matches = [] if os.path.lexists(text) else _matches(text)
     if not matches:  # a name that matches nothing fails when it is opened
-        return [(text, Path(path.name))], 0
-    return [(match, Path(Path(match).name)) for match in matches if Path(match).is_file()], 0
+        return _Found([(text, Path(path.name))])
+    return _Found([(match, Path(Path(match).name)) for match in matches if Path(match).is_file()])
 
 
 def _matches(pattern: str) -> list[str]:
@@ -220,9 +226,9 @@ def _matches(pattern: str) -> list[str]:
 
 def _as_folder(output: str | None, many: bool, kind: Kind) -> Path | None:
     """Return the output folder, or None if the output is a file, a stream or not given."""
-    if many and output == STREAM:
-        raise Failure(USAGE, "many inputs cannot go to standard output; give a folder with -o")
     if output is None or output == STREAM:
+        if many and output is not None:
+            raise Failure(USAGE, "many inputs cannot go to standard output; give a folder with -o")
         return None
     path = Path(output)
     if path.is_dir() or output.endswith(("/", os.sep)):
@@ -363,15 +369,15 @@ def pieces_of(source: str) -> Iterator[bytes]:
         OSError: It cannot be read.
         Failure: It is empty; standard input is a terminal, or closed.
     """
-    from rgru_codec.source import pieces_of as pieces_of_file
+    from rgru_codec.source import pieces_of as pieces
 
+    empty = True
     with opened(source) as file:
-        pieces = pieces_of_file(file)
-        first = next(pieces, None)
-        if first is None:
-            raise _empty(source)
-        yield first
-        yield from pieces
+        for piece in pieces(file):
+            empty = False
+            yield piece
+    if empty:
+        raise _empty(source)
 
 
 def _empty(source: str) -> Failure:
@@ -403,6 +409,13 @@ def display_name(name: str, stream: str) -> str:
     return stream if name == STREAM else name
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise Failure(UNUSABLE, f"{folder}: cannot be made, a file is in the way") from None
+
+
 def check_names(*names: str | None) -> None:
     """Refuse names that are empty, as of a variable that is not set.
 
@@ -419,21 +432,15 @@ def write(job: Job, content: bytes | memoryview) -> None:
     Raises:
         Failure: It cannot be written; nothing is left behind.
     """
-    with named(job.shown_target):
+    with named(display_name(job.target, "standard output")):
         if job.target == STREAM:
             sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
             return
         if job.derived:
             _make_folder(Path(job.target).parent)
-        found = None if job.source == STREAM else Path(job.source).stat()
-        like = found if found is not None and stat.S_ISREG(found.st_mode) else None
+        like = None
+        if job.source != STREAM and stat.S_ISREG((found := Path(job.source).stat()).st_mode):
+            like = found
         overwrite = job.force or not job.derived
         write_file(job.target, content, overwrite=overwrite, like=like, times=job.times)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise Failure(UNUSABLE, f"{folder}: cannot be made, a file is in the way") from None

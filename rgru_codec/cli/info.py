@@ -26,7 +26,8 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("inputs", nargs="+", metavar="FILE", help="a .rgru file, or -")
     parser.add_argument("--json", action="store_true", help="one JSON object a line and file")
-    options.add_shared(parser, "--model", "--max-pixels")
+    options.add_model(parser, "for files of a model that is not installed")
+    options.add_limits(parser)
     options.add_reporting(parser)
     parser.set_defaults(run=run)
 
@@ -65,14 +66,6 @@ def _show(name: str, max_pixels: int, *, as_json: bool, verbose: bool) -> int:
     return DONE if fault is None else fail(fault, name)
 
 
-def facts_of(data: bytes) -> dict[str, Any]:
-    """Return what is told of a file that was just written, of whatever size."""
-    from rgru_codec.inspection import info
-    from rgru_format import Limits
-
-    return info(data, limits=Limits(max_pixels=2**48)).as_dict()
-
-
 def describe(found: Info, *, verbose: bool) -> list[str]:
     """Write lines for people."""
     table = found.as_dict()
@@ -90,8 +83,7 @@ def describe(found: Info, *, verbose: bool) -> list[str]:
         lines.append(f"cut short: the last {number(found.unfinished)} bytes are unfinished")
     if verbose:
         lines.append(f"overhead: {_overhead(found)}")
-        whole, cut = "sound: every checksum matches", "sound as far as it goes, and cut short"
-        lines.append(f"verdict: {cut if found.unfinished else whole}")
+        lines.append(f"verdict: {_verdict(found)}")
     return lines
 
 
@@ -159,6 +151,12 @@ def _overhead(found: Info) -> str:
         f"header {HEADER_SIZE} B, lengths and checksums of layers {number(framing)} B "
         f"({100 * share:.2f} % of the file)"
     )
+
+
+def _verdict(found: Info) -> str:
+    if found.unfinished:
+        return "sound as far as it goes, and cut short"
+    return "sound: every checksum matches"
 
 
 def _size_of(source: str) -> int:

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
-
-if TYPE_CHECKING:
-    from rgru_format import Limits
-
-N = TypeVar("N", int, float)
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 METADATA = ("exif", "gps", "xmp", "icc")
@@ -30,39 +24,42 @@ def size(text: str) -> int:
     return value
 
 
-def _number(
-    kind: Callable[[str], N], what: str, fits: Callable[[N], bool], words: str
-) -> Callable[[str], N]:
-    def parse(text: str) -> N:
+def count(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Take a whole number of at least ``least``, and at most ``most``."""
+
+    def parse(text: str) -> int:
         try:
-            value = kind(text)
+            value = int(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a {what}") from None
-        if not fits(value):
-            raise argparse.ArgumentTypeError(f"{text} is out of range, it must be {words}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if value < least or (most is not None and value > most):
+            words = f"{least} or more" if most is None else f"{least}..{most}"
+            raise argparse.ArgumentTypeError(f"{value} is out of range, it must be {words}")
         return value
 
     return parse
 
 
-def count(least: int, most: int | None = None) -> Callable[[str], int]:
-    """Take a whole number of at least ``least``, and at most ``most``."""
-    if most is None:
-        return _number(int, "whole number", lambda value: value >= least, f"{least} or more")
-    return _number(int, "whole number", lambda value: least <= value <= most, f"{least}..{most}")
+def layers(text: str) -> int | str:
+    """Take a number of layers, or ``all``."""
+    return text if text == "all" else count(1)(text)
 
 
 def between(low: float, high: float, *, open_ends: bool = False) -> Callable[[str], float]:
     """Take a number in a range."""
-    if open_ends:
-        words = f"between {low:g} and {high:g}"
-        return _number(float, "number", lambda value: low < value < high, words)
-    return _number(float, "number", lambda value: low <= value <= high, f"{low:g}..{high:g}")
 
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        inside = low < value < high if open_ends else low <= value <= high
+        if not inside:
+            words = f"between {low:g} and {high:g}" if open_ends else f"{low:g}..{high:g}"
+            raise argparse.ArgumentTypeError(f"{text} is out of range, it must be {words}")
+        return value
 
-def layers(text: str) -> int | str:
-    """Take a number of layers, or ``all``."""
-    return text if text == "all" else count(1)(text)
+    return parse
 
 
 def metadata_names(*more: str) -> Callable[[str], frozenset[str]]:
@@ -96,39 +93,6 @@ def region(text: str) -> tuple[int, int, int, int]:
     return x, y, width, height
 
 
-A_MODEL = "the folder of a package, or the id or name of a model (rgru models)"
-_SHARED: dict[str, dict[str, Any]] = {
-    "--model": {
-        "metavar": "MODEL",
-        "help": f"for files of a model that is not installed: {A_MODEL}",
-    },
-    "--max-pixels": {
-        "type": size,
-        "default": 2**26,
-        "metavar": "N",
-        "help": "refuse pictures of more pixels (default 67 108 864); 200M is understood",
-    },
-    "--max-memory": {
-        "type": size,
-        "metavar": "BYTES",
-        "help": "refuse pictures that need more working memory (default: no limit); "
-        "2G is understood",
-    },
-    "--threads": {
-        "type": count(1),
-        "metavar": "N",
-        "help": "threads of each process (default: the cores, divided among the processes)",
-    },
-}
-"""Options that several commands have."""
-
-
-def add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
-    """Add some of ``--model``, ``--max-pixels``, ``--max-memory``, ``--threads``."""
-    for name in names:
-        parser.add_argument(name, **_SHARED[name])
-
-
 def add_reporting(parser: argparse.ArgumentParser) -> None:
     """Add ``-Q`` and ``-v``."""
     group = parser.add_mutually_exclusive_group()
@@ -136,11 +100,44 @@ def add_reporting(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-v", "--verbose", action="store_true", help="say more")
 
 
-def limits_of(args: argparse.Namespace) -> Limits:
-    """Return what ``--max-pixels`` and, where there is such a thing, ``--max-memory`` say."""
-    from rgru_format import Limits
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add ``--max-pixels``."""
+    parser.add_argument(
+        "--max-pixels",
+        type=size,
+        default=2**26,
+        metavar="N",
+        help="refuse pictures of more pixels (default 67 108 864); 200M is understood",
+    )
 
-    return Limits(max_pixels=args.max_pixels, max_memory=getattr(args, "max_memory", None))
+
+def add_memory_limit(parser: argparse.ArgumentParser) -> None:
+    """Add ``--max-memory``."""
+    parser.add_argument(
+        "--max-memory",
+        type=size,
+        metavar="BYTES",
+        help="refuse pictures that need more working memory (default: no limit); 2G is understood",
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Add ``--threads``."""
+    parser.add_argument(
+        "--threads",
+        type=count(1),
+        metavar="N",
+        help="threads of each process (default: the cores, divided among the processes)",
+    )
+
+
+def add_model(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add ``--model``."""
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help=f"{what}: the folder of a package, or the id or name of a model (rgru models)",
+    )
 
 
 def add_batch(parser: argparse.ArgumentParser, what: str) -> None:

@@ -29,9 +29,7 @@ from apache_beam.metrics.metric import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from rgru_codec.cli.files import check_names
-from rgru_codec.cli.info import facts_of
-from rgru_codec.cli.status import UNUSABLE, USAGE, Failure, explain
-from rgru_codec.cli.verify import fault_in
+from rgru_codec.cli.status import UNUSABLE, USAGE, Failure
 from rgru_codec.files import write_file
 
 if TYPE_CHECKING:
@@ -39,8 +37,8 @@ if TYPE_CHECKING:
 
 REPORTS = "_rgru"
 """Folder of lists and temporary files, below the output folder."""
-LISTS = ("metrics", "failures")
-"""Names of the lists: the second is of pictures that failed."""
+LISTS = {"metrics": False, "failures": True}
+"""Names of the lists; whether they are of pictures that failed."""
 _WILDCARDS = frozenset("*?[")
 _WORDS = ("compressed", "skipped", "failed")
 
@@ -81,10 +79,7 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
     temporary = _temporary(output)
     patterns = [tuple(map(os.fsencode, _pattern(text))) for text in args.input]
     _remove(temporary)
-    try:
-        _make(f"{output}/{REPORTS}")
-    except OSError as error:
-        raise Failure(UNUSABLE, f"{output}: cannot be made a folder: {error}") from None
+    _make_lists(output)
     try:
         pipeline = beam.Pipeline(options=PipelineOptions(list(rest), save_main_session=False))
     except ValueError as error:
@@ -102,15 +97,11 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
         | "By list" >> beam.Map(lambda outcome: (outcome.failed, json.dumps(outcome.line)))
         | "One worker a list" >> beam.GroupByKey()
     )
-    _ = lists | "Write lists" >> beam.Map(_write_list, temporary)
+    _ = lists | "Write lists" >> beam.ParDo(_WriteList(temporary))
     result = pipeline.run()
     result.wait_until_finish()
     for name in LISTS:
-        written, target = f"{temporary}/{name}.jsonl", f"{output}/{REPORTS}/{name}.jsonl"
-        if FileSystems.exists(written):
-            FileSystems.rename([written], [target])
-        else:
-            _write(temporary, target, ())
+        _put(f"{temporary}/{name}.jsonl", f"{output}/{REPORTS}/{name}.jsonl")
     _remove(temporary)
     counts = _counts(result)
     if not any(counts.values()):
@@ -118,14 +109,25 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
     return counts
 
 
-def _write(temporary: str, target: str, pieces: Iterable[bytes]) -> None:
-    """Write a file under a name of this attempt's own, then rename it: no one sees half of it."""
-    path = f"{temporary}/{uuid.uuid4().hex}"
-    with FileSystems.create(path) as file:
-        for piece in pieces:
-            file.write(piece)
-    _make(posixpath.dirname(target))
-    FileSystems.rename([path], [target])
+def _make_lists(output: str) -> None:
+    """Make the folder of the lists, to find out whether that is possible.
+
+    Raises:
+        Failure: it is not.
+    """
+    try:
+        _make(f"{output}/{REPORTS}")
+    except OSError as error:
+        raise Failure(UNUSABLE, f"{output}: cannot be made a folder: {error}") from None
+
+
+def _put(source: str, target: str) -> None:
+    """Give a list its name; an empty one was not written."""
+    if not FileSystems.exists(source):
+        if not FileSystems.exists(folder := posixpath.dirname(source)):
+            _make(folder)
+        FileSystems.create(source, "application/octet-stream").close()
+    FileSystems.rename([source], [target])
 
 
 def _temporary(output: str) -> str:
@@ -133,14 +135,28 @@ def _temporary(output: str) -> str:
     return f"{output}/{REPORTS}/temporary"
 
 
-def _write_list(element: tuple[bool, Iterable[str]], temporary: str) -> None:
-    """Write one list, a JSON object a line; twice, if a runner repeats it.
+class _WriteList(beam.DoFn):  # type: ignore[misc]
+    """(whether of failures, lines) to a file: one JSON object a line.
 
     Beam's own sink takes its path for a pattern, so that a folder ``out[5]`` breaks it.
+
+    Args:
+        temporary: a folder for files that are being written.
     """
-    failed, lines = element
-    target = f"{temporary}/{LISTS[failed]}.jsonl"
-    _write(temporary, target, (line.encode() + b"\n" for line in lines))
+
+    def __init__(self, temporary: str) -> None:
+        super().__init__()
+        self._temporary = temporary
+
+    def process(self, element: tuple[bool, Iterable[str]]) -> None:
+        """Write one list; twice, if a runner repeats it."""
+        failed, lines = element
+        name = next(name for name, of_failures in LISTS.items() if of_failures == failed)
+        path = f"{self._temporary}/{uuid.uuid4().hex}"
+        with FileSystems.create(path, "application/octet-stream") as file:
+            for line in lines:
+                file.write(line.encode() + b"\n")
+        FileSystems.rename([path], [f"{self._temporary}/{name}.jsonl"])
 
 
 def _counts(result: Any) -> dict[str, int]:
@@ -172,7 +188,11 @@ def _match(pattern: str, limit: int | None = None) -> list[str]:
 
 
 def _pattern(text: str) -> tuple[str, str]:
-    """Return (pattern, folder that names are kept below) of a file, a folder or a pattern."""
+    """Return (pattern, folder that names are kept below) of a file, a folder or a pattern.
+
+    Raises:
+        Failure: nothing matches.
+    """
     text = text.rstrip("/") or text
     found = text, posixpath.dirname(text)
     if FileSystems.exists(text) or not _WILDCARDS & set(text):
@@ -236,6 +256,8 @@ class Compress(beam.DoFn):  # type: ignore[misc]
             yield self._failed(other, 1, words)
 
     def _attempt(self, source: str, target: str) -> Outcome:
+        from rgru_codec.cli.status import explain
+
         start = time.monotonic()
         try:
             there = not self._force and FileSystems.exists(target)
@@ -259,7 +281,7 @@ class Compress(beam.DoFn):  # type: ignore[misc]
         from rgru_codec.metrics import ms_ssim, psnr
         from rgru_codec.source import read_source
 
-        with FileSystems.open(source) as file:
+        with FileSystems.open(source, "application/octet-stream") as file:
             data = read_source(file, self._settings.limits)
         planes = prepare(data, self._settings)
         encoded = encode(planes, self._settings)
@@ -276,19 +298,31 @@ class Compress(beam.DoFn):  # type: ignore[misc]
         return line
 
     def _skip(self, target: str) -> dict[str, Any]:
-        with FileSystems.open(target) as file:
+        from rgru_codec.cli.verify import fault_in
+
+        with FileSystems.open(target, "application/octet-stream") as file:
             data = file.read()
         if fault := fault_in(data):
             raise Failure(UNUSABLE, f"{target}: exists, but {fault}; --force replaces it")
         return {"status": "skipped", **_sizes(data)}
 
     def _replace(self, target: str, data: bytes) -> None:
-        """Write a result; one that has appeared meanwhile on a disk is a FileExistsError."""
+        """Write under a name of this attempt's own, then rename: no one sees half a file.
+
+        Raises:
+            FileExistsError: it has appeared meanwhile, on a disk of this machine.
+        """
         if "://" not in target:
             _make(posixpath.dirname(target))
             write_file(target, data, overwrite=self._force)
-        else:
-            _write(self._temporary, target, [data])
+            return
+        path = f"{self._temporary}/{uuid.uuid4().hex}"
+        with FileSystems.create(path, "application/octet-stream") as file:
+            file.write(data)
+        folder = posixpath.dirname(target)
+        if not FileSystems.exists(folder):
+            _make(folder)
+        FileSystems.rename([path], [target])
 
 
 def _make(folder: str) -> None:
@@ -301,7 +335,10 @@ def _make(folder: str) -> None:
 
 
 def _sizes(data: bytes) -> dict[str, Any]:
-    found = facts_of(data)
+    from rgru_codec.inspection import info
+    from rgru_format import Limits
+
+    found = info(data, limits=Limits(max_pixels=2**48)).as_dict()
     return {
         "width": found["width"],
         "height": found["height"],

@@ -103,7 +103,11 @@ def run(argv: Sequence[str] | None) -> int:
 
 
 def _preferred(args: argparse.Namespace) -> dict[str, str]:
-    """Return variables that make a model the first that is looked at, in all processes."""
+    """Return variables that make a model the first that is looked at, in all processes.
+
+    Raises:
+        Failure: What ``--model`` or ``RGRU_MODEL`` names is no model that is at hand.
+    """
     if not hasattr(args, "model"):
         return {}
     from rgru_codec.cli.files import check_names
@@ -118,11 +122,11 @@ def _preferred(args: argparse.Namespace) -> dict[str, str]:
         return {}
     try:
         return {FIRST: str(model_named(model).folder.resolve())}
-    except RgruError as error:
-        words = f"{said}: {error}"
-        if isinstance(error, ModelMissing):
-            words = f"{said} {model}: is not installed; install it with: {error.how}"
+    except ModelMissing as error:
+        words = f"{said} {model}: is not installed; install it with: {error.how}"
         raise Failure(explain(error).code, words) from None
+    except RgruError as error:
+        raise Failure(explain(error).code, f"{said}: {error}") from None
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import batch, options
-from rgru_codec.cli.files import STREAM, THUMBNAIL, Job, Plan, read_rgru, write
+from rgru_codec.cli.files import STREAM, THUMBNAIL, Job, Plan, display_name, read_rgru, write
 from rgru_codec.cli.pictures import encode_picture, picture_format
 from rgru_codec.cli.progress import Share
 from rgru_codec.cli.status import DONE, layer_count
@@ -35,17 +35,22 @@ def add_command(commands: Any) -> None:
         metavar="N",
         help="longer side in pixels (default 256)",
     )
-    options.add_shared(parser, "--model", "--max-pixels", "--max-memory", "--threads")
+    options.add_model(parser, "for files of a model that is not installed")
+    options.add_limits(parser)
+    options.add_memory_limit(parser)
+    options.add_threads(parser)
     options.add_reporting(parser)
-    parser.set_defaults(run=run, jobs=1, failures=None)
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Make the thumbnail."""
-    threads = batch.share_threads(args.threads, 1)
-    work = Thumbnail(args.size, options.limits_of(args), threads)
+    from rgru_format import Limits
+
+    limits = Limits(max_pixels=args.max_pixels, max_memory=args.max_memory)
+    work = Thumbnail(args.size, limits, batch.share_threads(args.threads, 1))
     plan = Plan([Job(args.input, args.output, derived=False)], THUMBNAIL)
-    return batch.run(work, plan, args, "written")
+    return batch.run(work, plan, batch.Options(quiet=args.quiet), "written")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +72,6 @@ class Thumbnail:
         image, notes = thumbnail_and_notes(data, self.size, self.limits, self.threads, None)
         content, left_out = encode_picture(image, kind)
         write(job, content)
-        size, used = f"{image.width}x{image.height}", layer_count(image.info["layers"])
-        words = f"{job.shown_target}: {size}, {used} used"
+        name, layers = display_name(job.target, "standard output"), image.info["layers"]
+        words = f"{name}: {image.width}x{image.height}, {layer_count(layers)} used"
         return batch.Outcome(DONE, words, notes + left_out)

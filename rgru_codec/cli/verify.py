@@ -45,7 +45,8 @@ def add_command(commands: Any) -> None:
         help="check this decoder against conformance files; DIR is format/vectors of a checkout "
         "(needed where rgru is installed elsewhere)",
     )
-    options.add_shared(parser, "--model", "--max-pixels")
+    options.add_model(parser, "for files of a model that is not installed")
+    options.add_limits(parser)
     options.add_reporting(parser)
     parser.set_defaults(run=run)
 

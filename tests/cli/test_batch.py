@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import io
 import signal
@@ -193,8 +192,7 @@ def test_a_worker_that_dies_takes_one_job_with_it(
     monkeypatch.syspath_prepend(folder)
     work = importlib.import_module("deadly").work
     plan = Plan([Job(str(n), f"{n}.rgru", derived=True) for n in range(9)], RGRU)
-    args = argparse.Namespace(jobs=2, quiet=False, failures="failures.txt")
-    code = batch.run(work, plan, args, "compressed")
+    code = batch.run(work, plan, batch.Options(jobs=2, failures="failures.txt"), "compressed")
     err = capsys.readouterr().err
     assert code == 1
     assert "3: the process working on it died (SIGKILL" in err
