@@ -27,7 +27,7 @@ from rgru_format.limits import POSITION, grid_size
 
 Pixels = NDArray[np.uint8]
 Codes = NDArray[np.int8]
-_Heard = Mapping[str, Field]
+_Fields = Mapping[str, Field]
 
 MOST = 32
 """Magnitude that features and accumulated coefficients reach at most where kept in 16 bits."""
@@ -115,7 +115,7 @@ class Painter:
         self._region = wanted.moved(-down, -right)
         self._painted = self._region.aligned(POSITION)
         painter = model.half.painter(max(model.codes))
-        self._heard = {name: Field(self._frame, p, MOST) for name, p in painter.inputs.items()}
+        self._fields = {name: Field(self._frame, p, MOST) for name, p in painter.inputs.items()}
         """Features, and the coefficients so far."""
         decoder = model.half.decoder(max(model.codes))
         self._states = {n: Field(self._frame, decoder.inputs[n]) for n in decoder.states}
@@ -125,7 +125,7 @@ class Painter:
 
     def add_layer(self, codes: Codes | Array) -> None:
         """Run D on the codes of the next layer, (rows, columns, C_t) of the whole picture."""
-        self._decode(codes, self._heard, self._most - self.layers - 1, keep=True)
+        self._decode(codes, self._fields, self._most - self.layers - 1, keep=True)
         self.layers += 1
         self._shown = None
 
@@ -135,23 +135,23 @@ class Painter:
             if self._canvas is not None:
                 self._shown = self.picture().pixels()[self._region.slices()]
             elif self.layers:
-                self._shown = self._pixels(self._heard, self.layers)
+                self._shown = self._pixels(self._fields, self.layers)
             else:
                 self._shown = np.full((self._region.height, self._region.width, 3), 128, np.uint8)
         return self._shown
 
     def preview(self, codes: Codes | Array) -> Pixels:
         """The pixels that codes (or their expectation) would give; nothing is kept of them."""
-        heard = {name: field.copy() for name, field in self._heard.items()}
-        self._decode(codes, heard, 0, keep=False)
-        return self._pixels(heard, self.layers + 1)
+        fields = {name: field.copy() for name, field in self._fields.items()}
+        self._decode(codes, fields, 0, keep=False)
+        return self._pixels(fields, self.layers + 1)
 
     def picture(self) -> Canvas:
         """P after the layers so far, 0 before the first: what an encoder subtracts."""
         if self._canvas is None:
             self._canvas = Canvas(self._frame)
         if self._on_canvas < self.layers:
-            self._paint(self._heard, self.layers, self._canvas.replace)
+            self._paint(self._fields, self.layers, self._canvas.replace)
             self._on_canvas = self.layers
         return self._canvas
 
@@ -159,10 +159,10 @@ class Painter:
         """D's first state, which encoders look at."""
         return self._states[self.model.half.first]
 
-    def _decode(self, codes: Codes | Array, heard: _Heard, steps: int, *, keep: bool) -> None:
+    def _decode(self, codes: Codes | Array, fields: _Fields, steps: int, *, keep: bool) -> None:
         """D where so many steps follow; without ``keep`` its states stay as they are."""
         area = self._painted.grown(_reach(self.model, steps), self._frame)
-        features, coefficients = heard["features"], heard["coefficients"]
+        features, coefficients = fields["features"], fields["coefficients"]
         scale = 1.0 / self.model.half.gains[self.layers]
 
         def take(inside: Rect, outside: Rect, outputs: Mapping[str, Array]) -> None:
@@ -176,25 +176,25 @@ class Painter:
         with self.engines.borrow(decoder, self.model.digest) as engine:
             sweep(engine, inputs, self._states, take, area, self._frame, keep=keep)
 
-    def _paint(self, heard: _Heard, layers: int, take: Callable[[Rect, Array], None]) -> None:
+    def _paint(self, fields: _Fields, layers: int, take: Callable[[Rect, Array], None]) -> None:
         """The painter over what is wanted; ``take`` gets (h, w, 3) for each window."""
 
         def store(inside: Rect, outside: Rect, outputs: Mapping[str, Array]) -> None:
             take(inside, crop(outputs["picture"], inside, outside)[0])
 
-        inputs = {name: field.load for name, field in heard.items()}
+        inputs = {name: field.load for name, field in fields.items()}
         painter = self.model.half.painter(max(self.model.codes[:layers]))
         with self.engines.borrow(painter, self.model.digest) as engine:
             sweep(engine, inputs, {}, store, self._painted, self._frame)
 
-    def _pixels(self, heard: _Heard, layers: int) -> Pixels:
+    def _pixels(self, fields: _Fields, layers: int) -> Pixels:
         area = self._painted
         result = np.empty((area.height, area.width, 3), np.uint8)
 
         def store(window: Rect, picture: Array) -> None:
             result[window.moved(-area.top, -area.left).slices()] = levels(picture)
 
-        self._paint(heard, layers, store)
+        self._paint(fields, layers, store)
         return result[self._region.moved(-area.top, -area.left).slices()]
 
 
