@@ -287,6 +287,10 @@ class Picture(Layer):
     def depth_after(self, depth: int, spacing: int) -> int:
         return depth + 3 * spacing**2
 
+    def joined(self, ops: Ops[T], w: Arrays, x: T, picture: T) -> T:
+        """The layer's output."""
+        return ops.join([x, picture])
+
 
 KINDS: dict[str, type[Layer]] = {
     kind.kind: kind
@@ -330,7 +334,7 @@ class Stack:
         """(pixels between positions, channels) of each state, by the layer's name."""
         reach = Fraction(0)
         self._spacings: list[int] = []
-        for name, layer in zip(self._names(), self.layers, strict=True):
+        for name, layer in self.named():
             self.arrays |= _below(name, layer.arrays(self.depth))
             reach += scale * layer.reach
             self._spacings.append(int(scale))
@@ -347,13 +351,14 @@ class Stack:
         self.reach = -(-reach.numerator // reach.denominator)
         """Pixels around a place on which its output depends, to each side."""
 
-    def _names(self) -> Iterator[str]:
-        return (f"{self.letter}/{layer.kind}{i}" for i, layer in enumerate(self.layers))
+    def named(self) -> Iterator[tuple[str, Layer]]:
+        """Layers with the names under which their arrays stand."""
+        return ((f"{self.letter}/{x.kind}{i}", x) for i, x in enumerate(self.layers))
 
     @property
     def first(self) -> str:
         """Name of the first layer, under which its arrays stand."""
-        return next(self._names())
+        return next(self.named())[0]
 
     def run(
         self,
@@ -368,13 +373,13 @@ class Stack:
         ``picture``: the linear path's, for layers that join it; squares of a side as channels.
         """
         updated = {}
-        for name, layer, spacing in zip(self._names(), self.layers, self._spacings, strict=True):
+        for (name, layer), spacing in zip(self.named(), self._spacings, strict=True):
             w = under(arrays, name)
             if isinstance(layer, ResidualGRU):
                 x, updated[name] = layer.step(ops, w, x, states[name])
             elif isinstance(layer, Picture):
                 assert picture is not None
-                x = ops.join([x, picture(spacing)])
+                x = layer.joined(ops, w, x, picture(spacing))
             else:
                 x = layer.run(ops, w, x)
         return x, updated

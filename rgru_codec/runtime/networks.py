@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from rgru_codec.runtime.channels import in_squares, of_channels, of_outputs, of_pairs, width_for
+from rgru_codec.runtime.folding import folded
 from rgru_codec.runtime.layers import (
     Conv,
     DepthToSpace,
@@ -128,7 +129,9 @@ class Painter(Network):
             self._arrays = of_pairs(half.arrays, half.P.first, half.D.depth, pairs)
         *layers, last = half.P.layers
         self._side = last.factor if isinstance(last, DepthToSpace) else 1
-        self._stack = Stack("P", layers, half.P.entering, POSITION) if self._side > 1 else half.P
+        stack = Stack("P", layers, half.P.entering, POSITION) if self._side > 1 else half.P
+        self._stack, stacked = folded(stack, self._arrays)
+        self._arrays = {"L/synthesis": self._arrays["L/synthesis"], **stacked}
 
     def run(self, ops: Ops[T], inputs: Mapping[str, T]) -> dict[str, T]:
         """P = the linear path's picture, plus what the painter adds.

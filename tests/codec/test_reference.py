@@ -14,10 +14,13 @@ import rgru_codec
 from rgru_codec.models import Model, default_model
 from rgru_codec.packages import compare, networks_of, random_inputs, run
 from rgru_codec.runtime import engine
-from rgru_codec.runtime.layers import KINDS, parse_layers
+from rgru_codec.runtime.channels import in_squares
+from rgru_codec.runtime.folding import folded
+from rgru_codec.runtime.layers import KINDS, Picture, Stack, parse_layers
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.reference import NumpyOps, Reference
 from rgru_format.conformance import VECTORS
+from rgru_format.limits import POSITION
 from tools import tiny_model as made
 
 Array = NDArray[np.float32]
@@ -51,6 +54,32 @@ def test_a_narrow_painter_paints_what_a_wide_one_paints_of_a_few_coefficients() 
     inputs["coefficients"] = inputs["coefficients"][..., :few]
     found = run(Reference(narrow, 1), inputs, window)["picture"]
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_folded_painter_paints_what_the_layers_of_its_table_paint() -> None:
+    """Two products that follow each other are one: less arithmetic, the same picture."""
+    half = default_model().half
+    stack, arrays = folded(half.P, half.arrays)
+    assert len(stack.layers) == len(half.P.layers) - 1
+    x, coefficients = numbers(1, 5, 6, half.P.entering), numbers(1, 5, 6, half.pairs, seed=1)
+
+    def picture(side: int) -> Array:
+        product = OPS.product(coefficients, in_squares(half.arrays["L/synthesis"], side))
+        return OPS.depth_to_space(product, POSITION // side)
+
+    expected, _ = half.P.run(OPS, half.arrays, x, {}, picture)
+    found, _ = stack.run(OPS, arrays, x, {}, picture)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_a_painter_with_nothing_to_fold_stays_as_it_is(model: Model) -> None:
+    rows = [layer for layer in model.half.P.layers if not isinstance(layer, Picture)]
+    painter = Stack("P", rows, model.half.P.entering, POSITION)
+    arrays = {name: numbers(*shape) for name, shape in painter.arrays.items()}
+    stack, same = folded(painter, arrays)
+    assert stack.layers == painter.layers
+    assert same.keys() == arrays.keys()
+    assert all(same[name] is arrays[name] for name in arrays)
 
 
 def numbers(*shape: int, seed: int = 0) -> Array:
