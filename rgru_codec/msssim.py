@@ -11,17 +11,19 @@ first extended to 11 by mirroring its edge. Values with different numbers of sca
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _TAPS = 11
 _C1 = (0.01 * 255.0) ** 2
 _C2 = (0.03 * 255.0) ** 2
-_ROWS = 128
+_ROWS = 256
 _COLUMNS = 512
 """Windows worked on at a time: bounds memory and stays in the cache."""
 _BAND = 16
@@ -30,9 +32,13 @@ _BAND = 16
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 """Pixels, or sums of 4, 16, 64 or 256 of them: exact, and half of what float32 takes."""
 Part = NDArray[np.float32]
+_Sums = NDArray[np.float64]
+_Map = Callable[[Callable[[slice], _Sums], Iterable[slice]], Iterable[_Sums]]
 
 
-def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8], *, least: float = 0.0) -> float:
+def ms_ssim(
+    a: NDArray[np.uint8], b: NDArray[np.uint8], *, least: float = 0.0, threads: int = 1
+) -> float:
     """Return the MS-SSIM in [0, 1], in little memory: channel by channel, in tiles.
 
     Args:
@@ -40,15 +46,16 @@ def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8], *, least: float = 0.0) -
         b: Of the same shape.
         least: A value below it need not be exact: what is returned then lies between the two.
             Saves most of the work, since the coarse scales alone often show it.
+        threads: That share the work.
 
     Raises:
         ValueError: The shapes differ.
     """
-    return float(np.mean(ms_ssim_of_channels(a, b, least=least)))
+    return float(np.mean(ms_ssim_of_channels(a, b, least=least, threads=threads)))
 
 
 def ms_ssim_of_channels(
-    a: NDArray[np.uint8], b: NDArray[np.uint8], *, least: float = 0.0
+    a: NDArray[np.uint8], b: NDArray[np.uint8], *, least: float = 0.0, threads: int = 1
 ) -> list[float]:
     """Return `ms_ssim` of each channel on its own; ``least`` applies to the mean."""
     if a.shape != b.shape:
@@ -60,13 +67,15 @@ def ms_ssim_of_channels(
     if len(weights) < len(WEIGHTS):
         weights /= weights.sum()
     products = np.ones(len(planes))
-    for scale in reversed(range(len(weights))):  # from the coarsest on: the finest costs most
-        last = scale == len(weights) - 1
-        for c, (x, y) in enumerate(planes):
-            structure, whole = _means(x[scale], y[scale], 0.25**scale)
-            products[c] *= max(whole if last else structure, 0.0) ** weights[scale]
-        if products.mean() < least:  # no term is above 1: finer scales cannot mend it
-            break
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        each: _Map = pool.map if threads > 1 else map
+        for scale in reversed(range(len(weights))):  # from the coarsest on: the finest costs most
+            last = scale == len(weights) - 1
+            for c, (x, y) in enumerate(planes):
+                structure, whole = _means(x[scale], y[scale], 0.25**scale, each)
+                products[c] *= max(whole if last else structure, 0.0) ** weights[scale]
+            if products.mean() < least:  # no term is above 1: finer scales cannot mend it
+                break
     return [float(product) for product in np.minimum(products, 1.0)]  # rounding may exceed 1
 
 
@@ -118,15 +127,22 @@ def _band(count: int) -> Part:
 def _blurred(x: Part) -> Part:
     """(n, height, width): Gaussian means along both axes, of whole windows only."""
     count, height, width = x.shape
-    rows, columns = height - _TAPS + 1, width - _TAPS + 1
-    down = np.empty((count, rows, width), np.float32)
-    for part in _parts(rows, _BAND):
-        np.matmul(_band(part.stop - part.start), x[:, _reaching(part)], out=down[:, part])
-    result = np.empty((count, rows, columns), np.float32)
-    for part in _parts(columns, _BAND):
-        band = _band(part.stop - part.start).T
-        np.matmul(down[..., _reaching(part)], band, out=result[..., part])
+    down = np.empty((count, height - _TAPS + 1, width), np.float32)
+    result = np.empty((count, height - _TAPS + 1, width - _TAPS + 1), np.float32)
+    _blur(x, down)
+    _blur(down.swapaxes(1, 2), result.swapaxes(1, 2))
     return result
+
+
+def _blur(x: Part, out: Part) -> None:
+    """Put Gaussian means along the second axis of x (n, l + 10, m) into ``out`` (n, l, m)."""
+    count, length, width = out.shape
+    whole = length - length % _BAND
+    if whole:
+        bands = sliding_window_view(x, _BAND + _TAPS - 1, axis=1)[:, :whole:_BAND].swapaxes(2, 3)
+        means = out[:, :whole].reshape(count, -1, _BAND, width)
+        np.matmul(_band(_BAND), bands, out=means)
+    np.matmul(_band(length - whole), x[:, whole:], out=out[:, whole:])
 
 
 def _parts(length: int, size: int) -> Iterator[slice]:
@@ -134,19 +150,20 @@ def _parts(length: int, size: int) -> Iterator[slice]:
         yield slice(first, min(first + size, length))
 
 
-def _means(x: Plane, y: Plane, unit: float) -> tuple[float, float]:
+def _means(x: Plane, y: Plane, unit: float, each: _Map) -> tuple[float, float]:
     """Mean contrast-structure term, and mean of it times the luminance term, over all windows.
 
-    ``unit`` is what a value of the planes is worth.
+    ``unit`` is what a value of the planes is worth; ``each`` goes through strips.
     """
     height, width = (side - _TAPS + 1 for side in x.shape)
-    structures, wholes = 0.0, 0.0
-    for rows in _parts(height, _ROWS):
-        for columns in _parts(width, _COLUMNS):
-            tile = (_reaching(rows), _reaching(columns))
-            structure, whole = _sums(x[tile], y[tile], unit)
-            structures, wholes = structures + structure, wholes + whole
-    return structures / (height * width), wholes / (height * width)
+
+    def sums(rows: slice) -> _Sums:
+        tiles = [(_reaching(rows), _reaching(columns)) for columns in _parts(width, _COLUMNS)]
+        total: _Sums = np.sum([_sums(x[tile], y[tile], unit) for tile in tiles], axis=0)
+        return total
+
+    structure, whole = sum(each(sums, _parts(height, _ROWS))) / (height * width)
+    return float(structure), float(whole)
 
 
 def _reaching(windows: slice) -> slice:

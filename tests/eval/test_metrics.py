@@ -22,6 +22,15 @@ def noisy(samples: Pixels, strength: float = 20, seed: int = 0) -> Pixels:
     return np.clip(samples + noise, 0, 255).astype(np.uint8)
 
 
+def test_threads_share_work_on_the_same_value() -> None:
+    a, b = (
+        np.random.default_rng(seed).integers(0, 256, (600, 200, 3), np.uint8) for seed in (0, 1)
+    )
+    assert ms_ssim(a, b, threads=3) == pytest.approx(ms_ssim(a, b), rel=1e-12)
+    least = 1.0  # out of reach: what comes back lies between the value and it
+    assert ms_ssim(a, b) <= ms_ssim(a, b, least=least, threads=3) < least
+
+
 @pytest.mark.parametrize("size", [(161, 161), (255, 173), (300, 451)])
 def test_equals_tensorflow_on_rgb_and_luma(size: Any) -> None:
     tf = pytest.importorskip("tensorflow")
