@@ -6,6 +6,7 @@ which travels between processes, and go the same way: `prepare`, then `encode`.
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import functools
 import math
@@ -17,13 +18,14 @@ from numpy.typing import NDArray
 
 from rgru_codec import parts
 from rgru_codec.decoder import decompress
-from rgru_codec.iterations import Painter
+from rgru_codec.iterations import Codes, Painter
 from rgru_codec.iterations import encode as iterate
 from rgru_codec.memory import encoding_bytes
 from rgru_codec.metadata import STRIPPED, Wanted
 from rgru_codec.metrics import ms_ssim
 from rgru_codec.models import Model, ModelLike, as_model, default_model
 from rgru_codec.picture import Planes, to_image, to_planes
+from rgru_codec.processes import usable
 from rgru_codec.source import Picture, as_count, as_image, as_number, check_limits
 from rgru_format import (
     BOX_ALPHA,
@@ -284,6 +286,7 @@ class _Encoder:
         self.layers = settings.layers if isinstance(settings.layers, int) else most
         if not 1 <= self.layers <= most:
             raise InvalidInput(f"layers must be 1..{most}, got {self.layers}")
+        self.threads = usable(settings.threads)
         self.size = settings.largest_size(height, width)
         quality = 100 if settings.quality is None else settings.quality
         first = context.groups[0]  # less of the first layer would leave holes
@@ -318,10 +321,10 @@ class _Encoder:
     def run(self, share: Callable[[float], object]) -> Encoded:
         least = self.settings.aim
         reached: float | None = None
-        threads, encoder = self.settings.threads, self.settings.encoder
+        threads, encoder = self.threads, self.settings.encoder
         for codes, painter in iterate(self.model, self.planes.pixels, threads, encoder):
             share((self.coder.layer + 0.5) / self.layers)  # the networks take about half of it
-            payloads = self.coder.encode_layer(codes)
+            payloads = self._code(codes, painter)
             del codes  # the coder has a copy
             share(self.coder.layer / self.layers)
             if not self._add_layer(payloads):
@@ -329,13 +332,13 @@ class _Encoder:
             if self.part < 1 or self.size < math.inf:
                 self.before = self._shown(painter)
             if least is not None:
-                reached = ms_ssim(self._shown(painter), self.planes.pixels, least=least)
+                reached = self._similarity(painter, least)
                 if reached >= least:
                     break
             if self.coder.layer >= self.layers or not self.groups:
                 break
         if least is not None and reached is not None and reached < least:
-            reached = ms_ssim(self._shown(painter), self.planes.pixels)
+            reached = self._similarity(painter)
             if not self.settings.by_default:
                 raise InvalidInput(
                     f"msssim {least} cannot be reached: all {self.coder.layer} layers "
@@ -345,6 +348,18 @@ class _Encoder:
         if self.part < 1:  # the painter has seen all codes
             shown = functools.partial(self._decoded, data)
         return Encoded(data, self.coder.layer, 0, reached, shown)
+
+    def _code(self, codes: Codes, painter: Painter) -> list[bytes]:
+        """Encode a layer, beside it paint what it shows if that is needed in any case."""
+        groups = self.model.context().groups[self.coder.layer]
+        ends = self.coder.layer + 1 == self.layers or self.groups <= groups
+        painted = self.settings.aim is not None or not (ends or self.size < math.inf)
+        if not painted or painter.takes_turns or self.threads == 1:
+            return self.coder.encode_layer(codes)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            payloads = pool.submit(self.coder.encode_layer, codes)
+            painter.picture()
+        return payloads.result()
 
     def _add_layer(self, payloads: list[bytes]) -> bool:
         """Append groups, and boxes behind layer 1; whether there was room for all of them."""
@@ -410,6 +425,10 @@ class _Encoder:
         if self.planes.grey:
             pixels = np.asarray(to_image(pixels, True, None).convert("RGB"))
         return pixels
+
+    def _similarity(self, painter: Painter, least: float = 0.0) -> float:
+        shown = self._shown(painter)
+        return ms_ssim(shown, self.planes.pixels, least=least, threads=self.threads)
 
     def _decoded(self, data: bytes) -> NDArray[np.uint8]:
         threads = self.settings.threads

@@ -111,7 +111,9 @@ class Painter:
         self._crop = around.slices(POSITION)
         down, right = around.top, around.left
         self._frame = around.moved(-down, -right)
-        self.engines = Engines(threads, together=not takes_turns(self._frame))
+        self.takes_turns = takes_turns(self._frame)
+        """Whether networks are large enough to take turns in memory, with all other work too."""
+        self.engines = Engines(threads, together=not self.takes_turns)
         self._region = wanted.moved(-down, -right)
         self._painted = self._region.aligned(POSITION)
         painter = model.half.painter(max(model.codes))

@@ -30,6 +30,11 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def usable(threads: int | None) -> int:
+    """Return how many threads to use where so many are wanted; None: all that are of use."""
+    return min(threads or cores(), cores())
+
+
 class WorkerLost(RuntimeError):  # noqa: N818
     """A process died while it worked on a task; the message says how."""
 

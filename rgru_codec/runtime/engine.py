@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Protocol
 
-from rgru_codec.processes import cores
+from rgru_codec.processes import usable
 from rgru_codec.runtime.networks import Network
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.weights import Array
@@ -95,7 +95,7 @@ class Engines:
     """
 
     def __init__(self, threads: int | None, *, together: bool) -> None:
-        self._threads, self._together = min(threads or cores(), cores()), together
+        self._threads, self._together = usable(threads), together
         self._kept: dict[type[Network], Engine] = {}
 
     @contextlib.contextmanager

@@ -132,6 +132,14 @@ def test_msssim_takes_the_fewest_layers(pixels: Pixels, data: bytes) -> None:
     assert len(rgru_codec.compress(pixels, msssim=wanted)) == ends[first]
 
 
+@pytest.mark.parametrize("options", [{"layers": 3}, {"msssim": 0.95}, {"quality": 40}])
+def test_what_is_coded_beside_the_painter_is_what_is_coded_alone(
+    options: dict[str, Any], pixels: Pixels
+) -> None:
+    alone, beside = (rgru_codec.compress(pixels, threads=n, **options) for n in (1, 2))
+    assert alone == beside
+
+
 def test_msssim_that_is_out_of_reach(pixels: Pixels) -> None:
     with pytest.raises(rgru_codec.InvalidInput, match="cannot be reached: all"):
         rgru_codec.compress(pixels, msssim=0.9999999)
