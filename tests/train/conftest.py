@@ -21,8 +21,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
-    """A run of 8 steps by one process that nobody disturbed."""
+    """A run of 8 steps by one process that nobody disturbed; beside it what it said."""
     run = tmp_path_factory.mktemp("runs") / "reference"
     arguments = ("run", "--config", TINY, "--data", photos, "--out", run)
-    subprocess.run(command(*arguments), env=environment(), check=True)
+    quiet = environment()
+    del quiet["TF_CPP_MIN_LOG_LEVEL"]  # users do not set it
+    said = subprocess.run(
+        command(*arguments), env=quiet, check=True, capture_output=True, text=True
+    )
+    run.with_suffix(".stdout").write_text(said.stdout)
+    run.with_suffix(".stderr").write_text(said.stderr)
     return run

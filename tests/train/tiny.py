@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from rgru_train.config import RunConfig
@@ -35,6 +38,16 @@ def make_photos(folder: Path) -> Path:
     rows += [(f"p{i}.png", "192", "176", "blobs", "", "CC0-1.0") for i in range(4)]
     write_table(folder.parent / "train_manifest.csv", rows)
     return folder
+
+
+@contextlib.contextmanager
+def eagerly() -> Iterator[None]:
+    """Operations one by one meanwhile: a few steps then take less time than tracing them first."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 def write_table(path: Path, rows: list[tuple[str, ...]]) -> None:
