@@ -427,6 +427,7 @@ class _Encoder:
         return pixels
 
     def _similarity(self, painter: Painter, least: float = 0.0) -> float:
+        """RGB MS-SSIM of what is shown now; below ``least`` it need not be exact."""
         shown = self._shown(painter)
         return ms_ssim(shown, self.planes.pixels, least=least, threads=self.threads)
 
