@@ -94,6 +94,28 @@ def test_fast_path_equals_reference_on_random_models(
     assert_equal_results(model, random_codes(seed, model, rows, columns))
 
 
+def test_channels_without_effect_are_left_out() -> None:
+    model = random_model(5, (3, 4, 7), (1, 2, 3), states=5, hidden=6, phases=(5, 4, 2))
+    for layer in model.layers[1:]:
+        layer.U[:, :, 3:] = layer.B[3:] = 0
+    for one in (one for layer in model.layers[:2] for group in layer.passes for one in group):
+        one.W[[0, 4]] = one.R[2:] = 0
+    assert_equal_results(model, random_codes(1, model, 7, 9))
+    prepared = [evaluation._prepare(model, t) for t in range(3)]
+    assert [layer.a.size for layer in prepared] == [3, 3, 3]
+    assert [layer.U.shape[1] // 9 for layer in prepared] == [4, 4, 6]
+    assert prepared[1].passes[1][1].W.shape == (4, 2)
+
+
+def test_models_of_which_nothing_has_an_effect() -> None:
+    model = random_model(5, (3, 4), (1, 2), states=2, hidden=3)
+    for layer in model.layers:
+        for one in (one for group in layer.passes for one in group):
+            one.W[:] = one.R[:] = 0
+        layer.U[:] = layer.B[:] = 0
+    assert_equal_results(model, random_codes(1, model, 4, 3))
+
+
 def test_extreme_models_use_the_whole_range() -> None:
     model = random_model(3, (6, 6), (2, 1), states=8, hidden=8, extreme=True)
     evaluator = DefinedEvaluator(model, 6, 6)

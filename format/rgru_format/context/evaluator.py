@@ -2,7 +2,8 @@
 
 Every weight is an integer (or an integer times 64), and no sum of any part of the terms leaves the
 range in which float32 holds every integer (SPEC section 7.5): the order of summation, fused
-multiply-add, blocking and the number of threads do not matter.
+multiply-add, blocking and the number of threads do not matter. All layers of a file have the same
+widths; channels from which only weights of 0 lead on change nothing, and are left out.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ Codes = NDArray[np.int8]
 """(rows, columns, channels), each -1 or +1; 0 where unknown."""
 Indices = NDArray[np.int16]
 """Entries of the probability table, 0 .. 352."""
+Channels = NDArray[np.intp]
 _Number = TypeVar("_Number", np.int8, np.float32)
 
 _TILE_COLUMNS = 128
@@ -96,9 +98,9 @@ class _Pairs:
 @dataclasses.dataclass(frozen=True, eq=False)
 class _FloatLayer:
     U: Float
-    """(K, 9 * M)"""
+    """(K, 9 * M), of the channels that count."""
     A: Float
-    """(C, 9 * K)"""
+    """(C, 9 * K of the next layer)"""
     B: Float
     a: Float
     passes: list[list[_FloatPass]]
@@ -108,40 +110,53 @@ def _float(array: NDArray[np.int16] | NDArray[np.int32]) -> Float:
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def _float_pass(layer: LayerWeights, group: int, phase: int) -> _FloatPass:
+def _counting(*weights: NDArray[np.int16]) -> Channels:
+    """Inputs (the last axis but one) from which a weight other than 0 leads on; one at least."""
+    found = np.zeros(weights[0].shape[-2], bool)
+    for one in weights:
+        found |= one.any(axis=(*range(one.ndim - 2), -1))
+    found[0] |= not found.any()
+    return np.flatnonzero(found)
+
+
+def _float_pass(layer: LayerWeights, group: int, phase: int, hidden: Channels) -> _FloatPass:
     weights = layer.passes[group][phase]
     start, stop = layer.bounds[group]
     neighbours = neighbour_rows(layer.phases, phase)
-    V = weights.V.astype(np.float32) * CODE_SCALE
-    hidden = V.shape[3]
+    mixed = _counting(weights.R)
+    V = weights.V[..., hidden].astype(np.float32) * CODE_SCALE
     taps = tuple(tap for _, kind in neighbours for tap in kind)
-    own = np.zeros((0, hidden), np.float32)
+    own = np.zeros((0, hidden.size), np.float32)
     if taps:
         own = np.stack([V[dy, dx, start:] for dy, dx in taps])
     return _FloatPass(
         start,
         stop,
-        np.ascontiguousarray(V[:, :, :start]).reshape(9 * start, hidden),
+        np.ascontiguousarray(V[:, :, :start]).reshape(9 * start, hidden.size),
         taps,
         spacing(layer.phases, phase),
-        own.reshape(-1, hidden),
-        _float(weights.v),
-        _float(weights.W),
-        _float(weights.w),
-        _float(weights.R),
+        own.reshape(-1, hidden.size),
+        _float(weights.v[hidden]),
+        _float(weights.W[np.ix_(hidden, mixed)]),
+        _float(weights.w[mixed]),
+        _float(weights.R[mixed]),
         _float(weights.r),
         _Pairs(layer.Q[:2], start, stop),
         [(kind, _Pairs(layer.Q[i : i + 2], start, stop)) for i, kind in neighbours],
     )
 
 
-def _float_layer(layer: LayerWeights) -> _FloatLayer:
+def _float_layer(layer: LayerWeights, following: LayerWeights | None) -> _FloatLayer:
+    hidden = _counting(*(one.W for group in layer.passes for one in group))
+    before = _counting(layer.U, layer.B)
+    after = before if following is None else _counting(following.U, following.B)
     passes = [
-        [_float_pass(layer, group, phase) for phase in range(layer.phases)]
+        [_float_pass(layer, group, phase, hidden) for phase in range(layer.phases)]
         for group in range(len(layer.passes))
     ]
-    U, A = _side_by_side(layer.U), _side_by_side(layer.A) * CODE_SCALE
-    return _FloatLayer(U, A, _float(layer.B), _float(layer.a), passes)
+    U = _side_by_side(layer.U[:, :, before][..., hidden])
+    A = _side_by_side(layer.A[..., after]) * CODE_SCALE
+    return _FloatLayer(U, A, _float(layer.B[np.ix_(before, after)]), _float(layer.a[after]), passes)
 
 
 def _side_by_side(kernel: NDArray[np.int16]) -> Float:
@@ -150,15 +165,17 @@ def _side_by_side(kernel: NDArray[np.int16]) -> Float:
     return _float(kernel.transpose(2, 0, 1, 3).reshape(inputs, -1))
 
 
-_prepared: weakref.WeakKeyDictionary[LayerWeights, _FloatLayer] = weakref.WeakKeyDictionary()
+_prepared: weakref.WeakKeyDictionary[ContextModel, dict[int, _FloatLayer]]
+_prepared = weakref.WeakKeyDictionary()
 
 
-def _prepare(layer: LayerWeights) -> _FloatLayer:
-    """Return the weights in float32, made once for each layer of a model."""
-    ready = _prepared.get(layer)
-    if ready is None:
-        ready = _prepared[layer] = _float_layer(layer)
-    return ready
+def _prepare(model: ContextModel, t: int) -> _FloatLayer:
+    """Return the weights of a layer, from 0, in float32, made once for each model."""
+    ready = _prepared.setdefault(model, {})
+    if t not in ready:
+        following = model.layers[t + 1] if t + 1 < len(model.layers) else None
+        ready[t] = _float_layer(model.layers[t], following)
+    return ready[t]
 
 
 def with_partners(index: Indices, partners: Codes, q: NDArray[np.int32]) -> Indices:
@@ -220,7 +237,7 @@ class Evaluator:
             place adds (``with_partners``).
         """
         layer = self._model.layers[self._layer]
-        weights = _prepare(layer).passes[group][phase]
+        weights = _prepare(self._model, self._layer).passes[group][phase]
         rows, columns = self._grid
 
         def where(tile: Tile) -> Places:
@@ -291,15 +308,16 @@ class Evaluator:
 
     def _hidden_sums(self, state: NDArray[np.uint8]) -> Float:
         """Return the sum U * state."""
-        U = _prepare(self._model.layers[self._layer]).U
-        hidden = np.empty((*self._grid, self._model.hidden), np.float32)
-        for tile in self._tiles(self._model.hidden):
+        U = _prepare(self._model, self._layer).U
+        width = U.shape[1] // len(ALL_TAPS)
+        hidden = np.empty((*self._grid, width), np.float32)
+        for tile in self._tiles(width):
             hidden[tile.inside] = convolve_tile(tile.slab(state), U)
         return hidden
 
     def _next_state(self, previous: Codes) -> NDArray[np.uint8]:
-        weights = _prepare(self._model.layers[self._layer])
-        state = np.empty((*self._grid, self._model.states), np.uint8)
+        weights = _prepare(self._model, self._layer)
+        state = np.empty((*self._grid, weights.a.size), np.uint8)
         for tile in self._tiles(previous.shape[2]):
             total = convolve_tile(tile.slab(previous), weights.A)
             total += weights.a
