@@ -45,12 +45,11 @@ def test_tiny_network_costs_its_kernels() -> None:
 
 def test_context_model_runs_each_pass_at_the_positions_of_its_phase() -> None:
     cost = cost_of(tiny().network)
-    states, hidden = 4, 6
     five, two = (1 / 8, 1 / 8, 1 / 4, 1 / 4, 1 / 4), (1 / 2,) * 2
-    layers = [(16, five, [(0, 16)]), (20, two, [(0, 10), (10, 20)])]
+    layers = [(4, 4, 6, 16, five, [(0, 16)]), (4, 5, 5, 20, two, [(0, 10), (10, 20)])]
     total = 0.0
-    for codes, shares, groups in layers:
-        total += 9 * states * hidden + 9 * codes * states + states**2
+    for before, states, hidden, codes, shares, groups in layers:
+        total += 9 * before * hidden + 9 * codes * states + before * states
         for start, end in groups:
             for share, known in zip(shares, [start] + (len(shares) - 1) * [end], strict=True):
                 total += share * (9 * known * hidden + hidden**2 + hidden * (end - start))

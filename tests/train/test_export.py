@@ -59,6 +59,17 @@ def test_integer_context_model_gives_the_trained_code_length(
         assert sum(encoder.group_bits) == pytest.approx(float(length[0]), rel=0.01, abs=0.5)
 
 
+def test_what_lies_outside_a_picture_does_not_count(model: Model) -> None:
+    codes = [c[None].astype(np.float32) for c in random_codes(model, 5, 4)]
+    around = [(0, 0), (0, 3), (0, 2), (0, 0)]
+    inside = np.pad(np.ones((1, 5, 4, 1), np.float32), around)
+    padded = [np.pad(c, around) for c in codes]
+    found = model.context.logits([tf.constant(c) for c in padded], tf.constant(inside))
+    expected = model.context.logits([tf.constant(c) for c in codes])
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one[:, :5, :4], other, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [0.0, 1e-3, 0.05, 3.0])
 def test_kernels_are_rounded_to_what_float16_holds(size: float) -> None:
     kernel = np.random.default_rng(2).normal(0, size, (3, 3, 8, 16)).astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,9 @@ from rgru_train.objective import Model
 
 _LAYER, _PASS = "UABa", "VvWwRr"
 """Letters of SPEC for what a layer and a pass hold: large ones are kernels, small ones biases."""
+_WIDTHS = {"U": "KM", "V": "-M", "v": "M", "W": "MM", "w": "M", "R": "M-", "A": "-K", "B": "KK"}
+_WIDTHS |= {"r": "-", "a": "K"}
+"""Which of their last axes are channels of the state, and which hidden ones."""
 
 
 def integers(context: ContextModel) -> IntegerContextModel:
@@ -36,9 +39,15 @@ def integers(context: ContextModel) -> IntegerContextModel:
         InvalidInput: Sums could leave the exact range.
     """
     named = {variable.path: variable.numpy() for variable in context.trainable_variables}
+    sums = context.layers_of_codes
+    widest = {
+        "K": max(layer.a.kernel.shape[-1] for layer in sums),
+        "M": max(layer.u.kernel.shape[-1] for layer in sums),
+    }
 
     def lettered(letters: str, prefix: str) -> dict[str, NDArray[Any]]:
-        return {letter: _integers(letter, named[_name(prefix, letter)]) for letter in letters}
+        found = {letter: _integers(letter, named[_name(prefix, letter)]) for letter in letters}
+        return {letter: _widened(letter, array, widest) for letter, array in found.items()}
 
     layers = []
     for t, layer in enumerate(context.layers_of_codes):
@@ -87,24 +96,52 @@ def _integers(letter: str, values: NDArray[np.float32]) -> NDArray[np.int16] | N
     return whole[0, 0] if len(whole) == 1 else whole
 
 
+def _widened(letter: str, array: NDArray[Any], widths: Mapping[str, int]) -> NDArray[Any]:
+    """An array of a layer with fewer channels than others, with zeros up to theirs."""
+    last = _WIDTHS[letter]
+    sizes = zip(array.shape[-len(last) :], last, strict=True)
+    more = [(0, widths.get(axis, size) - size) for size, axis in sizes]
+    return np.pad(array, [(0, 0)] * (array.ndim - len(last)) + more)
+
+
+def _narrowed(letter: str, array: NDArray[Any], *widths: Mapping[str, int]) -> NDArray[Any]:
+    """Undo ``_widened``; the widths of inputs come first where those of outputs are others."""
+    last = _WIDTHS[letter]
+    of_axes = zip(last, (widths[0], widths[-1])[-len(last) :], strict=True)
+    return array[(..., *(slice(width.get(axis)) for axis, width in of_axes))]
+
+
+def _width(*weights: NDArray[np.int16]) -> int:
+    """Inputs up to the last one from which a weight other than 0 leads on; one at least."""
+    used = [one.any(axis=(*range(one.ndim - 2), -1)) for one in weights]
+    return int(np.flatnonzero(np.any(used, axis=0)).max(initial=0)) + 1
+
+
 def floats(context: IntegerContextModel) -> dict[str, NDArray[np.float32]]:
-    """Return the weights, by name, that the integers stand for."""
+    """Return the weights, by name, that the integers stand for.
+
+    Channels at the end of a layer's that have no effect are left out.
+    """
     found: dict[str, NDArray[Any]] = {}
 
-    def add(weights: LayerWeights | PassWeights, letters: str, prefix: str) -> None:
+    def add(weights: Any, letters: str, prefix: str, *widths: Mapping[str, int]) -> None:
         for letter in letters:
-            whole = getattr(weights, letter)
+            whole = _narrowed(letter, getattr(weights, letter), *widths)
             whole = whole[None, None] if whole.ndim == 2 else whole
             scale = ACCUMULATOR_SCALE if letter.islower() else WEIGHT_SCALE
             found[_name(prefix, letter)] = whole / scale
 
+    states = [_width(layer.U, layer.B) for layer in context.layers[1:]] + [context.states]
     for t, layer in enumerate(context.layers):
-        add(layer, _LAYER, f"C{t}")
+        passes = [one for group in layer.passes for one in group]
+        hidden = _width(*(matrix for one in passes for matrix in (one.W, one.R)))
+        before, after = {"K": states[max(t - 1, 0)], "M": hidden}, {"K": states[t], "M": hidden}
+        add(layer, _LAYER, f"C{t}", before, after)
         found[f"C{t}/own/kernel"] = layer.Q / (WEIGHT_SCALE * OWN_UNIT)
         found[f"C{t}/own/pair"] = layer.q / (PAIR_SCALE * PAIR_UNIT)
         for g, group in enumerate(layer.passes):
             for phase, one in enumerate(group):
-                add(one, _PASS, f"C{t}/group{g}_phase{phase}")
+                add(one, _PASS, f"C{t}/group{g}_phase{phase}", after)
     return {name: array.astype(np.float32) for name, array in found.items()}
 
 

@@ -201,10 +201,10 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Entropy-coded groups of each layer; empty means one each."""
     phases: tuple[int, ...] = ()
     """Phases in which each layer is coded, 2, 4 or 5; empty means 2 each."""
-    context_states: int = 48
-    """Channels that the context model carries from layer to layer."""
-    context_hidden: int = 64
-    """Hidden channels of each of its passes."""
+    context_states: int | tuple[int, ...] = 48
+    """Channels that the context model carries on from each layer: a number, or one for each."""
+    context_hidden: int | tuple[int, ...] = 64
+    """Hidden channels of its passes, likewise; its file has room for the most in all layers."""
 
     def __post_init__(self) -> None:
         """Check what the types do not."""
@@ -212,9 +212,9 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError("codes has an entry of at least 1 for each iteration")
         if not set(self.phases) <= set(NEIGHBOURS):
             raise ValueError(f"phases are 2, 4 or 5, got {self.phases}")
-        for name in ("gains", "groups", "phases"):
+        for name in ("gains", "groups", "phases", "context_states", "context_hidden"):
             values = getattr(self, name)
-            if values and len(values) != len(self.codes):
+            if isinstance(values, tuple) and values and len(values) != len(self.codes):
                 raise ValueError(f"{name} has {len(values)} entries for {len(self.codes)} codes")
         self._check_reconstruction()
 
@@ -235,6 +235,19 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         """Channels of the decoder's first state, which the linear path looks at."""
         first = self.decoder[0]
         return first.depth if isinstance(first, Rnn) else 0
+
+    @property
+    def states(self) -> tuple[int, ...]:
+        """``context_states`` of each layer."""
+        return self._of_each(self.context_states)
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """``context_hidden`` of each layer."""
+        return self._of_each(self.context_hidden)
+
+    def _of_each(self, value: int | tuple[int, ...]) -> tuple[int, ...]:
+        return value if isinstance(value, tuple) else (value,) * len(self.codes)
 
     @property
     def iterations(self) -> int:

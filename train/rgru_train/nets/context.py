@@ -7,7 +7,7 @@ The trained weights, written as integers, *are* the integer model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -236,11 +236,12 @@ class _Layer(Module):
 
     def __init__(self, network: NetworkConfig, t: int) -> None:
         super().__init__(f"C{t}")
-        states, hidden, codes = network.context_states, network.context_hidden, network.codes[t]
+        before, states = network.states[max(t - 1, 0)], network.states[t]
+        hidden, codes = network.hidden[t], network.codes[t]
         self.bounds = group_bounds(codes, network.groups[t] if network.groups else 1)
         self.phases = network.phases[t] if network.phases else 2
         with self.name_scope:
-            self.u = _Sum(states, hidden, 3, "u", bias=None)
+            self.u = _Sum(before, hidden, 3, "u", bias=None)
             self.passes = [
                 [
                     _Pass(bounds, hidden, self.phases, phase, f"group{g}_phase{phase}")
@@ -249,7 +250,7 @@ class _Layer(Module):
                 for g, bounds in enumerate(self.bounds)
             ]
             self.a = _Sum(codes, states, 3, "a")
-            self.b = _Sum(states, states, 1, "b", bias=None)
+            self.b = _Sum(before, states, 1, "b", bias=None)
             # The linear path tells plus and minus of a function by a pair of codes: never both.
             self.own = _Own(self.bounds, self.phases, -6.0 if network.linear else 0.0)
 
@@ -272,7 +273,8 @@ class _Layer(Module):
             groups.append(ops.concatenate(found, axis=1))
         logits = ops.concatenate(groups, axis=-1)
         logits = ops.reshape(_reordered(logits, inverse, order), (batch, height, width, depth))
-        added = ops.reshape(self.a(_around(codes, everywhere, ALL_TAPS, 1)), state.shape)
+        added = self.a(_around(codes, everywhere, ALL_TAPS, 1))
+        added = ops.reshape(added, (batch, height, width, -1))
         masks = _masks(height, width, self.phases)
         return logits + self.own(codes, previous, masks), _requant(added + self.b(state))
 
@@ -282,8 +284,23 @@ class ContextModel(Module):
 
     def __init__(self, network: NetworkConfig) -> None:
         super().__init__("context")
-        self.states = network.context_states
+        self.states = network.states[0]
         self.layers_of_codes = [_Layer(network, t) for t in range(network.iterations)]
+
+    def logits(self, codes: Sequence[Tensor], inside: Tensor | float = 1.0) -> Iterator[Tensor]:
+        """Yield the logits for P(+1) of each layer, (B, h, w, C_t).
+
+        Args:
+            codes: (B, h, w, C_t) of each layer, -1 and 1, and 0 outside the picture.
+            inside: (B, h, w, 1), 1 where the picture is and 0 elsewhere, if it does not fill
+                the grid: what lies outside is 0 in the state too.
+        """
+        state = ops.zeros((*codes[0].shape[:3], self.states))
+        previous = None
+        for layer, known in zip(self.layers_of_codes, codes, strict=False):
+            logits, state = layer.logits(state, known, previous)
+            state, previous = state * inside, known
+            yield ops.clip(logits, -LOGIT_MAX, LOGIT_MAX)
 
     def bits(self, codes: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Return the ideal code length of each layer in bits, twice, (B,) each.
@@ -293,21 +310,19 @@ class ContextModel(Module):
             as a function of the codes (probabilities constant). Their weights in a loss may
             differ: the model should always learn, the codes only pay the price set for a layer.
         """
-        batch, height, width, _ = codes[0].shape
-        state = ops.zeros((batch, height, width, self.states))
+        known = [ops.stop_gradient(own) for own in codes]
         of_model, of_codes = [], []
-        previous = None
-        for layer, own in zip(self.layers_of_codes, codes, strict=False):
-            known = ops.stop_gradient(own)
-            logits, state = layer.logits(state, known, previous)
-            previous = known
-            logits = ops.clip(logits, -LOGIT_MAX, LOGIT_MAX)
-            of_model.append(_code_length(logits, known))
-            of_codes.append(_code_length(ops.stop_gradient(logits), own))
+        for logits, constant, own in zip(self.logits(known), known, codes, strict=False):
+            of_model.append(_sum(code_lengths(logits, constant)))
+            of_codes.append(_sum(code_lengths(ops.stop_gradient(logits), own)))
         return of_model, of_codes
 
 
-def _code_length(logits: Tensor, codes: Tensor) -> Tensor:
-    """(B,) bits: softplus(-z) nats for a code +1, softplus(z) for -1, linear in between."""
-    cost = ops.softplus(logits) - logits * (codes + 1.0) / 2.0
-    return ops.sum(cost, axis=[1, 2, 3]) / np.log(2.0)
+def _sum(lengths: Tensor) -> Tensor:
+    """(B, h, w, C) to (B,)."""
+    return ops.sum(lengths, axis=[1, 2, 3])
+
+
+def code_lengths(logits: Tensor, codes: Tensor) -> Tensor:
+    """Return bits: softplus(-z) nats for a code +1, softplus(z) for -1, linear in between."""
+    return (ops.softplus(logits) - logits * (codes + 1.0) / 2.0) / np.log(2.0)
