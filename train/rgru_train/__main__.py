@@ -4,6 +4,7 @@ rgru-train run --config compact --data photos/ --out runs/first
 rgru-train run --data photos/ --out runs/first --resume
 rgru-train run --config other.toml --data photos/ --out runs/second --init-from default
 rgru-train validate runs/first --data photos/
+rgru-train fit runs/first --data photos/
 rgru-train average runs/first runs/twin --out runs/mean
 rgru-train pack runs/first --out first.npz
 rgru-train unpack first.npz --out runs/first
@@ -66,6 +67,11 @@ def parser() -> argparse.ArgumentParser:
     add = command("validate", _validate, "measure a run's newest checkpoint")
     add("run", type=named_path, help="folder of the run")
     add("--data", type=named_path, required=True, help=_DATA)
+
+    add = command("fit", _fit, "teach a run's context model on, on codes of whole photos")
+    add("run", type=named_path, help="folder of the run")
+    add("--data", type=named_path, required=True, help=_DATA)
+    add("--steps", type=int, default=6000, help="of two windows each (default: 6000)")
 
     add = command("average", _average, "write a run that goes on from the mean of others")
     add("runs", type=named_path, nargs="+", metavar="RUN", help="same start, other crops")
@@ -154,6 +160,13 @@ def _validate(options: argparse.Namespace) -> None:
     from rgru_train.run import evaluate
 
     print(json.dumps(evaluate(options.run, options.data)))
+
+
+def _fit(options: argparse.Namespace) -> None:
+    _load_tensorflow()
+    from rgru_train.fitting import fit
+
+    fit(options.run, options.data, options.steps)
 
 
 def _average(options: argparse.Namespace) -> None:

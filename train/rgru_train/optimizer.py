@@ -146,6 +146,15 @@ def clipped(gradients: Mapping[str, Tensor], norm: float) -> tuple[Tensors, Tens
     return {name: factor * gradient for name, gradient in gradients.items()}, own
 
 
+def matrices_among(kernels: Mapping[str, Sequence[int]], least: int) -> dict[str, int]:
+    """Name the kernels, each one matrix, with so many inputs and outputs at least."""
+    return {
+        name: 1
+        for name, (*inputs, outputs) in kernels.items()
+        if min(math.prod(inputs), outputs) >= least
+    }
+
+
 def matrices_of(codec: Codec) -> dict[str, int]:
     """Name the weights that Muon takes, and say how many matrices stand side by side in each."""
     found = {}
