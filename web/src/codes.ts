@@ -185,24 +185,26 @@ export class Codes {
   /** s = requant(conv3(c; A) + conv1(s; B) + a), and u = conv3(s; U) of the next layer. */
   private async renewState(before: ContextWeights, next: ContextWeights): Promise<void> {
     const { wasm, rows, columns, plan } = this;
-    const { states: K, hidden: M } = plan;
+    const { before: K, hidden: M } = next;
     const C = before.plan.codes;
+    const [A, B, a] = [before.A(K), before.B(K), before.a(K)];
     const state = wasm.take(this.positions * K);
-    await this.strips(Math.max(C, K), (strip, sums, y0, y1) => {
+    await this.strips(Math.max(C, plan.states), (strip, sums, y0, y1) => {
       const n = y1 - y0;
       const line = (columns + 2) * C;
       wasm.call.strip_of_codes(this.last, rows, columns, C, y0, y1, strip);
-      wasm.call.product(n, line, columns, C, 3, 3 * C, line, strip, before.A, 9 * C, before.a, sums, K, K, 0, 0);
+      wasm.call.product(n, line, columns, C, 3, 3 * C, line, strip, A, 9 * C, a, sums, K, K, 0, 0);
       if (this.state) {
-        wasm.call.strip_of_state(this.state, rows, columns, K, y0, y1, 0, strip);
-        wasm.call.product(n, columns * K, columns, K, 1, K, 0, strip, before.B, K, 0, sums, K, K, 1, 0);
+        const old = before.before;
+        wasm.call.strip_of_state(this.state, rows, columns, old, y0, y1, 0, strip);
+        wasm.call.product(n, columns * old, columns, old, 1, old, 0, strip, B, old, 0, sums, K, K, 1, 0);
       }
       wasm.call.requantize(sums, n * columns * K);
       wasm.call.bytes_of_floats(sums, state + y0 * columns * K, n * columns * K);
     });
     if (this.state) wasm.give(this.state);
     this.state = state;
-    this.hidden ||= wasm.take(4 * this.positions * M);
+    this.hidden ||= wasm.take(4 * this.positions * plan.hidden);
     await this.strips(K, (strip, _, y0, y1) => {
       const line = (columns + 2) * K;
       wasm.call.strip_of_state(state, rows, columns, K, y0, y1, 1, strip);
@@ -247,14 +249,12 @@ export class Codes {
 
   /** Steps 2.1 to 2.5 of a pass: int16 (positions, channels of the group). To be given back. */
   private async logits(weights: ContextWeights, group: number, phase: number, where: Places): Promise<number> {
-    const { wasm, plan } = this;
+    const { wasm } = this;
     const { start, stop } = weights.plan.groups[group] as { start: number; stop: number };
     const wide = stop - start;
     const pass = weights.pass(group, phase);
     const logits = wasm.take(2 * where.n * wide);
-    const places = [4 * STEP * pass.row, 4 * STEP * plan.hidden, 4 * STEP * plan.hidden, 4 * STEP * wide].map((n) =>
-      wasm.take(n),
-    );
+    const places = [pass.row, weights.hidden, weights.hidden, wide].map((n) => wasm.take(4 * STEP * n));
     try {
       for (let at = 0; at < where.n; at += STEP) {
         const n = Math.min(STEP, where.n - at);
@@ -284,8 +284,8 @@ export class Codes {
       wasm: { call },
       rows,
       columns,
-      plan: { hidden: M },
     } = this;
+    const M = weights.hidden;
     const { codes: C, phases, groups } = weights.plan;
     const { start, stop } = groups[group] as { start: number; stop: number };
     const wide = stop - start;

@@ -1,4 +1,7 @@
-/** The arrays of one layer of a context model, checked and laid out for the wasm module. */
+/**
+ * The arrays of one layer of a context model, checked and laid out for the wasm module. In the file all layers are
+ * of the same widths; channels at the end of a layer's from which only weights of 0 lead on are left out.
+ */
 
 import { type ContextPlan, KINDS, type LayerPlan, refused } from './context.js';
 import type { Wasm } from './wasm.js';
@@ -22,12 +25,17 @@ export interface Pass {
   count: number;
 }
 
+type Shape = [blocks: number, rows: number, columns: number];
+
 export class ContextWeights {
   readonly plan: LayerPlan;
   /** The arrays as they are in the file; Q is used from here. */
   private readonly raw: number;
   /** floor(C / 2) integers, aligned. */
   readonly q: number;
+  /** Channels that count: of the state of the layer before, and hidden ones. */
+  readonly before: number;
+  readonly hidden: number;
   private readonly view: DataView;
   private made = new Map<string, number>();
   private passes = new Map<number, Pass>();
@@ -51,6 +59,34 @@ export class ContextWeights {
     if (q.some((value) => Math.abs(value) > MOST_Q)) throw refused(`layer ${layer + 1}: q is beyond ${MOST_Q}`);
     this.q = wasm.put(q.length ? q : new Int32Array(1));
     this.check(layer + 1);
+    const { states: K, hidden: M } = this.model;
+    const passes = this.plan.groups.flatMap(({ start, stop, passes }) =>
+      passes.map((pass) => ({ ...pass, wide: stop - start })),
+    );
+    this.before = Math.max(this.width(this.plan.U, 9, K, M), this.width(this.plan.B, 1, K, K));
+    this.hidden = Math.max(
+      ...passes.map(({ W, R, wide }) => Math.max(this.width(W, 1, M, M), this.width(R, 1, M, wide))),
+    );
+  }
+
+  /** Rows, of each of some blocks, up to the last one that is not all 0; one at least. */
+  private width(at: number, blocks: number, rows: number, columns: number): number {
+    const values = this.shorts(at, blocks * rows * columns);
+    let width = 1;
+    for (let block = 0; block < blocks; block++) {
+      const end = (block + 1) * rows * columns;
+      for (let i = end; i > end - (rows - width) * columns; i--)
+        if (values[i - 1]) {
+          width = Math.ceil(i / columns) - block * rows;
+          break;
+        }
+    }
+    return width;
+  }
+
+  private shorts(at: number, n: number): Int16Array {
+    const { buffer, byteOffset } = this.wasm.bytes(this.raw + at, 2 * n);
+    return new Int16Array(buffer, byteOffset, n);
   }
 
   /** Row of Q. */
@@ -59,19 +95,22 @@ export class ContextWeights {
   }
 
   get U(): number {
-    return this.panels('U', this.plan.U, 9 * this.model.states, this.model.hidden, 1);
+    const { states: K, hidden: M } = this.model;
+    return this.panels('U', this.plan.U, [9, K, M], this.before, this.hidden, 1);
   }
 
-  get A(): number {
-    return this.panels('A', this.plan.A, 9 * this.plan.codes, this.model.states, CODE);
+  /** `after`: channels of the state that the next layer looks at; here and below. */
+  A(after: number): number {
+    return this.panels('A', this.plan.A, [1, 9 * this.plan.codes, this.model.states], 9 * this.plan.codes, after, CODE);
   }
 
-  get B(): number {
-    return this.panels('B', this.plan.B, this.model.states, this.model.states, 1);
+  B(after: number): number {
+    const { states: K } = this.model;
+    return this.panels('B', this.plan.B, [1, K, K], this.before, after, 1);
   }
 
-  get a(): number {
-    return this.bias('a', this.plan.a, this.model.states);
+  a(after: number): number {
+    return this.bias('a', this.plan.a, after);
   }
 
   pass(group: number, phase: number): Pass {
@@ -83,40 +122,58 @@ export class ContextWeights {
 
   /** Rows of V: of all nine places for the groups before, of the known places for the group itself. */
   private prepare(group: number, phase: number): Pass {
-    const { wasm, plan } = this;
+    const { wasm, plan, hidden } = this;
     const M = this.model.hidden;
     const { start, stop, passes } = plan.groups[group] as LayerPlan['groups'][0];
     const { known, ...at } = passes[phase] as LayerPlan['groups'][0]['passes'][0];
     const taps = (KINDS[plan.phases]?.[phase] as number[][][]).flat();
     const wide = stop - start;
     const row = 9 * start + taps.length * wide;
-    const V = wasm.take(4 * 8 * Math.ceil(M / 8) * row);
+    const V = wasm.take(4 * 8 * Math.ceil(hidden / 8) * row);
+    const narrow = this.narrowed(at.V, [1, 9 * known, M], 9 * known, hidden);
     const put = (tap: number, from: number, count: number, first: number): number =>
-      wasm.call.pack_shorts(this.raw + at.V + 2 * (tap * known + from) * M, V, count, M, first, row, CODE);
+      wasm.call.pack_shorts(narrow + 2 * (tap * known + from) * hidden, V, count, hidden, first, row, CODE);
     for (let tap = 0; tap < 9 && start; tap++) put(tap, 0, start, tap * start);
     taps.forEach(([dy, dx], i) =>
       put(((dy as number) + 1) * 3 + (dx as number) + 1, start, wide, 9 * start + i * wide),
     );
+    wasm.give(narrow);
     const name = `${group} ${phase} `;
     return {
       row,
       V,
-      v: this.bias(`${name}v`, at.v, M),
-      W: this.panels(`${name}W`, at.W, M, M, 1),
-      w: this.bias(`${name}w`, at.w, M),
-      R: this.panels(`${name}R`, at.R, M, wide, 1),
+      v: this.bias(`${name}v`, at.v, hidden),
+      W: this.panels(`${name}W`, at.W, [1, M, M], hidden, hidden, 1),
+      w: this.bias(`${name}w`, at.w, hidden),
+      R: this.panels(`${name}R`, at.R, [1, M, wide], hidden, wide, 1),
       r: this.bias(`${name}r`, at.r, wide),
       taps: wasm.put(Int8Array.from(taps.flat().concat(0))),
       count: taps.length,
     };
   }
 
-  private panels(name: string, at: number, rows: number, columns: number, scale: number): number {
+  /** The first rows and columns of each block of an array (blocks, rows, columns), as panels of all these rows. */
+  private panels(name: string, at: number, shape: Shape, rows: number, columns: number, scale: number): number {
     let place = this.made.get(name);
     if (place === undefined) {
-      place = this.wasm.take(4 * 8 * Math.ceil(columns / 8) * rows);
-      this.wasm.call.pack_shorts(this.raw + at, place, rows, columns, 0, rows, scale);
+      const deep = shape[0] * rows;
+      place = this.wasm.take(4 * 8 * Math.ceil(columns / 8) * deep);
+      const narrow = this.narrowed(at, shape, rows, columns);
+      this.wasm.call.pack_shorts(narrow, place, deep, columns, 0, deep, scale);
+      this.wasm.give(narrow);
       this.made.set(name, place);
+    }
+    return place;
+  }
+
+  /** The same as int16, one after the other. To be given back. */
+  private narrowed(at: number, [blocks, all, wide]: Shape, rows: number, columns: number): number {
+    const place = this.wasm.take(2 * blocks * rows * columns);
+    const from = this.shorts(at, blocks * all * wide);
+    const to = this.shorts(place - this.raw, blocks * rows * columns);
+    for (let row = 0; row < blocks * rows; row++) {
+      const start = (Math.floor(row / rows) * all + (row % rows)) * wide;
+      to.set(from.subarray(start, start + columns), row * columns);
     }
     return place;
   }
