@@ -22,6 +22,7 @@ from rgru_codec.models import Model, model_named
 from rgru_codec.msssim import ms_ssim
 from rgru_codec.packages import pack
 from rgru_codec.runtime.weights import unpack_arrays
+from rgru_format.context.evaluator import prepared
 from tools.refresh import DOCS, put, run
 from tools.speed import macs_of, mirrored
 
@@ -82,11 +83,12 @@ def costs(model: Model) -> Iterator[Row]:
 
 
 def _parameters(model: Model) -> int:
-    count = 0
-    for layer in model.context().layers:
+    """Of the context model: those that have an effect."""
+    context, count = model.context(), 0
+    for layer in (prepared(context, t) for t in range(model.iterations)):
         count += layer.U.size + layer.A.size + layer.B.size
-        for group in layer.passes:
-            count += sum(one.V.size + one.W.size + one.R.size for one in group)
+        for one in (one for group in layer.passes for one in group):
+            count += one.earlier.size + one.own.size + one.W.size + one.R.size
     return count
 
 

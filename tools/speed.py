@@ -72,7 +72,7 @@ def macs_of(model: Any, layers: int) -> dict[str, float]:
 
     decoders = map(model.half.decoder, model.codes[:layers])
     encoders = map(model.encoder().network, model.codes[:layers])
-    context = sum(map(_context_macs, model.context().layers[:layers]))
+    context = sum(_context_macs(model.context(), t) for t in range(layers))
     return {
         "encoder": float(sum(footprint(encoder).macs for encoder in encoders)),
         "decoder": float(sum(footprint(decoder).macs for decoder in decoders)),
@@ -81,14 +81,17 @@ def macs_of(model: Any, layers: int) -> dict[str, float]:
     }
 
 
-def _context_macs(layer: Any) -> float:
-    """Of the integer model, a position; each pass at the positions of its phase."""
+def _context_macs(context: Any, t: int) -> float:
+    """Of a layer of the integer model, a position; each pass at the positions of its phase."""
+    from rgru_format.context.evaluator import prepared
     from rgru_format.context.order import phase_share
 
+    layer = prepared(context, t)
     total = float(layer.U.size + layer.A.size + layer.B.size)
     for group in layer.passes:
         for phase, one in enumerate(group):
-            total += phase_share(layer.phases, phase) * (one.V.size + one.W.size + one.R.size)
+            products = (one.earlier, one.own, one.W, one.R)
+            total += phase_share(len(group), phase) * sum(matrix.size for matrix in products)
     return total
 
 

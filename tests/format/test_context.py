@@ -101,10 +101,10 @@ def test_channels_without_effect_are_left_out() -> None:
     for one in (one for layer in model.layers[:2] for group in layer.passes for one in group):
         one.W[[0, 4]] = one.R[2:] = 0
     assert_equal_results(model, random_codes(1, model, 7, 9))
-    prepared = [evaluation._prepare(model, t) for t in range(3)]
-    assert [layer.a.size for layer in prepared] == [3, 3, 3]
-    assert [layer.U.shape[1] // 9 for layer in prepared] == [4, 4, 6]
-    assert prepared[1].passes[1][1].W.shape == (4, 2)
+    found = [evaluation.prepared(model, t) for t in range(3)]
+    assert [layer.a.size for layer in found] == [3, 3, 3]
+    assert [layer.U.shape[1] // 9 for layer in found] == [4, 4, 6]
+    assert found[1].passes[1][1].W.shape == (4, 2)
 
 
 def test_models_of_which_nothing_has_an_effect() -> None:

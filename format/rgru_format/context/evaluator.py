@@ -35,7 +35,7 @@ _WIDEST = 1024
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _FloatPass:
+class FloatPass:
     """Weights of a pass as matrices; codes enter as -1, 0, 1, so V carries their factor 64."""
 
     start: int
@@ -96,14 +96,16 @@ class _Pairs:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _FloatLayer:
+class FloatLayer:
+    """Weights of a layer as matrices, of the channels that count."""
+
     U: Float
-    """(K, 9 * M), of the channels that count."""
+    """(K, 9 * M)"""
     A: Float
     """(C, 9 * K of the next layer)"""
     B: Float
     a: Float
-    passes: list[list[_FloatPass]]
+    passes: list[list[FloatPass]]
 
 
 def _float(array: NDArray[np.int16] | NDArray[np.int32]) -> Float:
@@ -119,7 +121,7 @@ def _counting(*weights: NDArray[np.int16]) -> Channels:
     return np.flatnonzero(found)
 
 
-def _float_pass(layer: LayerWeights, group: int, phase: int, hidden: Channels) -> _FloatPass:
+def _float_pass(layer: LayerWeights, group: int, phase: int, hidden: Channels) -> FloatPass:
     weights = layer.passes[group][phase]
     start, stop = layer.bounds[group]
     neighbours = neighbour_rows(layer.phases, phase)
@@ -129,7 +131,7 @@ def _float_pass(layer: LayerWeights, group: int, phase: int, hidden: Channels) -
     own = np.zeros((0, hidden.size), np.float32)
     if taps:
         own = np.stack([V[dy, dx, start:] for dy, dx in taps])
-    return _FloatPass(
+    return FloatPass(
         start,
         stop,
         np.ascontiguousarray(V[:, :, :start]).reshape(9 * start, hidden.size),
@@ -146,7 +148,7 @@ def _float_pass(layer: LayerWeights, group: int, phase: int, hidden: Channels) -
     )
 
 
-def _float_layer(layer: LayerWeights, following: LayerWeights | None) -> _FloatLayer:
+def _float_layer(layer: LayerWeights, following: LayerWeights | None) -> FloatLayer:
     hidden = _counting(*(one.W for group in layer.passes for one in group))
     before = _counting(layer.U, layer.B)
     after = before if following is None else _counting(following.U, following.B)
@@ -156,7 +158,7 @@ def _float_layer(layer: LayerWeights, following: LayerWeights | None) -> _FloatL
     ]
     U = _side_by_side(layer.U[:, :, before][..., hidden])
     A = _side_by_side(layer.A[..., after]) * CODE_SCALE
-    return _FloatLayer(U, A, _float(layer.B[np.ix_(before, after)]), _float(layer.a[after]), passes)
+    return FloatLayer(U, A, _float(layer.B[np.ix_(before, after)]), _float(layer.a[after]), passes)
 
 
 def _side_by_side(kernel: NDArray[np.int16]) -> Float:
@@ -165,11 +167,11 @@ def _side_by_side(kernel: NDArray[np.int16]) -> Float:
     return _float(kernel.transpose(2, 0, 1, 3).reshape(inputs, -1))
 
 
-_prepared: weakref.WeakKeyDictionary[ContextModel, dict[int, _FloatLayer]]
+_prepared: weakref.WeakKeyDictionary[ContextModel, dict[int, FloatLayer]]
 _prepared = weakref.WeakKeyDictionary()
 
 
-def _prepare(model: ContextModel, t: int) -> _FloatLayer:
+def prepared(model: ContextModel, t: int) -> FloatLayer:
     """Return the weights of a layer, from 0, in float32, made once for each model."""
     ready = _prepared.setdefault(model, {})
     if t not in ready:
@@ -237,7 +239,7 @@ class Evaluator:
             place adds (``with_partners``).
         """
         layer = self._model.layers[self._layer]
-        weights = _prepare(self._model, self._layer).passes[group][phase]
+        weights = prepared(self._model, self._layer).passes[group][phase]
         rows, columns = self._grid
 
         def where(tile: Tile) -> Places:
@@ -255,9 +257,7 @@ class Evaluator:
         flat = result.reshape(rows * columns, -1)
         return flat if everywhere else flat[phase_positions(rows, columns, phase, layer.phases)]
 
-    def _tile_indices(
-        self, codes: Codes, weights: _FloatPass, tile: Tile, where: Places
-    ) -> Indices:
+    def _tile_indices(self, codes: Codes, weights: FloatPass, tile: Tile, where: Places) -> Indices:
         """Return table entries at the positions ``where`` of a tile."""
         hidden = _requantise(self._first_sum(codes, weights, tile, where))
         hidden = _requantise(hidden @ weights.W + weights.w)
@@ -266,7 +266,7 @@ class Evaluator:
         self._add_own(logits, codes, weights, tile, where)
         return _table_index(logits)
 
-    def _first_sum(self, codes: Codes, weights: _FloatPass, tile: Tile, where: Places) -> Float:
+    def _first_sum(self, codes: Codes, weights: FloatPass, tile: Tile, where: Places) -> Float:
         """Return U * state + V * known codes + v at the positions ``where`` of a tile."""
         y, x = where
         total = np.empty((y.size, weights.v.size), np.float32)
@@ -283,7 +283,7 @@ class Evaluator:
         return total
 
     def _add_own(
-        self, logits: Float, codes: Codes, weights: _FloatPass, tile: Tile, where: Places
+        self, logits: Float, codes: Codes, weights: FloatPass, tile: Tile, where: Places
     ) -> None:
         """Add what Q says of the positions ``where`` of a tile."""
         y, x = where
@@ -308,7 +308,7 @@ class Evaluator:
 
     def _hidden_sums(self, state: NDArray[np.uint8]) -> Float:
         """Return the sum U * state."""
-        U = _prepare(self._model, self._layer).U
+        U = prepared(self._model, self._layer).U
         width = U.shape[1] // len(ALL_TAPS)
         hidden = np.empty((*self._grid, width), np.float32)
         for tile in self._tiles(width):
@@ -316,7 +316,7 @@ class Evaluator:
         return hidden
 
     def _next_state(self, previous: Codes) -> NDArray[np.uint8]:
-        weights = _prepare(self._model, self._layer)
+        weights = prepared(self._model, self._layer)
         state = np.empty((*self._grid, weights.a.size), np.uint8)
         for tile in self._tiles(previous.shape[2]):
             total = convolve_tile(tile.slab(previous), weights.A)
