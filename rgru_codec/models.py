@@ -105,10 +105,15 @@ class Model:
         found = self.encoders()
         if name is None and found:
             name = DEFAULT_ENCODER if DEFAULT_ENCODER in found else next(iter(found))
+        if not found:
+            raise InvalidInput(
+                f"model {self.id.hex()} has no encoder here: its files open, but new ones need "
+                "another model (rgru models lists them), or rgru models add encoder.safetensors"
+            )
         if name not in found:
-            known = ", ".join(found) or "none"
-            asked = f" {name!r}" if name else ""
-            raise InvalidInput(f"model {self.id.hex()} has no encoder{asked}; it has: {known}")
+            raise InvalidInput(
+                f"model {self.id.hex()} has no encoder {name!r}; it has: {', '.join(found)}"
+            )
         return _encoder(self, found[name])
 
     @classmethod

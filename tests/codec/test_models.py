@@ -79,6 +79,16 @@ def test_an_encoder_that_is_not_there_is_named(made_model: Model) -> None:
         rgru_codec.compress(photo(16, 16), model=made_model, encoder="best")
 
 
+def test_a_model_without_encoders_opens_files_and_says_what_new_ones_need(package: Path) -> None:
+    data = rgru_codec.compress(photo(16, 16), layers=1, model=Model.load(package))
+    for path in package.glob("encoder*"):
+        path.unlink()
+    model = Model.load(package)
+    assert rgru_codec.decompress(data, model=model).size == (16, 16)
+    with pytest.raises(InvalidInput, match="its files open, but new ones need another model"):
+        rgru_codec.compress(photo(16, 16), model=model)
+
+
 def test_an_encoder_of_another_model_is_refused(made_model: Model, tmp_path: Path) -> None:
     other = made.write(tmp_path / "other", seed=5)
     assert other.id != made_model.id
