@@ -16,6 +16,7 @@ from rgru_format import CodesEncoder, InvalidInput
 from rgru_train.config import CONFIGS, RunConfig
 from rgru_train.export import export, rounded, weights_of
 from rgru_train.integers import integers
+from rgru_train.nets.context import PAIR_UNIT
 from rgru_train.objective import Model
 
 from .tiny import tiny
@@ -56,6 +57,22 @@ def test_integer_context_model_gives_the_trained_code_length(
     for length, layer in zip(lengths, codes, strict=True):
         encoder.encode_layer(layer)
         # The file's table has steps of a sixteenth in the logit; training has none.
+        assert sum(encoder.group_bits) == pytest.approx(float(length[0]), rel=0.01, abs=0.5)
+
+
+def test_logits_are_bounded_before_the_partner_is_known() -> None:
+    """A code that is impossible but for its partner: only integers were bounded twice."""
+    model = Model(tiny())
+    for name, variable in model.named.items():
+        if name.endswith("o/bias"):
+            variable.assign(np.full(variable.shape, -20.0, np.float32))
+        if name.endswith("own/pair"):
+            variable.assign(np.full(variable.shape, 11.0 / PAIR_UNIT, np.float32))
+    codes = random_codes(model, 4, 5)
+    lengths, _ = model.context.bits([tf.constant(c[None].astype(np.float32)) for c in codes])
+    encoder = CodesEncoder(integers(model.context), 4, 5, adapt=False)
+    for length, layer in zip(lengths, codes, strict=True):
+        encoder.encode_layer(layer)
         assert sum(encoder.group_bits) == pytest.approx(float(length[0]), rel=0.01, abs=0.5)
 
 

@@ -200,11 +200,21 @@ class _Own(Module):
         return ops.pad(shifts, [[0, self._partner.size % 2]])
 
     def __call__(
-        self, codes: Tensor, previous: Tensor | None, masks: list[NDArray[np.float32]]
+        self,
+        z: Tensor,
+        codes: Tensor,
+        previous: Tensor | None,
+        masks: list[NDArray[np.float32]],
     ) -> Tensor:
-        """(B, h, w, C) of this layer, of the one before, and 1 at the positions of each phase."""
+        """Return the logits with it, within their bounds, all (B, h, w, C).
+
+        Args:
+            z: what the passes say.
+            codes: of this layer.
+            previous: of the layer before.
+            masks: 1 at the positions of each phase.
+        """
         own = self.weights_of_codes
-        z = self.shifts * (self._swapped(codes) + 1.0) / 2.0
         for phase, mask in enumerate(masks):
             for row, taps in neighbour_rows(self.phases, phase):
                 shifted = _shifted(codes, taps, spacing(self.phases, phase))
@@ -213,7 +223,10 @@ class _Own(Module):
         if previous is not None:
             before = _with_channels(previous, codes.shape[-1])
             z += own[0] * before + own[1] * self._exists * self._swapped(before)
-        return z
+        # Bounded before the partner here is known, and after (SPEC 7.4, steps 2.5 and 2.6).
+        z = ops.clip(z, -LOGIT_MAX, LOGIT_MAX)
+        z += self.shifts * (self._swapped(codes) + 1.0) / 2.0
+        return ops.clip(z, -LOGIT_MAX, LOGIT_MAX)
 
     def _swapped(self, x: Tensor) -> Tensor:
         return ops.take(x, self._partner, axis=-1)
@@ -276,7 +289,7 @@ class _Layer(Module):
         added = self.a(_around(codes, everywhere, ALL_TAPS, 1))
         added = ops.reshape(added, (batch, height, width, -1))
         masks = _masks(height, width, self.phases)
-        return logits + self.own(codes, previous, masks), _requant(added + self.b(state))
+        return self.own(logits, codes, previous, masks), _requant(added + self.b(state))
 
 
 class ContextModel(Module):
@@ -300,7 +313,7 @@ class ContextModel(Module):
         for layer, known in zip(self.layers_of_codes, codes, strict=False):
             logits, state = layer.logits(state, known, previous)
             state, previous = state * inside, known
-            yield ops.clip(logits, -LOGIT_MAX, LOGIT_MAX)
+            yield logits
 
     def bits(self, codes: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Return the ideal code length of each layer in bits, twice, (B,) each.
