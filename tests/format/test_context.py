@@ -103,7 +103,7 @@ def test_channels_without_effect_are_left_out() -> None:
     assert_equal_results(model, random_codes(1, model, 7, 9))
     found = [evaluation.prepared(model, t) for t in range(3)]
     assert [layer.a.size for layer in found] == [3, 3, 3]
-    assert [layer.U.shape[1] // 9 for layer in found] == [4, 4, 6]
+    assert [layer.U.shape[2] for layer in found] == [4, 4, 6]
     assert found[1].passes[1][1].W.shape == (4, 2)
 
 

@@ -100,9 +100,9 @@ class FloatLayer:
     """Weights of a layer as matrices, of the channels that count."""
 
     U: Float
-    """(K, 9 * M)"""
+    """(9, K, M)"""
     A: Float
-    """(C, 9 * K of the next layer)"""
+    """(9, C, K of the next layer)"""
     B: Float
     a: Float
     passes: list[list[FloatPass]]
@@ -156,15 +156,14 @@ def _float_layer(layer: LayerWeights, following: LayerWeights | None) -> FloatLa
         [_float_pass(layer, group, phase, hidden) for phase in range(layer.phases)]
         for group in range(len(layer.passes))
     ]
-    U = _side_by_side(layer.U[:, :, before][..., hidden])
-    A = _side_by_side(layer.A[..., after]) * CODE_SCALE
+    U = _by_taps(layer.U[:, :, before][..., hidden])
+    A = _by_taps(layer.A[..., after]) * CODE_SCALE
     return FloatLayer(U, A, _float(layer.B[np.ix_(before, after)]), _float(layer.a[after]), passes)
 
 
-def _side_by_side(kernel: NDArray[np.int16]) -> Float:
-    """Return a (3, 3, inputs, outputs) kernel as (inputs, 9 * outputs)."""
-    inputs = kernel.shape[2]
-    return _float(kernel.transpose(2, 0, 1, 3).reshape(inputs, -1))
+def _by_taps(kernel: NDArray[np.int16]) -> Float:
+    """Return a (3, 3, inputs, outputs) kernel as (9, inputs, outputs)."""
+    return _float(kernel.reshape(len(ALL_TAPS), *kernel.shape[2:]))
 
 
 _prepared: weakref.WeakKeyDictionary[ContextModel, dict[int, FloatLayer]]
@@ -309,9 +308,8 @@ class Evaluator:
     def _hidden_sums(self, state: NDArray[np.uint8]) -> Float:
         """Return the sum U * state."""
         U = prepared(self._model, self._layer).U
-        width = U.shape[1] // len(ALL_TAPS)
-        hidden = np.empty((*self._grid, width), np.float32)
-        for tile in self._tiles(width):
+        hidden = np.empty((*self._grid, U.shape[2]), np.float32)
+        for tile in self._tiles(U.shape[2]):
             hidden[tile.inside] = convolve_tile(tile.slab(state), U)
         return hidden
 

@@ -83,33 +83,33 @@ def convolve_tile(slab: Float, kernel: Float) -> Float:
 
     Args:
         slab: (height + 2, width + 2, inputs).
-        kernel: (inputs, 9 * outputs), the taps of ``ALL_TAPS`` side by side.
+        kernel: (9, inputs, outputs), by the taps of ``ALL_TAPS``.
 
     Returns:
         (height, width, outputs).
 
-    One product gives what each position contributes under each tap; in the flattened tile a tap
-    is a shift by a constant, so that no patches need to be copied. The two columns at the end of
-    each row come out as nonsense and are dropped. Of a narrow tile the border would be most of the
-    work: there the patches are copied.
+    In the flattened tile a tap is a shift by a constant: each gives one product, and no patches
+    need to be copied. The two columns at the end of each row come out as nonsense and are dropped.
+    Of a narrow tile the border would be most of the work: there the patches are copied.
     """
     height, width, channels = slab.shape
-    rows, columns = height - 2, width - 2
+    rows, columns, outputs = height - 2, width - 2, kernel.shape[2]
     if height * width > _NARROW * rows * columns:
         y, x = np.divmod(np.arange(rows * columns), columns)
-        stacked = kernel.reshape(channels, len(ALL_TAPS), -1).swapaxes(0, 1)
         patches = gather(slab, y, x, ALL_TAPS, 1)
-        narrow: Float = patches @ stacked.reshape(len(ALL_TAPS) * channels, -1)
-        return narrow.reshape(rows, columns, -1)
+        narrow: Float = patches @ kernel.reshape(len(ALL_TAPS) * channels, outputs)
+        return narrow.reshape(rows, columns, outputs)
     flat = slab.reshape(height * width, channels)
-    products: Float = (flat @ kernel).reshape(height * width, len(ALL_TAPS), -1)
     count = rows * width - 2
-    total = np.empty((rows * width, products.shape[2]), np.float32)
+    total = np.empty((rows * width, outputs), np.float32)
+    one = np.empty((count, outputs), np.float32)
     for tap, (dy, dx) in enumerate(ALL_TAPS):
         first = dy * width + dx
+        part = flat[first : first + count]
         if tap == 0:
-            total[:count] = products[:count, tap]
+            np.matmul(part, kernel[tap], out=total[:count])
         else:
-            total[:count] += products[first : first + count, tap]
-    found: Float = total.reshape(rows, width, -1)
+            np.matmul(part, kernel[tap], out=one)
+            total[:count] += one
+    found: Float = total.reshape(rows, width, outputs)
     return found[:, :columns]
