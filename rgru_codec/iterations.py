@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from rgru_codec.metrics import LEVELS
 from rgru_codec.models import Model
+from rgru_codec.processes import for_each, usable
 from rgru_codec.runtime.engine import Engines, Source
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.weights import Array
@@ -40,13 +41,19 @@ _TURNS = 2**25
 
 
 class Canvas:
-    """A picture P (height, width, 3): float32, or 16-bit fractions of a level if it is large."""
+    """A picture P (height, width, 3): float32, or 16-bit fractions of a level if it is large.
 
-    def __init__(self, frame: Rect) -> None:
+    Args:
+        frame: what it covers.
+        threads: that share the work on it.
+    """
+
+    def __init__(self, frame: Rect, threads: int) -> None:
         compact = is_large(frame)
         shape = (frame.height, frame.width, 3)
         self._values: NDArray[Any] = np.zeros(shape, np.int16 if compact else np.float32)
         self._unit = LEVELS / _STEPS if compact else 1.0
+        self._frame, self.threads = frame, threads
 
     def subtract_from(self, picture: Array, window: Rect) -> None:
         """Turn a picture (h, w, 3) in network units into its residual, in place."""
@@ -55,7 +62,8 @@ class Canvas:
 
     def replace(self, window: Rect, picture: Array) -> None:
         """Take over (h, w, 3) in network units."""
-        for band in window.bands(_ROWS):
+
+        def take(band: Rect) -> None:
             part = picture[band.top - window.top : band.bottom - window.top]
             if self._unit != 1.0:
                 part = part * np.float32(1.0 / self._unit)
@@ -63,12 +71,16 @@ class Canvas:
                 np.clip(part, -32768.0, 32767.0, out=part)
             self._values[band.slices()] = part
 
+        for_each(take, window.bands(_ROWS), self.threads)
+
     def pixels(self) -> Pixels:
         """(height, width, 3)."""
         result = np.empty(self._values.shape, np.uint8)
-        for top in range(0, len(result), _ROWS):
-            values = self._values[top : top + _ROWS]
-            result[top : top + _ROWS] = levels(values * np.float32(self._unit))
+
+        def show(band: Rect) -> None:
+            result[band.slices()] = levels(self._values[band.slices()] * np.float32(self._unit))
+
+        for_each(show, self._frame.bands(_ROWS), self.threads)
         return result
 
 
@@ -106,6 +118,7 @@ class Painter:
         wanted = region or Rect(0, height, 0, width)
         self.model = model
         self.layers = 0
+        self._threads = usable(threads)
         self._most = model.iterations if layers is None else layers
         around = frame_for(model, height, width, wanted, self._most)
         self._crop = around.slices(POSITION)
@@ -151,7 +164,7 @@ class Painter:
     def picture(self) -> Canvas:
         """P after the layers so far, 0 before the first: what an encoder subtracts."""
         if self._canvas is None:
-            self._canvas = Canvas(self._frame)
+            self._canvas = Canvas(self._frame, self._threads)
         if self._on_canvas < self.layers:
             self._paint(self._fields, self.layers, self._canvas.replace)
             self._on_canvas = self.layers
@@ -232,7 +245,7 @@ def _residual_source(pixels: Pixels, canvas: Canvas, gain: float) -> Source:
     """What is left of a picture (H, W, 3), times a gain; its edges are repeated outwards."""
 
     def load(window: Rect, out: Array) -> None:
-        for band in window.bands(_ROWS):
+        def fill(band: Rect) -> None:
             picture = out[0, band.top - window.top : band.bottom - window.top]
             part = pixels[band.slices()]
             height, width = part.shape[:2]
@@ -243,6 +256,8 @@ def _residual_source(pixels: Pixels, canvas: Canvas, gain: float) -> Source:
             picture *= np.float32(LEVELS)
             canvas.subtract_from(picture, band)
             picture *= np.float32(gain)
+
+        for_each(fill, window.bands(_ROWS), canvas.threads)
 
     return load
 

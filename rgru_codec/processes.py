@@ -9,6 +9,7 @@ worker that dies takes the one task along that it was working on.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import os
 import signal
@@ -33,6 +34,17 @@ def cores() -> int:
 def usable(threads: int | None) -> int:
     """Return how many threads to use where so many are wanted; None: all that are of use."""
     return min(threads or cores(), cores())
+
+
+def for_each(function: Callable[[Task], object], items: Iterable[Task], threads: int) -> None:
+    """Call a function with each item, in so many threads; it returns when all are done."""
+    if threads == 1:
+        for item in items:
+            function(item)
+        return
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(function, items):
+            pass  # errors come up here
 
 
 class WorkerLost(RuntimeError):  # noqa: N818
