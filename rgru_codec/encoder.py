@@ -26,6 +26,7 @@ from rgru_codec.metrics import ms_ssim
 from rgru_codec.models import Model, ModelLike, as_model, default_model
 from rgru_codec.picture import Planes, to_image, to_planes
 from rgru_codec.processes import usable
+from rgru_codec.runtime.engine import best_engine
 from rgru_codec.source import Picture, as_count, as_image, as_number, check_limits
 from rgru_format import (
     BOX_ALPHA,
@@ -237,7 +238,17 @@ def prepare(image: Picture, settings: Settings) -> Planes:
     image = as_image(image, convert_depth=settings.convert_depth, limits=settings.limits)
     settings.check_size(image.height, image.width)
     depth, frame, wanted = settings.convert_depth, settings.frame, settings.metadata()
-    return to_planes(image, convert_depth=depth, frame=frame, wanted=wanted)
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        beside.submit(_load, settings)
+        return to_planes(image, convert_depth=depth, frame=frame, wanted=wanted)
+
+
+def _load(settings: Settings) -> None:
+    """Have at hand what `encode` needs, where what cannot be loaded is told."""
+    model = settings.package()
+    model.context()
+    model.encoder(settings.encoder)
+    best_engine()
 
 
 @dataclasses.dataclass(frozen=True)
