@@ -1,7 +1,7 @@
-"""Cores, and work in several processes that end with the one that started them.
+"""Cores, work in threads, and in several processes that end with the one that started them.
 
-The pool is not that of ``concurrent.futures``, ``multiprocessing`` or pebble: those need
-semaphores, which do not exist where /dev/shm is missing (AWS Lambda, some containers), their
+The pool of processes is not that of ``concurrent.futures``, ``multiprocessing`` or pebble: those
+need semaphores, which do not exist where /dev/shm is missing (AWS Lambda, some containers), their
 workers sleep for ever when the parent is killed, and the first of them loses all its tasks with one
 worker. Here each worker has a pipe of its own and nothing else: it ends when the pipe does, and a
 worker that dies takes the one task along that it was working on.

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from rgru_codec.iterations import encode
 from rgru_codec.models import Model as Package
-from rgru_format import InvalidInput
+from rgru_format import POSITION, InvalidInput
 from rgru_train.config import RunConfig
 from rgru_train.export import export
 from rgru_train.nets.context import WEIGHT_MAX, ContextModel, code_lengths
@@ -187,7 +187,7 @@ class _Fitting:
             ops.sum(code_lengths(logits, known) * counted)
             for logits, known in zip(self.context.logits(codes, inside), codes, strict=True)
         ]
-        return ops.stack(of_layers) / (ops.sum(counted) * 16.0**2)
+        return ops.stack(of_layers) / (ops.sum(counted) * POSITION**2)
 
     def _apply(
         self,
