@@ -22,8 +22,8 @@ from rgru_codec.iterations import Codes, Painter
 from rgru_codec.iterations import encode as iterate
 from rgru_codec.memory import encoding_bytes
 from rgru_codec.metadata import STRIPPED, Wanted
-from rgru_codec.metrics import ms_ssim
 from rgru_codec.models import Model, ModelLike, as_model, default_model
+from rgru_codec.msssim import Original
 from rgru_codec.picture import Planes, to_image, to_planes
 from rgru_codec.processes import usable
 from rgru_codec.runtime.engine import best_engine
@@ -313,7 +313,7 @@ class _Encoder:
         """Bytes of the file that is asked for, groups of its unfinished layer, all groups."""
         self.filling = b""
         """What follows there: a group in part."""
-        self.before = np.full_like(planes.pixels, 128)
+        self.before = np.broadcast_to(np.uint8(128), planes.pixels.shape)
         """What the layers so far show, where a group is coded in part."""
 
     def _boxes(self) -> list[Box]:
@@ -437,10 +437,13 @@ class _Encoder:
             pixels = np.asarray(to_image(pixels, True, None).convert("RGB"))
         return pixels
 
+    @functools.cached_property
+    def _original(self) -> Original:
+        return Original(self.planes.pixels, self.threads)
+
     def _similarity(self, painter: Painter, least: float = 0.0) -> float:
         """RGB MS-SSIM of what is shown now; below ``least`` it need not be exact."""
-        shown = self._shown(painter)
-        return ms_ssim(shown, self.planes.pixels, least=least, threads=self.threads)
+        return self._original.ms_ssim(self._shown(painter), least=least)
 
     def _decoded(self, data: bytes) -> NDArray[np.uint8]:
         threads = self.settings.threads

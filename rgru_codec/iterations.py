@@ -242,11 +242,16 @@ def _codes_source(codes: Codes | Array) -> Source:
 
 
 def _residual_source(pixels: Pixels, canvas: Canvas, gain: float) -> Source:
-    """What is left of a picture (H, W, 3), times a gain; its edges are repeated outwards."""
+    """What is left of a picture (H, W, 3), times a gain; its edges are repeated outwards.
+
+    It is filled in as the encoder takes it: (1, h / s, w / s, s·s·3), squares of s pixels a side.
+    """
 
     def load(window: Rect, out: Array) -> None:
+        side = window.width // out.shape[2]
+
         def fill(band: Rect) -> None:
-            picture = out[0, band.top - window.top : band.bottom - window.top]
+            picture = np.empty((band.height, band.width, 3), np.float32)
             part = pixels[band.slices()]
             height, width = part.shape[:2]
             picture[:height, :width] = part
@@ -256,6 +261,9 @@ def _residual_source(pixels: Pixels, canvas: Canvas, gain: float) -> Source:
             picture *= np.float32(LEVELS)
             canvas.subtract_from(picture, band)
             picture *= np.float32(gain)
+            rows = out[0, (band.top - window.top) // side : (band.bottom - window.top) // side]
+            squares = picture.reshape(len(rows), side, -1, side * 3).swapaxes(1, 2)
+            rows.reshape(squares.shape)[...] = squares
 
         for_each(fill, window.bands(_ROWS), canvas.threads)
 

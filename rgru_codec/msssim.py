@@ -14,6 +14,7 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -31,52 +32,72 @@ _BAND = 16
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 """Pixels, or sums of 4, 16, 64 or 256 of them: exact, and half of what float32 takes."""
+Pixels = NDArray[np.uint8]
 Part = NDArray[np.float32]
 _Sums = NDArray[np.float64]
-_Map = Callable[[Callable[[slice], _Sums], Iterable[slice]], Iterable[_Sums]]
+_Map = Callable[..., Iterable[Any]]
+"""`map`, or what does the same in threads."""
 
 
-def ms_ssim(
-    a: NDArray[np.uint8], b: NDArray[np.uint8], *, least: float = 0.0, threads: int = 1
-) -> float:
+def ms_ssim(a: Pixels, b: Pixels, *, threads: int = 1) -> float:
     """Return the MS-SSIM in [0, 1], in little memory: channel by channel, in tiles.
 
     Args:
         a: (H, W) or (H, W, C) uint8.
         b: Of the same shape.
-        least: A value below it need not be exact: what is returned then lies between the two.
-            Saves most of the work, since the coarse scales alone often show it.
         threads: That share the work.
 
     Raises:
         ValueError: The shapes differ.
     """
-    return float(np.mean(ms_ssim_of_channels(a, b, least=least, threads=threads)))
+    return Original(a, threads).ms_ssim(b)
 
 
-def ms_ssim_of_channels(
-    a: NDArray[np.uint8], b: NDArray[np.uint8], *, least: float = 0.0, threads: int = 1
-) -> list[float]:
-    """Return `ms_ssim` of each channel on its own; ``least`` applies to the mean."""
-    if a.shape != b.shape:
-        raise ValueError(f"pictures differ in shape: {a.shape} and {b.shape}")
-    if a.ndim == 2:
-        a, b = a[..., None], b[..., None]
-    planes = [(_scales(a[..., c]), _scales(b[..., c])) for c in range(a.shape[2])]
-    weights = np.array(WEIGHTS[: len(planes[0][0])])
-    if len(weights) < len(WEIGHTS):
-        weights /= weights.sum()
-    products = np.ones(len(planes))
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        each: _Map = pool.map if threads > 1 else map
-        for scale in reversed(range(len(weights))):  # from the coarsest on: the finest costs most
-            last = scale == len(weights) - 1
-            for c, (x, y) in enumerate(planes):
-                structure, whole = _means(x[scale], y[scale], 0.25**scale, each)
-                products[c] *= max(whole if last else structure, 0.0) ** weights[scale]
-            if products.mean() < least:  # no term is above 1: finer scales cannot mend it
-                break
-    return [float(product) for product in np.minimum(products, 1.0)]  # rounding may exceed 1
+class Original:
+    """A picture that several others are compared with: what is made of it is made once.
+
+    Args:
+        pixels: (H, W) or (H, W, C) uint8.
+        threads: That share the work.
+    """
+
+    def __init__(self, pixels: Pixels, threads: int = 1) -> None:
+        self._shape = pixels.shape
+        self._threads = threads
+        self._channels = [_scales(channel) for channel in _channels(pixels)]
+
+    def ms_ssim(self, other: Pixels, *, least: float = 0.0) -> float:
+        """Return the MS-SSIM of another picture in [0, 1], as `rgru_codec.msssim.ms_ssim`.
+
+        Args:
+            other: Of the shape of this one.
+            least: A value below it need not be exact: what is returned then lies between the two.
+                Saves most of the work, since the coarse scales alone often show it.
+
+        Raises:
+            ValueError: The shapes differ.
+        """
+        if other.shape != self._shape:
+            raise ValueError(f"pictures differ in shape: {self._shape} and {other.shape}")
+        weights = np.array(WEIGHTS[: len(self._channels[0])])
+        if len(weights) < len(WEIGHTS):
+            weights /= weights.sum()
+        products = np.ones(len(self._channels))
+        with concurrent.futures.ThreadPoolExecutor(self._threads) as pool:
+            each: _Map = pool.map if self._threads > 1 else map
+            planes = list(zip(self._channels, each(_scales, _channels(other)), strict=True))
+            for scale in reversed(range(len(weights))):  # the finest costs most
+                last = scale == len(weights) - 1
+                for c, (x, y) in enumerate(planes):
+                    structure, whole = _means(x[scale], y[scale], 0.25**scale, each)
+                    products[c] *= max(whole if last else structure, 0.0) ** weights[scale]
+                if products.mean() < least:  # no term is above 1: finer scales cannot mend it
+                    break
+        return float(np.minimum(products, 1.0).mean())  # rounding may exceed 1
+
+
+def _channels(pixels: Pixels) -> list[Pixels]:
+    return [pixels] if pixels.ndim == 2 else [pixels[..., c] for c in range(pixels.shape[2])]
 
 
 def count_scales(height: int, width: int) -> int:
@@ -88,7 +109,7 @@ def count_scales(height: int, width: int) -> int:
     return scales
 
 
-def _scales(x: NDArray[np.uint8]) -> list[Plane]:
+def _scales(x: Pixels) -> list[Plane]:
     """Return a plane at all scales, the finest first."""
     planes: list[Plane] = [_extended(x)]
     for _ in range(count_scales(*planes[0].shape) - 1):
@@ -96,7 +117,7 @@ def _scales(x: NDArray[np.uint8]) -> list[Plane]:
     return planes
 
 
-def _extended(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _extended(x: Pixels) -> Pixels:
     missing = [max(_TAPS - side, 0) for side in x.shape]
     return np.pad(x, [(0, m) for m in missing], mode="symmetric") if any(missing) else x
 

@@ -56,8 +56,8 @@ def of_outputs(arrays: Arrays, digits: Sequence[Sequence[float]], channels: int)
     return {**arrays, **parts}
 
 
-def in_squares(synthesis: Array, side: int) -> Array:
-    """Synthesis (pairs, 768) with the pixels of squares of such a side next to each other."""
+def in_squares(functions: Array, side: int) -> Array:
+    """Functions (n, 768) over a position, pixels of squares of such a side next to each other."""
     n = POSITION // side
-    pixels = synthesis.reshape(-1, n, side, n, side, 3).transpose(0, 1, 3, 2, 4, 5)
-    return pixels.reshape(len(synthesis), -1)
+    pixels = functions.reshape(-1, n, side, n, side, 3).transpose(0, 1, 3, 2, 4, 5)
+    return pixels.reshape(len(functions), -1)

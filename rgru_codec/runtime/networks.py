@@ -1,7 +1,8 @@
 """Decoder, painter and encoder of a model, put together from layers (SPEC section 11.4).
 
-Codes are (1, rows, columns, C) in {-1, +1}; pictures and residuals (1, H, W, 3) in [-0.9, 0.9];
-between them lies everything 16 pixels apart. All networks take any height and width.
+Codes are (1, rows, columns, C) in {-1, +1}; pictures (1, H, W, 3) in [-0.9, 0.9]; residuals
+likewise, or squares of them, s pixels a side: (1, H / s, W / s, s·s·3); between codes and pictures
+lies everything 16 pixels apart. All networks take any height and width.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from rgru_codec.runtime.channels import in_squares, of_channels, of_outputs, of_pairs, width_for
-from rgru_codec.runtime.folding import folded
+from rgru_codec.runtime.folding import folded, on_squares
 from rgru_codec.runtime.layers import (
     Conv,
     DepthToSpace,
@@ -318,12 +319,14 @@ class Encoder(Network):
         self.name = f"encoder {channels}"
         half, self._table = encoding.half, encoding.table
         self._pairs = channels // 2
-        self._arrays = of_outputs(encoding.arrays, self._table.digits, channels)
+        arrays = of_outputs(encoding.arrays, self._table.digits, channels)
+        self._stack, self._arrays = on_squares(self._table.E, arrays)
+        self._side = side = math.isqrt(self._stack.entering // 3)
         self.known = half.first
         """Name of the input that takes D's first state."""
         states = {name: Port(*shape) for name, shape in self._table.E.states.items()}
         known = Port(POSITION, half.D.states[half.first][1])
-        self.inputs = {"residual": Port(1, 3), self.known: known, **states}
+        self.inputs = {"residual": Port(side, 3 * side**2), self.known: known, **states}
         self.outputs = {"codes": Port(POSITION, channels), **states}
         self.states = tuple(states)
         self.reach = self._table.E.reach
@@ -331,7 +334,7 @@ class Encoder(Network):
     def run(self, ops: Ops[T], inputs: Mapping[str, T]) -> dict[str, T]:
         """Codes before the sign: B(E(r)) + the linear path's detectors of plus and minus."""
         arrays, residual = self._arrays, inputs["residual"]
-        features, states = self._table.E.run(ops, arrays, residual, inputs)
+        features, states = self._stack.run(ops, arrays, residual, inputs)
         told = ops.join(self._told(ops, residual))
         h = inputs[self.known]
         told = ops.multiply(told, _factor(ops, under(arrays, "L/fineness"), h))
@@ -349,8 +352,11 @@ class Encoder(Network):
         Each digit is told of what the ones before it leave.
         """
         analysis, digits = self._arrays["L/analysis"], self._table.digits
+        taps = POSITION // self._side
+        pixels = in_squares(analysis.reshape(-1, analysis.shape[3]).T, self._side)
+        kernel = pixels.T.reshape(taps, taps, -1, analysis.shape[3])
         # Once for all: going through the residual costs most.
-        products = ops.conv(residual, analysis, None, POSITION, False)
+        products = ops.conv(residual, kernel, None, taps, False)
         each = np.eye(analysis.shape[3], dtype=np.float32)
 
         def part(channels: slice) -> T:

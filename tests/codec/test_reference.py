@@ -15,8 +15,8 @@ from rgru_codec.models import Model, default_model
 from rgru_codec.packages import compare, networks_of, random_inputs, run
 from rgru_codec.runtime import engine
 from rgru_codec.runtime.channels import in_squares
-from rgru_codec.runtime.folding import folded
-from rgru_codec.runtime.layers import KINDS, Picture, Stack, parse_layers
+from rgru_codec.runtime.folding import folded, on_squares
+from rgru_codec.runtime.layers import KINDS, Conv, Picture, Stack, parse_layers
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.reference import NumpyOps, Reference
 from rgru_format.conformance import VECTORS
@@ -80,6 +80,27 @@ def test_a_painter_with_nothing_to_fold_stays_as_it_is(model: Model) -> None:
     assert stack.layers == painter.layers
     assert same.keys() == arrays.keys()
     assert all(same[name] is arrays[name] for name in arrays)
+
+
+def test_an_encoder_on_squares_gives_what_the_layers_of_its_table_give() -> None:
+    """A picture comes as squares of pixels: what were sums over a window is a product."""
+    encoding = default_model().encoder()
+    plain = encoding.table.E
+    stack, arrays = on_squares(plain, encoding.arrays)
+    side = int(plain.layers[0].scale)
+    assert stack.entering == 3 * side**2 > 3
+    x = numbers(1, 32, 48, 3)
+    spacing, depth = plain.states[name := next(iter(plain.states))]
+    states = {name: numbers(1, 32 // spacing, 48 // spacing, depth, seed=1)}
+    expected, _ = plain.run(OPS, encoding.arrays, x, states)
+    found, _ = stack.run(OPS, arrays, OPS.space_to_depth(x, side), states)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_an_encoder_whose_windows_overlap_takes_the_picture_as_it_is() -> None:
+    plain = Stack("E", [Conv(8, kernel=3, stride=2), Conv(8, kernel=8, stride=8)], 3, 1)
+    arrays = {name: numbers(*shape) for name, shape in plain.arrays.items()}
+    assert on_squares(plain, arrays) == (plain, arrays)
 
 
 def numbers(*shape: int, seed: int = 0) -> Array:
