@@ -139,7 +139,11 @@ class Decoder:
 
     @property
     def done(self) -> bool:
-        """Whether all that is wanted has been decoded: no picture can follow in the file."""
+        """Whether all that is wanted has been decoded: no picture can follow in the file.
+
+        Where only the first layers are wanted, the first group behind them tells, since boxes that
+        belong to them may come before it; `close` needs none.
+        """
         return self._done or self._reader.complete or self._reader.ended
 
     @property
@@ -148,7 +152,7 @@ class Decoder:
         full = self.model is not None and self.layers == self.model.iterations
         return self._fed - self._end if self._reader.ended or (full and self.done) else 0
 
-    def feed(self, data: bytes) -> list[DecoderEvent]:
+    def feed(self, data: bytes | bytearray | memoryview) -> list[DecoderEvent]:
         """Take in the next bytes, any number of them.
 
         What stands behind the layers that are wanted, or behind the end of the file, is ignored,
@@ -160,7 +164,7 @@ class Decoder:
             many bytes it takes at least before there is more to say.
 
         Raises:
-            InvalidInput: No bytes.
+            InvalidInput: No bytes, or the decoder has been closed.
             NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing: See
                 `rgru_format.errors`. Raised once the events before the fault have been handed
                 out: at once if there are none, otherwise by the next call (``close`` included).
@@ -168,8 +172,11 @@ class Decoder:
         """
         if not isinstance(data, bytes | bytearray | memoryview):
             raise InvalidInput(f"bytes are needed, got {type(data).__name__}")
+        data = bytes(data)  # of a view, whatever its items and strides are
         if self.error is not None:
             raise self.error
+        if self._closed:
+            raise InvalidInput("the decoder is closed: no more bytes were to come; make a new one")
         events: list[DecoderEvent] = []
         self._fed += len(data)
         if self._done:

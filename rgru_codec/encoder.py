@@ -52,6 +52,8 @@ DEFAULT_MSSSIM = 0.98
 ALL = "all"
 """As a number of layers: all that the model has."""
 _TARGETS = ("layers", "quality", "bpp", "target_size", "msssim")
+_MOST_BPP = 2**40
+"""As good as any more: no file of a single pixel has so many bits."""
 _UNBOUNDED = Limits(max_pixels=2**48, max_metadata_bytes=2**48)
 """For files that were just written: what they may hold has been checked."""
 
@@ -148,7 +150,7 @@ class Settings:
     def largest_size(self, height: int, width: int) -> float:
         """Return the bytes that the file of a picture of this size in pixels may take."""
         if self.bpp is not None:
-            return int(self.bpp * height * width / 8)
+            return int(min(self.bpp, _MOST_BPP) * height * width / 8)
         return math.inf if self.target_size is None else self.target_size
 
 
@@ -413,8 +415,8 @@ class _Encoder:
         payload = parts.within(functools.partial(self._in_part, group), room - head)
         if payload is None and not self.end:
             payload = self._in_part(group, parts.LEAST)
-            if len(payload) > room - head:
-                fewest = pack_group(payload, self.ordinal, group == 0)
+            fewest = pack_group(payload, self.ordinal, group == 0)
+            if len(fewest) > room:
                 least = min(begin + len(fewest), self.writer.size) + len(behind)
                 words = f"cannot be met: the smallest file of this picture has {least} bytes"
                 raise InvalidInput(f"a target of {self.size} bytes {words}")

@@ -36,7 +36,7 @@ def named_path(text: str) -> Path:
 
 def descriptor_of(target: str | os.PathLike[str]) -> int | None:
     """Return the open file that a name such as ``/dev/stdout`` or ``/dev/fd/63`` stands for."""
-    found = _DESCRIPTOR.fullmatch(os.fspath(target))
+    found = _DESCRIPTOR.fullmatch(os.fsdecode(target))
     if found is None:
         return None
     return int(found[2] or ("stdin", "stdout", "stderr").index(found[1]))

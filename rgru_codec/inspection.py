@@ -126,7 +126,9 @@ def info(source: Source, *, limits: Limits | None = None) -> Info:
     return found
 
 
-def inspect(data: bytes | Iterable[bytes], *, limits: Limits | None = None) -> Info:
+def inspect(
+    data: bytes | bytearray | memoryview | Iterable[bytes], *, limits: Limits | None = None
+) -> Info:
     """Tell what comes before a fault, and the fault if there is one.
 
     Args:

@@ -22,7 +22,12 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     Args:
         a: uint8, 0..255, any shape.
         b: The same shape.
+
+    Raises:
+        ValueError: The shapes differ.
     """
+    if a.shape != b.shape:
+        raise ValueError(f"pictures differ in shape: {a.shape} and {b.shape}")
     total = 0.0
     for top in range(0, len(a), 256):  # in strips, so that large pictures need no large arrays
         difference = a[top : top + 256].astype(np.int16) - b[top : top + 256]

@@ -272,6 +272,7 @@ def folders() -> Iterator[Path]:
     yield from (path for path in _named() if (path / TABLE).is_file())
     for home in homes():
         found = sorted(path.parent for path in home.glob(f"*/{TABLE}"))
+        found = [folder for folder in found if _IDS.fullmatch(folder.name)]  # as files look it up
         yield from sorted(found, key=lambda folder: folder != WEIGHTS / _shipped())
 
 

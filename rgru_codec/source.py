@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import numbers
 import os
 import stat
@@ -40,6 +41,7 @@ _SIGNED = frozenset({"AVIF", "GIF", "JPEG", "JPEG2000", "PNG", "QOI", "TIFF", "W
 _LONG = 255
 """Characters: names of files are shorter."""
 
+_OF_FILE = "the picture's file alone has so many, and its pixels take more; pass Limits(...)"
 _PIECE = 1 << 16
 _LARGEST_PIXEL = 16
 """Bytes that a pixel takes at most in a file of another format: four channels of 32 bits."""
@@ -53,7 +55,12 @@ def as_number(value: object) -> int | float | None:
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return None
-    return int(value) if isinstance(value, numbers.Integral) else float(value)
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    try:
+        return float(value)
+    except OverflowError:  # a fraction beyond all floats
+        return -math.inf if value < 0 else math.inf
 
 
 def as_count(name: str, value: object, least: int) -> int:
@@ -135,7 +142,7 @@ def read_source(source: Source, limits: Limits | None = None, begin: bytes = b""
 
 def _check_bytes(size: int, most: float) -> None:
     if size > most:
-        raise LimitExceeded("max_memory", size, int(most))
+        raise LimitExceeded("max_memory", size, int(most), _OF_FILE)
 
 
 def _left_of(file: Any) -> int:
@@ -331,6 +338,7 @@ def read_planes(
         OSError: The source cannot be read.
     """
     check_limits(limits)
+    frame = None if frame is None else as_count("frame", frame, 0)
     image = as_image(picture, convert_depth=convert_depth, limits=limits)
     (limits or Limits()).check_pixels(image.height, image.width)
     return to_planes(image, convert_depth=convert_depth, frame=frame)

@@ -75,7 +75,9 @@ def iter_pictures(
     limits: Limits | None = None,
     threads: int | None = None,
 ) -> Iterator[Stage]:
-    """Yield a picture whenever bytes have brought at least one more group of codes.
+    """Yield a picture whenever bytes have brought something to it: a group of codes, at least.
+
+    What stands behind the first layer (alpha, metadata) brings a picture of its own.
 
     Args:
         source: An open file or response (``read``), a path or the bytes of a file: a picture for
@@ -143,15 +145,22 @@ class _Painting:
         return _PACKET if self.latest else min(self._at_least, _PACKET)
 
     def take(self, packet: bytes) -> Stage | None:
-        """Decode a packet; the picture if it brought codes."""
+        """Decode a packet; the picture if it brought something to it."""
         self._received += len(packet)
-        before = (self.decoder.layers, self.decoder.groups)
+        before = self._known()
         for event in self.decoder.feed(packet):
             if isinstance(event, NeedMoreData):
                 self._at_least = event.at_least
-        if (self.decoder.layers, self.decoder.groups) == before:
+        if self._known() == before:
             return None
         return _stage(self.decoder, self._received)
+
+    def _known(self) -> tuple[object, ...] | None:
+        """What tells a picture from one before; None where there are no codes to show."""
+        at = self.decoder
+        if not (at.layers or at.groups):
+            return None
+        return at.layers, at.groups, at.alpha_missing, frozenset(at.info)
 
 
 def _packets(source: Any, painting: _Painting) -> Iterator[bytes]:

@@ -128,7 +128,9 @@ class Report:
 
 
 def inspect(
-    data: bytes | Iterable[bytes], limits: Limits | None = None, find_model: FindModel | None = None
+    data: bytes | bytearray | memoryview | Iterable[bytes],
+    limits: Limits | None = None,
+    find_model: FindModel | None = None,
 ) -> Report:
     """Tell what a file holds as far as that goes without decoding anything.
 
@@ -145,7 +147,7 @@ def inspect(
     ending, error, size = None, None, 0
     rest = bytearray()  # what the reader was given behind the last whole element
     try:
-        for piece in [data] if isinstance(data, bytes) else data:
+        for piece in [bytes(data)] if isinstance(data, bytes | bytearray | memoryview) else data:
             size += len(piece)
             before = reader.offset
             events = reader.feed(piece)
@@ -180,7 +182,9 @@ class Decoded:
 
 
 def check(
-    data: bytes | Iterable[bytes], limits: Limits | None = None, find_model: FindModel | None = None
+    data: bytes | bytearray | memoryview | Iterable[bytes],
+    limits: Limits | None = None,
+    find_model: FindModel | None = None,
 ) -> tuple[Report, Decoded]:
     """Decode all that a file holds; codes only if the model is known.
 

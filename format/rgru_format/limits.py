@@ -65,6 +65,9 @@ class Limits:
             number = isinstance(value, numbers.Real) and not isinstance(value, bool)
             if not number or not value >= 0:  # nor if it is nan
                 raise InvalidInput(f"{name} must be a number, 0 or more, got {value!r}")
+            # NumPy's wrap around in what is computed of them.
+            own = int(value) if isinstance(value, numbers.Integral) else float(value)
+            object.__setattr__(self, name, own)
 
     def check_pixels(self, height: int, width: int) -> None:
         """Raise LimitExceeded where a picture has more pixels than allowed."""

@@ -165,6 +165,9 @@ def _limit_words(error: LimitExceeded) -> str:
     if words is None:
         return str(error)
     way = f"allow more with --{error.name.replace('_', '-')} {error.value}"
+    if "file" in error.how:  # that is not all it takes
+        words = f"the picture's file alone has {value} bytes, and its pixels take more"
+        way = "allow more than that with --max-memory"
     if error.name == "max_metadata_bytes":
         way = "compress can leave it out with --strip"
     return f"{words}, the limit is {number(error.limit)}; {way}"

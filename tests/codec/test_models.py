@@ -114,6 +114,18 @@ def test_models_are_looked_for_where_the_variable_says(
     assert rgru_codec.decompress(data).size == (32, 32)
 
 
+def test_only_folders_that_files_can_find_are_listed(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of another name was listed, though no file that needs it could be opened."""
+    shutil.copytree(package, tmp_path / "homes" / "other")
+    monkeypatch.setenv(models.VARIABLE, str(tmp_path / "homes"))
+    assert tmp_path / "homes" / "other" not in list(models.folders())
+    shutil.copytree(package, tmp_path / "homes" / package.name)
+    assert tmp_path / "homes" / package.name in list(models.folders())
+    assert find_model(bytes.fromhex(package.name)).folder == tmp_path / "homes" / package.name
+
+
 def test_a_damaged_package_of_another_model_does_not_stop_the_search(
     package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import rgru_codec
 from rgru_codec.decoder import DecoderEvent
@@ -264,6 +265,44 @@ def test_iter_pictures(data: bytes) -> None:
         assert stages[-1].picture.tobytes() == rgru_codec.decompress(data).tobytes()
     assert len(stages) >= rgru_codec.default_model().iterations
     assert all(s.bytes <= len(data) for s in stages)
+
+
+@pytest.mark.parametrize("size", [50, 1 << 20])
+def test_the_last_picture_of_a_stream_has_what_stands_behind_its_only_layer(size: int) -> None:
+    """The alpha plane and XMP of a file with one layer were never shown."""
+    image = Image.fromarray(photo(96, 128))
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    data = rgru_codec.compress(image, layers=1, xmp=b"<x/>")
+    whole = rgru_codec.decompress(data)
+    for source in (data, io.BytesIO(data), list(pieces(data, size))):
+        *before, last = rgru_codec.iter_pictures(source)
+        assert last.picture.tobytes() == whole.tobytes()
+        assert last.picture.info["xmp"] == whole.info["xmp"]
+        assert last.bytes == len(data)
+        assert all(stage.layers or stage.groups for stage in before)
+
+
+def test_a_closed_decoder_takes_no_bytes(data: bytes) -> None:
+    """It painted what came then without the layers that it had painted before."""
+    decoder = rgru_codec.Decoder()
+    decoder.feed(data[: ends(data)[2]])
+    decoder.picture()
+    decoder.close()
+    before = shown(decoder)
+    with pytest.raises(rgru_codec.InvalidInput, match="the decoder is closed"):
+        decoder.feed(data[ends(data)[2] :])
+    assert shown(decoder) == before
+
+
+def test_views_of_bytes_are_bytes(data: bytes) -> None:
+    apart = memoryview(bytes(byte for byte in data for _ in range(2)))[::2]
+    wide = memoryview(data + bytes(-len(data) % 4)).cast("i")
+    for view in (apart, wide):
+        decoder = rgru_codec.Decoder()
+        decoder.feed(view)
+        assert shown(decoder) == rgru_codec.decompress(data).tobytes()
+        assert decoder.ignored == view.nbytes - len(data)
+    assert inspect(memoryview(data)).end == inspect(bytearray(data)).end == len(data)
 
 
 def test_a_file_gives_a_picture_for_each_group(data: bytes, tmp_path: Path) -> None:

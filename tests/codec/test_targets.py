@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,28 @@ def test_a_size_too_small_says_what_is_needed(pixels: Pixels) -> None:
     assert len(rgru_codec.compress(pixels, target_size=smallest)) == smallest
     with pytest.raises(rgru_codec.InvalidInput, match=f"the smallest.*has {smallest} bytes"):
         rgru_codec.compress(pixels, target_size=smallest - 1)
+
+
+@pytest.mark.parametrize("size", [(70, 90), (90, 70), (128, 32)])
+def test_the_size_that_is_told_as_the_smallest_can_be_met(size: tuple[int, int]) -> None:
+    """It was refused where the length of the group takes a byte less in a smaller file."""
+    grey = Image.fromarray(photo(*size)).convert("L")
+    smallest = smallest_size(grey)
+    assert len(rgru_codec.compress(grey, target_size=smallest)) <= smallest
+
+
+def test_numbers_beyond_all_bounds_bound_nothing(pixels: Pixels, data: bytes) -> None:
+    """They overflowed: bits per pixel beyond floats, and limits of NumPy's small integers."""
+    for bpp in (1e308, 10**400):
+        assert rgru_codec.compress(pixels, bpp=bpp) == data
+    beyond: Any = Fraction(10**400)
+    with pytest.raises(rgru_codec.InvalidInput, match="bpp must be above 0"):
+        rgru_codec.compress(pixels, bpp=beyond)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    file.seek(0)
+    numpys: dict[str, Any] = {"max_pixels": np.int32(2**27), "max_metadata_bytes": np.int8(127)}
+    assert rgru_codec.compress(file, limits=rgru_codec.Limits(**numpys), layers="all") == data
 
 
 def test_a_size_may_be_smaller_than_that_of_the_lowest_quality() -> None:

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from rgru_codec.metrics import psnr
 from rgru_codec.msssim import WEIGHTS, Original, count_scales, ms_ssim
 from rgru_eval.errors import EvalError
 from rgru_eval.judge.metrics import METRICS, Judge, luma, parse_metrics
@@ -95,6 +96,8 @@ def test_wrong_size_is_told() -> None:
         judge(Image.new("RGB", (19, 20)))
     with pytest.raises(ValueError, match="shape"):
         ms_ssim(np.zeros((20, 20, 3), np.uint8), np.zeros((20, 21, 3), np.uint8))
+    with pytest.raises(ValueError, match="differ in shape"):
+        psnr(np.zeros((20, 20, 3), np.uint8), np.zeros((20, 20, 1), np.uint8))
 
 
 def test_ssimulacra2_when_installed() -> None:
