@@ -41,7 +41,7 @@ _SIGNED = frozenset({"AVIF", "GIF", "JPEG", "JPEG2000", "PNG", "QOI", "TIFF", "W
 _LONG = 255
 """Characters: names of files are shorter."""
 
-_OF_FILE = "the picture's file alone has so many, and its pixels take more; pass Limits(...)"
+_OF_FILE = "its file alone has so many bytes; pass Limits(max_memory=...) to allow more than that"
 _PIECE = 1 << 16
 _LARGEST_PIXEL = 16
 """Bytes that a pixel takes at most in a file of another format: four channels of 32 bits."""
