@@ -89,13 +89,15 @@ def as_path(name: str | os.PathLike[str]) -> Path:
     """Return a path.
 
     Raises:
-        InvalidInput: No file can have the name.
+        InvalidInput: No file can have the name, or it is empty.
     """
     try:
         if b"\0" in os.fsencode(name):
             raise ValueError("embedded null byte")
     except ValueError as error:
         raise InvalidInput(f"no file has the name {_quoted(os.fspath(name))}: {error}") from None
+    if not name:
+        raise InvalidInput("no file has an empty name")  # it would be the folder
     return Path(os.fsdecode(name))
 
 

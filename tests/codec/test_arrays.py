@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,13 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no.a\.rgru'$"):
         rgru_codec.imwrite(tmp_path / "no" / "a.rgru", np.zeros((4, 4), np.uint8), layers=1)
     assert [p.name for p in tmp_path.iterdir()] == ["a.rgru"]
+
+
+@pytest.mark.parametrize("call", [rgru_codec.compress, rgru_codec.decompress, rgru_codec.info])
+def test_an_empty_name_is_no_folder(call: Callable[[str], object]) -> None:
+    """It was taken for the folder that one is in."""
+    with pytest.raises(rgru_codec.InvalidInput, match="empty name"):
+        call("")
 
 
 def test_thumbnail() -> None:
