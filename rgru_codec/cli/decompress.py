@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from rgru_codec.decoder import Decoder
     from rgru_codec.inspection import Info
+    from rgru_codec.streams import Stage
     from rgru_format import Damaged, Limits
 
 _PIECE = 1 << 14
@@ -278,6 +279,26 @@ def _damage(error: Damaged, layers: int, groups: int) -> Damaged:
     return Damaged(f"{error}; {words}, use --partial to decode {what}")
 
 
+def _stages(decoder: Decoder, data: bytes, ends: list[int]) -> Iterator[tuple[int, Stage]]:
+    """Yield the picture of each layer, and its number; the last one shows all that is there.
+
+    Alpha and metadata may stand behind the codes that they belong to.
+    """
+    from rgru_codec.streams import stages_at
+    from rgru_format import RgruError
+
+    last: tuple[int, Stage] | None = None
+    seen = (0, 0)
+    with contextlib.suppress(RgruError):  # the decoder remembers it
+        for layer, stage in enumerate(stages_at(decoder, data, [*ends, len(data)]), 1):
+            if (stage.layers, stage.groups) != seen:
+                if last is not None:
+                    yield last
+                last, seen = (layer, stage), (stage.layers, stage.groups)
+    if last is not None:
+        yield last[0], dataclasses.replace(last[1], picture=decoder.picture())
+
+
 @dataclasses.dataclass(frozen=True)
 class Stages:
     """``--steps`` and ``--animate``: decode layer by layer; the picture too if it is wanted."""
@@ -294,8 +315,6 @@ class Stages:
         """Decompress the file of a job."""
         from rgru_codec.cli.animation import Animation
         from rgru_codec.inspection import inspect
-        from rgru_codec.streams import stages_at
-        from rgru_format import RgruError
 
         outputs = Outputs([job.source])
         for target, kind in self.targets(job):
@@ -304,17 +323,15 @@ class Stages:
         found = inspect(data, limits=self.work.limits)
         self._refuse(found)
         name = display_name(job.source, "standard input")
-        animation, count, seen = Animation(name), 0, (0, 0)
+        animation, count = Animation(name), 0
         decoder = self.work.decoder()
         ends = [layer.end for layer in found.layers]
-        with contextlib.suppress(RgruError):  # the decoder remembers it
-            for number, stage in enumerate(stages_at(decoder, data, [*ends, len(data)]), 1):
-                if (stage.layers, stage.groups) != seen:
-                    seen, count = (stage.layers, stage.groups), count + 1
-                    self.work.stripped(stage.picture)
-                    self._write_step(job, number, stage.picture, outputs)
-                    if self.animate is not None:
-                        animation.add(stage, number)
+        for layer, stage in _stages(decoder, data, ends):
+            count += 1
+            self.work.stripped(stage.picture)
+            if self.animate is not None:
+                animation.add(stage, layer)
+            self._write_step(job, layer, stage.picture, outputs)
         fault = self.work.fault(decoder, len(data))
         if self.animate is not None:
             content = animation.encoded(self.animate)

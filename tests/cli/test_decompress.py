@@ -245,6 +245,23 @@ def test_steps(rgru: Rgru, folder: Path, data: bytes) -> None:
     assert rgru("decompress", "whole.rgru", "--steps", "steps").code == 1
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("options", [(), ("-l", "1")], ids=" ".join)
+def test_the_last_step_shows_what_the_whole_file_shows(
+    rgru: Rgru, folder: Path, layers: int, options: tuple[str, ...]
+) -> None:
+    image = picture().convert("RGBA")
+    image.putalpha(picture(seed=1).convert("L"))
+    xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
+    Path("t.rgru").write_bytes(rgru_codec.compress(image, layers=layers, xmp=xmp))
+    assert rgru("decompress", "t.rgru", "--steps", "s", "-o", "t.png", *options).code == 0
+    last = sorted(Path("s").iterdir())[-1]
+    with Image.open(last) as step, Image.open("t.png") as whole:
+        assert step.getchannel("A").getextrema() != (255, 255)
+        assert step.tobytes() == whole.tobytes()
+        assert step.info.get("xmp") == whole.info.get("xmp")
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
