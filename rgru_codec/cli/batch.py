@@ -25,7 +25,7 @@ from rgru_codec.cli.files import (
 )
 from rgru_codec.cli.progress import Progress, Share, unseen
 from rgru_codec.cli.status import DONE, UNUSABLE, USAGE, Failure, exit_code, explain, named, say
-from rgru_codec.files import write_file
+from rgru_codec.files import descriptor_of, write_file
 from rgru_codec.processes import cores, run_in_processes
 
 SKIPPED = -1
@@ -135,17 +135,31 @@ def _all(
             del unique[job.target]
             failure = explain(error, _shown(job))
             yield job, Outcome(failure.code, failure.message)
-    if min(processes, len(unique)) <= 1:
-        yield from ((job, attempt(work, job, progress.within(job))) for job in unique.values())
+    here, apart = _divided(list(unique.values()), processes)
+    yield from ((job, attempt(work, job, progress.within(job))) for job in here)
+    if not apart:
         return
-    apart = functools.partial(_attempt_apart, work)
-    with contextlib.closing(run_in_processes(apart, unique.values(), processes)) as results:
+    function = functools.partial(_attempt_apart, work)
+    with contextlib.closing(run_in_processes(function, apart, processes)) as results:
         for job, result in results:
             if isinstance(result, BrokenPipeError):
                 raise result
             if isinstance(result, Exception):
                 result = Outcome(UNUSABLE, f"{job.source}: {result}")
             yield job, result
+
+
+def _divided(jobs: list[Job], processes: int) -> tuple[list[Job], list[Job]]:
+    """Return the jobs for this process, and those for others."""
+    apart = [job for job in jobs if not _is_ours(job.source)]
+    if min(processes, len(apart)) <= 1:
+        return jobs, []
+    return [job for job in jobs if _is_ours(job.source)], apart
+
+
+def _is_ours(source: str) -> bool:
+    """Tell whether only this process can read it: other processes do not have what it has open."""
+    return source == STREAM or descriptor_of(source) is not None
 
 
 def _is_there(job: Job) -> bool:

@@ -173,6 +173,16 @@ def test_processes_give_the_same_files(photos: Path) -> None:
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+def test_standard_input_among_inputs_of_several_processes(photos: Path, name: str) -> None:
+    if name != "-" and not Path(name).exists():
+        pytest.skip("it has no name here")
+    words = ("compress", "p/1.png", name, "p/2.jpg", "-o", "out/", "-j", 2, "-l", 1)
+    result = process(*words, stdin=Path("a.png").read_bytes(), cwd=photos.parent)
+    assert result.returncode == 0, result.stderr.decode()
+    assert names(Path("out")) == ["1.rgru", "2.rgru", "stdin.rgru"]
+
+
 DEADLY = """
 import os, signal
 from rgru_codec.cli.batch import Outcome
