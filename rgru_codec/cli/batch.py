@@ -19,10 +19,10 @@ from rgru_codec.cli.files import (
     RGRU,
     STREAM,
     Job,
-    Outputs,
     Plan,
     display_name,
 )
+from rgru_codec.cli.outputs import Outputs
 from rgru_codec.cli.progress import Progress, Share, unseen
 from rgru_codec.cli.status import DONE, UNUSABLE, USAGE, Failure, exit_code, explain, named, say
 from rgru_codec.files import descriptor_of, write_file

@@ -18,13 +18,13 @@ from rgru_codec.cli.files import (
     STREAM,
     Job,
     Kind,
-    Outputs,
     Plan,
     check_names,
     display_name,
     read_rgru,
     write,
 )
+from rgru_codec.cli.outputs import Outputs
 from rgru_codec.cli.pictures import encode_picture, picture_format
 from rgru_codec.cli.progress import Share, unseen
 from rgru_codec.cli.status import CUT, DONE, USAGE, Failure, layer_count, number
