@@ -25,7 +25,7 @@ from rgru_codec.cli.files import (
     write,
 )
 from rgru_codec.cli.outputs import Outputs
-from rgru_codec.cli.pictures import encode_picture, picture_format
+from rgru_codec.cli.pictures import encode_picture, format_suffix, picture_format
 from rgru_codec.cli.progress import Share, unseen
 from rgru_codec.cli.status import CUT, DONE, USAGE, Failure, layer_count, number
 
@@ -99,8 +99,7 @@ def add_command(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Decompress all inputs."""
     check_names(args.steps, args.animate, args.format)
-    suffix = "." + (args.format or "png").lower().removeprefix(".")
-    picture_format(suffix)
+    suffix = format_suffix(args.format or "png")
     plan = Plan.of(
         args.inputs,
         args.output,

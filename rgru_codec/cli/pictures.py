@@ -83,9 +83,30 @@ _LARGEST_ICON = 256
 _NAMES = {"icc_profile": "the ICC profile", "exif": "Exif", "xmp": "XMP"}
 _LARGE = 1 << 24
 """Bytes of files that are looked at before they are read."""
+_USUAL = ".png, .jpg, .webp, .avif, .tiff, .gif, .bmp or .ppm"
+_WORD = re.compile(r"\.(?!v\d)[a-z][a-z0-9]{0,7}")
+"""Suffixes that say something, known or not: ``.mp4``; ``.v2`` and ``.2024-05-01`` say nothing."""
 _RESOLUTION_X, _RESOLUTION_Y, _RESOLUTION_UNIT, _TIFF_XMP = 282, 283, 296, 700
 _UNITS = {2: 1.0, 3: 2.54}
 """Inches and centimetres, in inches' terms."""
+
+
+def format_suffix(text: str) -> str:
+    """Return the suffix, with its dot, of a format as ``--format`` names it.
+
+    Raises:
+        Failure: None that can be written.
+    """
+    from PIL import Image
+
+    suffix = "." + text.lower().removeprefix(".")
+    if _registered(suffix) not in Image.SAVE:
+        raise Failure(
+            USAGE,
+            f"--format {text}: no picture format is known by this name that can be written; use "
+            f"{_USUAL}, or the suffix of another",
+        )
+    return suffix
 
 
 def picture_format(name: str, default: str | None = None) -> str:
@@ -101,22 +122,29 @@ def picture_format(name: str, default: str | None = None) -> str:
     """
     from PIL import Image
 
-    Image.preinit()  # the usual formats; loading all of them takes a tenth of a second
     suffix = Path(f"x{name}" if name.startswith(".") and "." not in name[1:] else name).suffix
     suffix = suffix.lower()
     if suffix == ".rgru":
         raise Failure(USAGE, f"{name}: the output of this command is a picture, such as .png")
-    found = Image.EXTENSION.get(suffix) or Image.registered_extensions().get(suffix)
+    found = _registered(suffix)
     if found is not None and found in Image.SAVE:
         return found
-    says_something = suffix in PICTURE_SUFFIXES or re.fullmatch(r"\.[a-z]{1,5}", suffix)
-    if says_something and (default is None or suffix in PICTURE_SUFFIXES):
+    known = found is not None or suffix in PICTURE_SUFFIXES
+    if known or (default is None and _WORD.fullmatch(suffix)):
         raise Failure(
             USAGE,
-            f"{name}: no picture format is known by {suffix!r}; use .png, .jpg, .webp or .tiff"
-            + ("" if suffix in PICTURE_SUFFIXES else ", or say it with --format"),
+            f"{name}: no picture format is known by {suffix!r} that can be written; use "
+            f"{_USUAL}" + ("" if known else ", or say it with --format"),
         )
     return "PNG" if default is None else picture_format(default)
+
+
+def _registered(suffix: str) -> str | None:
+    """Return Pillow's name of the format of a suffix, whether it can be written or not."""
+    from PIL import Image
+
+    Image.preinit()  # the usual formats; loading all of them takes a tenth of a second
+    return Image.EXTENSION.get(suffix) or Image.registered_extensions().get(suffix)
 
 
 def encode_picture(

@@ -138,10 +138,35 @@ def test_bad_outputs(rgru: Rgru, folder: Path) -> None:
         ("b.xyz", "no picture format is known by '.xyz'"),
         ("b.rgru", "the output of this command is a picture"),
         ("b.jxl", "no picture format is known by '.jxl'"),
+        ("b.mp4", "no picture format is known by '.mp4'"),
+        ("b.torrent", "or say it with --format"),
+        ("b.mpg", "no picture format is known by '.mpg'"),
     ):
         result = rgru("decompress", "whole.rgru", "-o", target)
         assert (result.code, words in result.err) == (2, True)
     assert rgru("decompress", "whole.rgru", "--format", "xyz").code == 2
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["jpeg2000", "nonsense", "p n g", "../png", "/tmp/x", "x.png", ".", "rgru", "mp4", "jxl"],
+)
+@pytest.mark.parametrize("output", [(), ("-o", "b.png"), ("-o", "b")], ids=" ".join)
+def test_a_format_that_is_not_known_is_refused(
+    rgru: Rgru, folder: Path, kind: str, output: tuple[str, ...]
+) -> None:
+    before = sorted(folder.iterdir())
+    result = rgru("decompress", "whole.rgru", "--format", kind, *output)
+    assert (result.code, f"--format {kind}: no picture format" in result.err) == (2, True)
+    assert "use .png, .jpg, .webp" in result.err
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_suffix_of_what_cannot_be_written_is_refused_with_a_format_too(
+    rgru: Rgru, folder: Path
+) -> None:
+    assert rgru("decompress", "whole.rgru", "-o", "b.mpg", "--format", "png").code == 2
+    assert not Path("b.mpg").exists()
 
 
 def test_alpha_in_jpeg(rgru: Rgru, folder: Path) -> None:
