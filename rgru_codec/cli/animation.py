@@ -8,10 +8,13 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from rgru_codec.cli.pictures import cannot_hold
 from rgru_codec.cli.status import USAGE, Failure, number
 from rgru_codec.streams import Stage
 
 _FORMATS = {".webp": "WEBP", ".gif": "GIF", ".png": "PNG", ".apng": "PNG"}
+_LARGEST = {"WEBP": 16383, "GIF": 65535}
+"""Pixels on a side."""
 _FRAME_MS, _LAST_MS = 700, 2500
 
 
@@ -28,23 +31,34 @@ def animation_format(name: str) -> str:
 
 
 class Animation:
-    """Collects frames of a file, whose name is for messages."""
+    """Collects frames of a file, whose name is for messages, and makes the target of them."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, target: str) -> None:
         self._source, self._frames = source, list[Image.Image]()
+        self.target, self._format = target, animation_format(target)
 
     def add(self, stage: Stage, layer: int) -> None:
-        """Keep a frame: the picture with ``layer``, complete or not."""
+        """Keep a frame: the picture with ``layer``, complete or not.
+
+        Raises:
+            InvalidInput: It is larger than the format allows.
+        """
         image, size = stage.picture, stage.bytes
         bpp = 8 * size / (image.width * image.height)
         text = f"layer {layer}   {number(size)} bytes   {bpp:.3f} bpp"
-        self._frames.append(_labelled(image, text))
+        frame = _labelled(image, text)
+        most = _LARGEST.get(self._format)
+        if most is not None and max(frame.size) > most:
+            words = f"with the bytes below it has {frame.width}x{frame.height} pixels"
+            raise cannot_hold(self._format, f"{words}, {most} a side are possible")
+        self._frames.append(frame)
 
-    def encoded(self, name: str) -> bytes:
-        """Return the animation as the file of a name holds it.
+    def encoded(self) -> bytes:
+        """Return the animation as a file.
 
         Raises:
             Failure: There is no frame.
+            InvalidInput: The format cannot hold it.
         """
         if not self._frames:
             raise Failure(USAGE, f"{self._source}: holds no layer, there is nothing to animate")
@@ -54,10 +68,15 @@ class Animation:
             "duration": [_FRAME_MS] * len(rest) + [_LAST_MS],
             "icc_profile": first.info.get("icc_profile"),
         }
-        if animation_format(name) == "WEBP":
+        if self._format == "WEBP":
             options["quality"] = 90
         buffer = io.BytesIO()
-        first.save(buffer, animation_format(name), save_all=True, loop=0, **options)
+        try:
+            first.save(buffer, self._format, save_all=True, loop=0, **options)
+        except MemoryError:
+            raise
+        except Exception as refusal:  # Pillow's writers raise what they like
+            raise cannot_hold(self._format, str(refusal)) from None
         return buffer.getvalue()
 
 

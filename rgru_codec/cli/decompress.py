@@ -318,23 +318,26 @@ class Stages:
         outputs = Outputs([job.source])
         for target, kind in self.targets(job):
             outputs.claim(target.target, kind, derived=target.derived, force=job.force)
+        if self.whole is not None:
+            self.work.kind(self.whole)
         data = read_rgru(job.source, self.work.limits.max_pixels)
         found = inspect(data, limits=self.work.limits)
         self._refuse(found)
         name = display_name(job.source, "standard input")
-        animation, count = Animation(name), 0
+        animation = None if self.animate is None else Animation(name, self.animate)
+        count = 0
         decoder = self.work.decoder()
         ends = [layer.end for layer in found.layers]
         for layer, stage in _stages(decoder, data, ends):
             count += 1
             self.work.stripped(stage.picture)
-            if self.animate is not None:
+            if animation is not None:
                 animation.add(stage, layer)
             self._write_step(job, layer, stage.picture, outputs)
         fault = self.work.fault(decoder, len(data))
-        if self.animate is not None:
-            content = animation.encoded(self.animate)
-            write(Job(job.source, self.animate, False, job.force, job.times), content)
+        if animation is not None:
+            target = Job(job.source, animation.target, False, job.force, job.times)
+            write(target, animation.encoded())
         notes: tuple[str, ...] = ()
         if self.whole is not None:
             _, notes = self.work.save(decoder, self.whole)

@@ -185,21 +185,22 @@ def encode_picture(
                     missing.append(_NAMES[name])
         if kind == "ICO":
             if max(image.size) > _LARGEST_ICON:
-                raise _cannot_hold(kind, f"it has more than {_LARGEST_ICON} pixels on a side")
+                raise cannot_hold(kind, f"it has more than {_LARGEST_ICON} pixels on a side")
             options["sizes"] = [image.size]  # rather than the usual ones below it
         try:
             content = _encoded(image, kind, options)
         except MemoryError:
             raise
         except Exception as refusal:  # Pillow's writers raise what they like
-            raise _cannot_hold(kind, str(refusal)) from None
+            raise cannot_hold(kind, str(refusal)) from None
         changes = _changes(image, kind, content)
     finally:
         image.info = info
     return content, _left_out(missing, kind) + changes
 
 
-def _cannot_hold(kind: str, why: str) -> InvalidInput:
+def cannot_hold(kind: str, why: str) -> InvalidInput:
+    """Return the error of a picture that a format, by Pillow's name, has no room for."""
     from rgru_format import InvalidInput
 
     return InvalidInput(f"{kind} cannot hold this picture: {why}; use .png")
@@ -223,12 +224,12 @@ def _changes(image: Image.Image, kind: str, content: bytes) -> tuple[str, ...]:
     except MemoryError:
         raise
     except Exception as fault:  # Pillow's readers raise what they like
-        raise _cannot_hold(kind, f"what was written cannot be read ({fault})") from None
+        raise cannot_hold(kind, f"what was written cannot be read ({fault})") from None
     if back.size != image.size:
         sizes = [f"{width}x{height}" for width, height in (image.size, back.size)]
-        raise _cannot_hold(kind, f"its {sizes[0]} pixels would become {sizes[1]}")
+        raise cannot_hold(kind, f"its {sizes[0]} pixels would become {sizes[1]}")
     if alpha and back.convert("RGBA").getchannel("A").tobytes() != image.getchannel("A").tobytes():
-        raise _cannot_hold(kind, "its alpha would be lost")
+        raise cannot_hold(kind, "its alpha would be lost")
     if back.convert("RGB").tobytes() == image.convert("RGB").tobytes():
         return ()
     return (f"colours were changed, {kind} cannot hold all of them",)

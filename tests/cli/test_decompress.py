@@ -169,6 +169,11 @@ def test_a_suffix_of_what_cannot_be_written_is_refused_with_a_format_too(
     assert not Path("b.mpg").exists()
 
 
+def test_a_suffix_that_is_not_known_is_refused_before_the_steps(rgru: Rgru, folder: Path) -> None:
+    assert rgru("decompress", "whole.rgru", "-o", "b.xyz", "--steps", "s").code == 2
+    assert not Path("s").exists()
+
+
 def test_alpha_in_jpeg(rgru: Rgru, folder: Path) -> None:
     (folder / "x.rgru").write_bytes(rgru_codec.compress(picture().convert("RGBA"), layers=1))
     result = rgru("decompress", "x.rgru", "-o", "b.jpg")
@@ -363,6 +368,21 @@ def test_an_animation_of_no_layers_names_the_input(rgru: Rgru, folder: Path, dat
     Path("header.rgru").write_bytes(data[:21])
     result = rgru("decompress", "header.rgru", "--animate", "a.webp", "--partial")
     assert result.err == "rgru: header.rgru: holds no layer, there is nothing to animate\n"
+
+
+@pytest.mark.parametrize(
+    ("size", "name"), [((16, 16384), "t.webp"), ((16384, 16), "t.webp"), ((10, 65530), "t.gif")]
+)
+def test_an_animation_too_large_for_its_format_is_refused(
+    rgru: Rgru, folder: Path, size: tuple[int, int], name: str
+) -> None:
+    Path("t.rgru").write_bytes(rgru_codec.compress(Image.new("RGB", size), layers=1))
+    result = rgru("decompress", "t.rgru", "--animate", name, "--steps", "s")
+    kind = name[2:].upper()
+    assert (result.code, f"t.rgru: {kind} cannot hold this picture" in result.err) == (2, True)
+    assert "use .png" in result.err
+    assert not Path(name).exists()
+    assert not Path("s").exists()
 
 
 def test_animation_names(rgru: Rgru, folder: Path) -> None:
