@@ -37,6 +37,8 @@ class Kind:
     writer: str = "the output of this command"
     place: str = "file with -o"
     """How the user names another."""
+    way_out: str = "--force overwrites it"
+    """What can be done where a file of another kind has the name."""
 
 
 RGRU = Kind("a .rgru file", frozenset({".rgru"}), (b"\x89RGRU",))
@@ -60,7 +62,9 @@ PICTURE = Kind(
     ),
 )
 STEP = dataclasses.replace(PICTURE, place="folder with --steps")
-THUMBNAIL = dataclasses.replace(PICTURE, place="file as OUT")
+THUMBNAIL = dataclasses.replace(
+    PICTURE, place="file as OUT", way_out="name another file as OUT, or remove it"
+)
 ANIMATION = Kind(
     "an animation (.webp, .gif or .png)",
     frozenset({".webp", ".gif", ".png", ".apng"}),

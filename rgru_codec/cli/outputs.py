@@ -79,7 +79,7 @@ def _check_existing(path: Path, target: str, kind: Kind, force: bool) -> None:
 
     found = path.stat()
     if is_part(Path(os.path.realpath(path))):
-        raise Failure(USAGE, f"{target}: is part of a model; name another file with -o")
+        raise Failure(USAGE, f"{target}: is part of a model; name another {kind.place}")
     if not (found.st_mode & 0o222 and os.access(path, os.W_OK)):
         raise Failure(UNUSABLE, f"{target}: is write-protected")
     suffix = Path(os.path.realpath(path)).suffix.lower()  # of what a link points to
@@ -88,9 +88,7 @@ def _check_existing(path: Path, target: str, kind: Kind, force: bool) -> None:
         with path.open("rb") as file:
             head = file.read(16)
         if head and not head.startswith(kind.signatures):
-            raise Failure(
-                UNUSABLE, f"{target}: exists, and is not {kind.words}; --force overwrites it"
-            )
+            raise Failure(UNUSABLE, f"{target}: exists, and is not {kind.words}; {kind.way_out}")
 
 
 def _identity(name: str) -> tuple[int, int] | None:

@@ -299,6 +299,15 @@ def test_thumbnail_says_that_a_file_is_damaged(rgru: Rgru, folder: Path, data: b
     assert (result.code, result.err) == (0, "t.png: 40x24, 0 layers used\n")
 
 
+def test_thumbnail_gives_advice_that_works(rgru: Rgru, folder: Path) -> None:
+    Path("n2.txt").write_text("notes")
+    result = rgru("thumbnail", "whole.rgru", "n2.txt")
+    assert (result.code, Path("n2.txt").read_text()) == (1, "notes")
+    assert "is not a picture; name another file as OUT, or remove it" in result.err
+    Path("n2.txt").unlink()
+    assert rgru("thumbnail", "whole.rgru", "n2.txt").code == 0, "desktops ask for any name"
+
+
 def test_thumbnail_refuses(rgru: Rgru, folder: Path) -> None:
     assert rgru("thumbnail", "text.txt", "t.png").code == 1
     assert rgru("thumbnail", "empty.png", "t.png").code == 1
