@@ -89,7 +89,8 @@ def run(work: Work, plan: Plan, options: Options, done: str) -> int:
                 outcome = Outcome(UNUSABLE, outcome.message)  # nothing was done at all
             codes.append(outcome.code)
             if outcome.code not in (DONE, SKIPPED):
-                failures.add(job.source)
+                notes = outcome.notes + failures.add(job.source)
+                outcome = dataclasses.replace(outcome, notes=notes)
             _report(outcome, job, options.quiet, progress)
             progress.finish(job)
     if not options.quiet and len(codes) > 1:
@@ -252,11 +253,14 @@ class Failures:
         if self._path is not None and self._regular:
             self._write()  # what an earlier run has left goes
 
-    def add(self, source: str) -> None:
-        """Note an input that failed."""
+    def add(self, source: str) -> tuple[str, ...]:
+        """Note an input that failed; says why if the list cannot hold its name."""
+        if self._path is not None and "\n" in source:
+            return (f"is not in {self._path}: a line break is in its name; rename it",)
         self._names.append(source)
         if self._path is not None and self._regular and time.monotonic() >= self._due:
             self._write()
+        return ()
 
     def __exit__(self, *error: object) -> None:
         if self._path is not None:
@@ -279,9 +283,10 @@ def _is_list(path: Path, inputs: set[str]) -> bool:
     A list that an earlier run of the same command has left does; notes do not.
     """
     try:
-        lines = path.read_text("utf-8", "surrogateescape").splitlines()
+        content = path.read_bytes().decode("utf-8", "surrogateescape")
     except OSError:
         return False
+    lines = content.removesuffix("\n").split("\n") if content else []  # names hold other breaks
     known = PICTURE_SUFFIXES | {".rgru"}
     return all(
         line in inputs or (Path(line).suffix.lower() in known and not os.path.lexists(line))

@@ -104,6 +104,19 @@ def test_a_result_that_is_there_is_done_for_many_inputs_and_a_failure_for_one(
     assert (result.code, "out/a.rgru: exists, left as it is" in result.err) == (1, True)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+def test_names_with_breaks_in_the_list_of_failures(rgru: Rgru, folder: Path) -> None:
+    odd = [f"a{character}b.png" for character in "\x85\u2028\r\x0c\x1c"]
+    for name in (*odd, "c\nd.png"):
+        Path(name).write_text("no picture")
+    words = ("compress", *odd, "c\nd.png", "a.png", "-o", "out/", "--failures", "failed", "-f")
+    for _ in range(2):
+        result = rgru(*words)
+        assert (result.code, "6 failed" in result.err) == (1, True)
+        assert Path("failed").read_bytes().decode() == "".join(f"{name}\n" for name in odd)
+        assert "c\\nd.png: is not in failed: a line break is in its name" in result.err
+
+
 def test_exit_code_of_failures_that_agree(rgru: Rgru, photos: Path) -> None:
     result = rgru("compress", "p", "-o", "out", "-l", 1, "--max-pixels", 900)
     assert (result.code, "4 failed" in result.err) == (4, True)
