@@ -213,7 +213,7 @@ def _existing(job: Job) -> Outcome:
 
 
 def _report(outcome: Outcome, job: Job, quiet: bool, progress: Progress) -> None:
-    if outcome.code == DONE and quiet:
+    if quiet and outcome.code in (DONE, SKIPPED):
         return
     lines = [f"rgru: {_shown(job)}: {note}" for note in outcome.notes]
     if outcome.message:

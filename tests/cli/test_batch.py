@@ -80,6 +80,14 @@ def test_a_name_that_is_too_long_does_not_stop_the_others(
     assert Path("failed.txt").read_text() == f"{'b' * 300}\np/{'a' * 251}.png\n"
 
 
+def test_quiet_says_nothing_of_what_it_skips(rgru: Rgru, photos: Path) -> None:
+    for _ in range(2):
+        result = rgru("compress", "p", "-o", "out/", "-l", 1, "-Q")
+        assert (result.code, result.err) == (0, "")
+    result = rgru("compress", "p/1.png", "-o", "out/", "-l", 1, "-Q")
+    assert (result.code, "1.rgru: exists" in result.err) == (1, True), "nothing was done at all"
+
+
 def test_restart_says_what_it_skips(rgru: Rgru, photos: Path) -> None:
     assert rgru("compress", "p", "-o", "out", "-l", 1).code == 0
     Path("out/1.rgru").unlink()
