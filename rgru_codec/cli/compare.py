@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import options
+from rgru_codec.cli.files import check_standard_input
 from rgru_codec.cli.pictures import read_picture
 from rgru_codec.cli.status import (
     DONE,
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from rgru_codec.metrics import ms_ssim, psnr
     from rgru_format import Limits
 
+    check_standard_input((args.reference, args.picture))
     limits = Limits(max_pixels=args.max_pixels)
     a, first_size, _ = _open(args.reference, args.layers, limits, args.threads)
     b, second_size, layers = _open(args.picture, args.layers, limits, args.threads)

@@ -17,7 +17,7 @@ from typing import IO, BinaryIO
 
 from rgru_codec.cli.status import UNUSABLE, USAGE, Failure, named
 from rgru_codec.files import PICTURE_SUFFIXES as PICTURE_SUFFIXES
-from rgru_codec.files import write_file
+from rgru_codec.files import descriptor_of, write_file
 
 STREAM = "-"
 """Standard input or standard output."""
@@ -137,6 +137,7 @@ class Plan:
         if output is None:
             inputs, output = _in_and_out(inputs, kind)
         check_names(output, *inputs, *read)
+        check_standard_input(inputs)
         found = [_expand(text, suffixes, kind) for text in inputs]
         pairs = [pair for one in found for pair in one.pairs]
         many = len(pairs) != 1 or _is_folder(inputs[0])
@@ -333,6 +334,18 @@ def check_names(*names: str | None) -> None:
     """
     if "" in names:
         raise Failure(USAGE, _NO_NAME)
+
+
+def check_standard_input(names: Iterable[str]) -> None:
+    """Refuse standard input where it is named again, since the first reader empties it.
+
+    Raises:
+        Failure: It is, by whatever name.
+    """
+    found = [name for name in names if name == STREAM or descriptor_of(name) == 0]
+    if len(found) > 1:
+        words = "can be read once only; name it once"
+        raise Failure(USAGE, f"{' '.join(found)}: standard input {words}")
 
 
 def write(job: Job, content: bytes | memoryview) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import options
-from rgru_codec.cli.files import STREAM, display_name, pieces_of
+from rgru_codec.cli.files import STREAM, check_standard_input, display_name, pieces_of
 from rgru_codec.cli.status import DONE, exit_code, fail, layer_count, number, show
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def add_command(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show all inputs."""
+    check_standard_input(args.inputs)
     codes = []
     for name in args.inputs:
         if len(args.inputs) > 1 and not args.json:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rgru_codec.cli import options
-from rgru_codec.cli.files import check_names, display_name, pieces_of
+from rgru_codec.cli.files import check_names, check_standard_input, display_name, pieces_of
 from rgru_codec.cli.status import (
     CUT,
     DONE,
@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         return _vectors(args.vectors, verbose=args.verbose, quiet=args.quiet)
     if not args.inputs:
         raise Failure(USAGE, "verify needs a file, or --vectors")
+    check_standard_input(args.inputs)
     return exit_code([_verify(name, args.max_pixels, args.quiet) for name in args.inputs])
 
 

@@ -138,6 +138,25 @@ def test_two_inputs_for_one_output(rgru: Rgru, folder: Path) -> None:
     assert Path("a.rgru").exists()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("compress", "-", "-"),
+        ("compress", "-", "a.png", "/dev/stdin", "-o", "out/"),
+        ("decompress", "-", "-", "-o", "out/"),
+        ("info", "-", "-"),
+        ("verify", "-", "-"),
+        ("compare", "-", "-"),
+    ],
+    ids=" ".join,
+)
+def test_standard_input_is_named_once(rgru: Rgru, folder: Path, words: tuple[str, ...]) -> None:
+    result = rgru(*words)
+    assert (result.code, result.out) == (2, "")
+    assert "standard input can be read once only" in result.err
+    assert not Path("out").exists()
+
+
 def test_an_output_given_like_an_input(rgru: Rgru, folder: Path) -> None:
     result = rgru("compress", "a.png", "text.txt", "a.rgru", "-l", 1)
     assert (result.code, Path("a.rgru").exists()) == (2, False)
