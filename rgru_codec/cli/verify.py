@@ -55,6 +55,10 @@ def run(args: argparse.Namespace) -> int:
     """Verify all inputs."""
     if args.vectors is not None:
         check_names(args.vectors)
+        if args.inputs:
+            raise Failure(
+                USAGE, f"{args.inputs[0]}: --vectors checks no files; verify it by itself"
+            )
         return _vectors(args.vectors, verbose=args.verbose, quiet=args.quiet)
     if not args.inputs:
         raise Failure(USAGE, "verify needs a file, or --vectors")

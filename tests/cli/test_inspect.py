@@ -185,6 +185,11 @@ def test_verify_usage(rgru: Rgru) -> None:
     assert rgru("verify").code == 2
 
 
+def test_verify_takes_files_or_vectors(rgru: Rgru, folder: Path) -> None:
+    result = rgru("verify", "whole.rgru", "--vectors", folder)
+    assert (result.code, "whole.rgru: --vectors checks no files" in result.err) == (2, True)
+
+
 def test_verify_vectors(rgru: Rgru, tmp_path: Path) -> None:
     from rgru_format.conformance import VECTORS
 
