@@ -31,10 +31,10 @@ def animation_format(name: str) -> str:
 
 
 class Animation:
-    """Collects frames of a file, whose name is for messages, and makes the target of them."""
+    """Collects frames, one at least, and makes the file of a name of them."""
 
-    def __init__(self, source: str, target: str) -> None:
-        self._source, self._frames = source, list[Image.Image]()
+    def __init__(self, target: str) -> None:
+        self._frames = list[Image.Image]()
         self.target, self._format = target, animation_format(target)
 
     def add(self, stage: Stage, layer: int) -> None:
@@ -57,11 +57,8 @@ class Animation:
         """Return the animation as a file.
 
         Raises:
-            Failure: There is no frame.
             InvalidInput: The format cannot hold it.
         """
-        if not self._frames:
-            raise Failure(USAGE, f"{self._source}: holds no layer, there is nothing to animate")
         first, *rest = self._frames
         options: dict[str, Any] = {
             "append_images": rest,

@@ -115,6 +115,8 @@ def run(args: argparse.Namespace) -> int:
         return batch.run(work, plan, batch.Options.of(args), "decompressed")
     if len(plan.jobs) > 1:
         raise Failure(USAGE, "--steps and --animate take one input")
+    if args.layers == 0:
+        raise Failure(USAGE, "--layers 0: --steps and --animate show layers; give 1 or more")
     if args.animate is not None:
         from rgru_codec.cli.animation import animation_format
 
@@ -324,7 +326,7 @@ class Stages:
         found = inspect(data, limits=self.work.limits)
         self._refuse(found)
         name = display_name(job.source, "standard input")
-        animation = None if self.animate is None else Animation(name, self.animate)
+        animation = None if self.animate is None else Animation(self.animate)
         count = 0
         decoder = self.work.decoder()
         ends = [layer.end for layer in found.layers]
@@ -334,6 +336,9 @@ class Stages:
             if animation is not None:
                 animation.add(stage, layer)
             self._write_step(job, layer, stage.picture, outputs)
+        if not count:
+            what = "animate" if self.steps is None else "show in steps"
+            raise Failure(USAGE, f"{name}: holds no layer, there is nothing to {what}")
         fault = self.work.fault(decoder, len(data))
         if animation is not None:
             target = Job(job.source, animation.target, False, job.force, job.times)
@@ -341,7 +346,7 @@ class Stages:
         notes: tuple[str, ...] = ()
         if self.whole is not None:
             _, notes = self.work.save(decoder, self.whole)
-        line = f"{name}: {count} pictures, {self.work.layers_of(decoder)}"
+        line = f"{name}: {count} picture{'s' * (count != 1)}, {self.work.layers_of(decoder)}"
         if fault:
             return batch.Outcome(DONE if self.work.partial else CUT, f"{line}; {fault}", notes)
         return batch.Outcome(DONE, line, notes)

@@ -364,10 +364,21 @@ def test_an_animation_keeps_the_colour_profile(rgru: Rgru, folder: Path, name: s
             assert image.info.get("icc_profile") == kept
 
 
-def test_an_animation_of_no_layers_names_the_input(rgru: Rgru, folder: Path, data: bytes) -> None:
+@pytest.mark.parametrize("stages", [("--steps", "s"), ("--animate", "a.webp")], ids=" ".join)
+def test_steps_and_animations_need_a_layer(
+    rgru: Rgru, folder: Path, data: bytes, stages: tuple[str, str]
+) -> None:
     Path("header.rgru").write_bytes(data[:21])
-    result = rgru("decompress", "header.rgru", "--animate", "a.webp", "--partial")
-    assert result.err == "rgru: header.rgru: holds no layer, there is nothing to animate\n"
+    for partial in ((), ("--partial",)):
+        result = rgru("decompress", "header.rgru", *stages, *partial)
+        words = "rgru: header.rgru: holds no layer, there is nothing to "
+        assert (result.code, result.err.startswith(words)) == (2, True)
+    result = rgru("decompress", "whole.rgru", *stages, "-l", 0)
+    assert (result.code, "--layers 0: --steps and --animate show" in result.err) == (2, True)
+    assert not Path(stages[1]).exists()
+    assert (
+        "whole.rgru: 1 picture, 1 layer\n" in rgru("decompress", "whole.rgru", *stages, "-l", 1).err
+    )
 
 
 @pytest.mark.parametrize(
