@@ -27,7 +27,7 @@ from rgru_codec.cli.files import (
 from rgru_codec.cli.outputs import Outputs
 from rgru_codec.cli.pictures import encode_picture, format_suffix, picture_format
 from rgru_codec.cli.progress import Share, unseen
-from rgru_codec.cli.status import CUT, DONE, USAGE, Failure, layer_count, number
+from rgru_codec.cli.status import CUT, DONE, USAGE, Failure, counted, layer_count, number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -346,7 +346,7 @@ class Stages:
         notes: tuple[str, ...] = ()
         if self.whole is not None:
             _, notes = self.work.save(decoder, self.whole)
-        line = f"{name}: {count} picture{'s' * (count != 1)}, {self.work.layers_of(decoder)}"
+        line = f"{name}: {counted(count, 'picture')}, {self.work.layers_of(decoder)}"
         if fault:
             return batch.Outcome(DONE if self.work.partial else CUT, f"{line}; {fault}", notes)
         return batch.Outcome(DONE, line, notes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import options
 from rgru_codec.cli.files import STREAM, check_standard_input, display_name, pieces_of
-from rgru_codec.cli.status import DONE, exit_code, fail, layer_count, number, show
+from rgru_codec.cli.status import DONE, are, counted, exit_code, fail, layer_count, number, show
 
 if TYPE_CHECKING:
     from rgru_codec.inspection import Info
@@ -79,9 +79,10 @@ def describe(found: Info, *, verbose: bool) -> list[str]:
     lines += layer_table(table["layers"], offsets=found if verbose else None)
     lines.append(f"metadata: {_metadata(found)}")
     if found.ignored:
-        lines.append(f"ignored: {number(found.ignored)} bytes behind the end of the picture")
+        lines.append(f"ignored: {counted(found.ignored, 'byte')} behind the end of the picture")
     if found.unfinished:
-        lines.append(f"cut short: the last {number(found.unfinished)} bytes are unfinished")
+        last = counted(found.unfinished, "byte")
+        lines.append(f"cut short: the last {last} {are(found.unfinished)} unfinished")
     if verbose:
         lines.append(f"overhead: {_overhead(found)}")
         lines.append(f"verdict: {_verdict(found)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli.files import check_names
-from rgru_codec.cli.status import DONE, UNUSABLE, exit_code, fail, show
+from rgru_codec.cli.status import DONE, UNUSABLE, exit_code, fail, layer_count, show
 
 if TYPE_CHECKING:
     from rgru_codec.models import Model
@@ -67,7 +67,7 @@ def list_models(args: argparse.Namespace) -> int:
 
 def _words(model: Model) -> str:
     encoders = ", ".join(model.encoders()) or "none"
-    layers = f"{model.iterations} layers"
+    layers = layer_count(model.iterations)
     return f"{model.id.hex()}  {model.name}  {layers}  encoders: {encoders}  {model.folder}"
 
 

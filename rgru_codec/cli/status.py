@@ -180,10 +180,20 @@ def _reason(error: OSError) -> str:
 
 def layer_count(layers: int, groups: int = 0) -> str:
     """Write ``3 layers and 1 group of the next``."""
-    words = f"{layers} layer{'s' * (layers != 1)}"
+    words = counted(layers, "layer")
     if groups:
-        words += f" and {groups} group{'s' * (groups != 1)} of the next"
+        words += f" and {counted(groups, 'group')} of the next"
     return words
+
+
+def counted(value: int, what: str) -> str:
+    """Write ``1 byte``, ``12 345 bytes``."""
+    return f"{number(value)} {what}{'s' * (value != 1)}"
+
+
+def are(value: int) -> str:
+    """Return the verb that goes with a count."""
+    return "is" if value == 1 else "are"
 
 
 def number(value: int) -> str:

@@ -15,6 +15,8 @@ from rgru_codec.cli.status import (
     UNUSABLE,
     USAGE,
     Failure,
+    are,
+    counted,
     exit_code,
     fail,
     layer_count,
@@ -100,9 +102,12 @@ def check(data: bytes | Iterable[bytes], max_pixels: int) -> tuple[int, str]:
         words, held = "codes decode", layer_count(decoded.codes.layer, decoded.codes.group)
     words = f"checksums match, {words}; {held}"
     if report.ignored:
-        words += f"; {number(report.ignored)} bytes behind the end of the picture were ignored"
+        verb = "was" if report.ignored == 1 else "were"
+        behind = f"{counted(report.ignored, 'byte')} behind the end of the picture"
+        words += f"; {behind} {verb} ignored"
     if report.unfinished:
-        cut = f"{words}; cut short: {number(report.ending.missing)} bytes or more are missing"
+        missing = report.ending.missing
+        cut = f"{words}; cut short: {counted(missing, 'byte')} or more {are(missing)} missing"
         return CUT, cut + (f"; {report.suspicion}" if report.suspicion else "")
     words = f"{words}, {number(report.size)} bytes"
     if not report.layers:
@@ -148,5 +153,5 @@ def _vectors(where: str, *, verbose: bool, quiet: bool) -> int:
             show(f"{result.name}: {result.problem or 'as it should be'}")
     failed = sum(result.problem is not None for result in results)
     if not quiet:
-        show(f"{len(results)} conformance files, {failed} failed")
+        show(f"{counted(len(results), 'conformance file')}, {failed} failed")
     return UNUSABLE if failed else DONE

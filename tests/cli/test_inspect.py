@@ -86,6 +86,18 @@ def test_info_counts_one_layer_as_one(rgru: Rgru, folder: Path) -> None:
     assert ", 1 layer, " in rgru("info", "one.rgru").out
 
 
+def test_one_byte_is_no_bytes(rgru: Rgru, folder: Path, data: bytes) -> None:
+    end = inspect(data).layers[0].end
+    for size, words in ((end + 1, "the last 1 byte is unfinished"), (end + 2, "2 bytes are un")):
+        Path("cut.rgru").write_bytes(data[:size])
+        assert words in rgru("info", "cut.rgru").out
+    Path("cut.rgru").write_bytes(data[:-1])
+    assert "cut short: 1 byte or more is missing" in rgru("verify", "cut.rgru").out
+    Path("long.rgru").write_bytes(data + b"\0")
+    assert "1 byte behind the end of the picture was ignored" in rgru("verify", "long.rgru").out
+    assert "ignored: 1 byte behind the end" in rgru("info", "long.rgru").out
+
+
 def test_info_of_many(rgru: Rgru, folder: Path) -> None:
     result = rgru("info", "whole.rgru", "text.txt", "cut.rgru", "--json")
     assert result.code == 1
