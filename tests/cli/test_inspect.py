@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -314,6 +316,17 @@ def test_thumbnail_says_that_a_file_is_damaged(rgru: Rgru, folder: Path, data: b
     Path("header.rgru").write_bytes(data[:21])
     result = rgru("thumbnail", "header.rgru", "t.png")
     assert (result.code, result.err) == (0, "t.png: 40x24, 0 layers used\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")
+def test_thumbnail_has_the_permissions_of_its_file_and_its_own_time(
+    rgru: Rgru, folder: Path
+) -> None:
+    Path("whole.rgru").chmod(0o640)
+    os.utime("whole.rgru", (1, 1))
+    assert rgru("thumbnail", "whole.rgru", "t.png").code == 0
+    found = Path("t.png").stat()
+    assert (found.st_mode & 0o777, found.st_mtime > 1) == (0o640, True)
 
 
 def test_thumbnail_gives_advice_that_works(rgru: Rgru, folder: Path) -> None:
