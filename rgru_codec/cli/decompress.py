@@ -108,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
         lambda: RGRU.suffixes,
         force=args.force,
         times=args.times,
+        beside=args.steps is None and args.animate is None,
     )
     args.threads = batch.share_threads(args.threads, min(args.jobs, len(plan.jobs)))
     work = _work(args, suffix if args.format else None)

@@ -117,6 +117,7 @@ class Plan:
         read: Iterable[str | None] = (),
         force: bool = False,
         times: bool = False,
+        beside: bool = True,
     ) -> Plan:
         """Pair inputs with outputs.
 
@@ -130,9 +131,11 @@ class Plan:
             read: Other files that the command reads.
             force: Whether derived names may overwrite.
             times: Whether results get the times of their sources.
+            beside: Whether results go beside their sources where there is no ``output``.
 
         Raises:
-            Failure: An input that matches nothing; many inputs for one output.
+            Failure: An input that matches nothing, or that nothing can go beside; many inputs for
+                one output.
         """
         if output is None:
             inputs, output = _in_and_out(inputs, kind)
@@ -145,6 +148,8 @@ class Plan:
         if folder is None and output is not None:
             jobs = [Job(pairs[0][0], output, False, force, times)]
         else:
+            if folder is None and beside:
+                _check_regular(source for source, _ in pairs)
             targets = [_derived(source, below, folder, suffix) for source, below in pairs]
             jobs = [
                 Job(source, target, True, force, times)
@@ -253,6 +258,21 @@ def _derived(source: str, below: Path, folder: Path | None, suffix: str) -> str:
     if folder is not None:
         return str(folder / below.with_suffix(suffix))
     return STREAM if source == STREAM else str(Path(source).with_suffix(suffix))
+
+
+def _check_regular(sources: Iterable[str]) -> None:
+    """Refuse pipes and devices, beside which no result belongs."""
+    for source in sources:
+        if source != STREAM and (descriptor_of(source) is not None or _is_no_file(source)):
+            raise Failure(USAGE, f"{source}: is no regular file; name the output with -o")
+
+
+def _is_no_file(source: str) -> bool:
+    """Tell whether a name is that of a pipe or a device; what is not there fails when opened."""
+    try:
+        return not stat.S_ISREG(Path(source).stat().st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def read_rgru(source: str, max_pixels: int) -> bytes:

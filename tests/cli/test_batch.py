@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -155,6 +156,26 @@ def test_standard_input_is_named_once(rgru: Rgru, folder: Path, words: tuple[str
     assert (result.code, result.out) == (2, "")
     assert "standard input can be read once only" in result.err
     assert not Path("out").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+def test_inputs_that_are_no_files_need_the_name_of_the_output(rgru: Rgru, folder: Path) -> None:
+    os.mkfifo("pipe.png")
+    with Path("a.png").open("rb") as file:
+        opened = f"/dev/fd/{file.fileno()}"
+        for name in ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", opened, "/dev/null", "pipe.png"):
+            for inputs in ((name,), ("a.png", name)):
+                result = rgru("compress", *inputs)
+                words = f"{name}: is no regular file; name the output with -o"
+                assert (result.code, words in result.err) == (2, True)
+        assert not Path("a.rgru").exists()
+        assert rgru("compress", opened, "-o", "b.rgru", "-l", 1).code == 0
+        assert not Path(f"{opened}.rgru").exists()
+    assert rgru("decompress", "/dev/null").code == 2
+    with Path("whole.rgru").open("rb") as file:
+        opened = f"/dev/fd/{file.fileno()}"
+        assert rgru("decompress", opened, "--steps", "s", "-l", 1).code == 0, "they have a folder"
+    assert rgru("compress", "/dev/missing").code == 1
 
 
 def test_an_output_given_like_an_input(rgru: Rgru, folder: Path) -> None:
