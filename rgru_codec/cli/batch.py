@@ -256,7 +256,8 @@ class Failures:
     def add(self, source: str) -> tuple[str, ...]:
         """Note an input that failed; says why if the list cannot hold its name."""
         if self._path is not None and "\n" in source:
-            return (f"is not in {self._path}: a line break is in its name; rename it",)
+            shown = display_name(self._path, "the list of failures")
+            return (f"is not in {shown}: a line break is in its name; rename it",)
         self._names.append(source)
         if self._path is not None and self._regular and time.monotonic() >= self._due:
             self._write()
