@@ -102,9 +102,7 @@ def check(data: bytes | Iterable[bytes], max_pixels: int) -> tuple[int, str]:
         words, held = "codes decode", layer_count(decoded.codes.layer, decoded.codes.group)
     words = f"checksums match, {words}; {held}"
     if report.ignored:
-        verb = "was" if report.ignored == 1 else "were"
-        behind = f"{counted(report.ignored, 'byte')} behind the end of the picture"
-        words += f"; {behind} {verb} ignored"
+        words += f"; {number(report.ignored)} bytes behind the end of the picture were ignored"
     if report.unfinished:
         missing = report.ending.missing
         cut = f"{words}; cut short: {counted(missing, 'byte')} or more {are(missing)} missing"

@@ -96,7 +96,6 @@ def test_one_byte_is_no_bytes(rgru: Rgru, folder: Path, data: bytes) -> None:
     Path("cut.rgru").write_bytes(data[:-1])
     assert "cut short: 1 byte or more is missing" in rgru("verify", "cut.rgru").out
     Path("long.rgru").write_bytes(data + b"\0")
-    assert "1 byte behind the end of the picture was ignored" in rgru("verify", "long.rgru").out
     assert "ignored: 1 byte behind the end" in rgru("info", "long.rgru").out
 
 
