@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from rgru_codec.decoder import Decoder as Decoder
     from rgru_codec.decoder import LayerDecoded as LayerDecoded
     from rgru_codec.decoder import decompress as decompress
-    from rgru_codec.encoder import Settings as Settings
     from rgru_codec.encoder import compress as compress
     from rgru_codec.inspection import Info as Info
     from rgru_codec.inspection import info as info
     from rgru_codec.models import Model as Model
     from rgru_codec.models import default_model as default_model
+    from rgru_codec.settings import Settings as Settings
     from rgru_codec.streams import Stage as Stage
     from rgru_codec.streams import aiter_pictures as aiter_pictures
     from rgru_codec.streams import iter_pictures as iter_pictures
@@ -49,8 +49,9 @@ _HOMES = {
     "rgru_codec.arrays": "imread imwrite",
     "rgru_codec.models": "Model default_model",
     "rgru_codec.decoder": "Decoder LayerDecoded decompress",
-    "rgru_codec.encoder": "Settings compress",
+    "rgru_codec.encoder": "compress",
     "rgru_codec.inspection": "Info info",
+    "rgru_codec.settings": "Settings",
     "rgru_codec.streams": "Stage aiter_pictures iter_pictures",
     "rgru_codec.thumbnails": "thumbnail",
     "rgru_format": "BoxRead Damaged GroupRead HeaderRead InvalidInput LimitExceeded Limits "

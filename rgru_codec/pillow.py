@@ -21,11 +21,12 @@ from typing import IO, Any
 from PIL import Image, ImageFile
 
 from rgru_codec.decoder import Decoder
-from rgru_codec.encoder import Settings, compress
+from rgru_codec.encoder import compress
 from rgru_codec.inspection import layers_for, mode_of
 from rgru_codec.metadata import metadata_of
 from rgru_codec.models import WEIGHTS, find_model
 from rgru_codec.picture import frame_shown
+from rgru_codec.settings import Settings
 from rgru_codec.source import pieces_of
 from rgru_format import (
     SIGNATURE,

@@ -25,8 +25,9 @@ from rgru_codec.cli.status import (
 )
 
 if TYPE_CHECKING:
-    from rgru_codec.encoder import Encoded, Settings
+    from rgru_codec.encoder import Encoded
     from rgru_codec.picture import Planes
+    from rgru_codec.settings import Settings
 
 
 def add_command(commands: Any) -> None:
@@ -142,7 +143,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         InvalidInput: Values that do not fit together.
         Failure: More layers than the model has; a file that cannot be read, or is of another kind.
     """
-    from rgru_codec.encoder import Settings
+    from rgru_codec.settings import Settings
     from rgru_format import Limits
 
     _check_layers(args.layers)

@@ -33,7 +33,7 @@ from rgru_codec.cli.status import UNUSABLE, USAGE, Failure
 from rgru_codec.files import write_file
 
 if TYPE_CHECKING:
-    from rgru_codec.encoder import Settings
+    from rgru_codec.settings import Settings
 
 REPORTS = "_rgru"
 """Folder of lists and temporary files, below the output folder."""

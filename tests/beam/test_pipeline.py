@@ -235,7 +235,7 @@ def test_a_result_that_appears_during_the_work_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rgru_codec.cli import pipeline
-    from rgru_codec.encoder import Settings
+    from rgru_codec.settings import Settings
 
     Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
     target = tmp_path / "out" / "a.rgru"
