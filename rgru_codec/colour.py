@@ -14,6 +14,8 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
+from rgru_format.context.exact import reserve
+
 Floats = NDArray[np.float64]
 
 SRGB_CURVE = 13
@@ -131,6 +133,7 @@ def _xyz(x: float, y: float) -> Floats:
 @functools.cache
 def matrix_of(chromaticities: tuple[float, ...]) -> Floats:
     """Return the matrix (3, 3) from linear RGB to XYZ of D50, columns red, green and blue."""
+    reserve()
     white = _xyz(*chromaticities[:2])
     columns = np.stack([_xyz(*chromaticities[n : n + 2]) for n in (2, 4, 6)], axis=1)
     native = columns * np.linalg.solve(columns, white)

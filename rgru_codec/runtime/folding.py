@@ -9,6 +9,7 @@ import numpy as np
 
 from rgru_codec.runtime.layers import Conv, DepthToSpace, Layer, Ops, Picture, Stack, under
 from rgru_codec.runtime.weights import Array, Arrays
+from rgru_format.context.exact import reserve
 from rgru_format.limits import POSITION
 
 T = TypeVar("T")
@@ -88,5 +89,6 @@ def _is_product(layer: Layer) -> bool:
 
 def _after(array: Array, kernel: Array) -> Array:
     """An array (..., n·C) of a product, each C followed by a kernel (C, D): (..., n·D)."""
+    reserve()
     apart = array.reshape(*array.shape[:-1], -1, len(kernel))
     return (apart @ kernel).reshape(*array.shape[:-1], -1)

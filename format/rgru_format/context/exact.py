@@ -22,15 +22,16 @@ def exact_products() -> Iterator[None]:
     flags in products that are exact (numpy issue 28687): they mean nothing here.
     """
     with _one_thread, np.errstate(all="ignore"):
-        _reserve()
+        reserve()
         yield
 
 
 @functools.cache
-def _reserve() -> None:
+def reserve() -> None:
     """Have OpenBLAS take the 32 MiB that it keeps for products, or raise MemoryError.
 
-    Where there are none, versions up to numpy 2.0's ask for them again and again for ever.
+    To be called before any product of matrices: where there are none, versions up to numpy 2.0's
+    ask for them again and again for ever.
     """
     np.empty(2**25 + 2**16, np.uint8)
     square = np.ones((256, 256), np.float32)  # smaller ones may do without
