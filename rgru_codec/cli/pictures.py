@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rgru_codec.cli.files import PICTURE_SUFFIXES, display_name, opened
+from rgru_codec.cli.files import PICTURE_SUFFIXES, RGRU, display_name, opened
 from rgru_codec.cli.status import UNUSABLE, USAGE, Failure
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def format_suffix(text: str) -> str:
     from PIL import Image
 
     suffix = "." + text.lower().removeprefix(".")
-    if _registered(suffix) not in Image.SAVE:
+    if suffix in RGRU.suffixes or _registered(suffix) not in Image.SAVE:
         raise Failure(
             USAGE,
             f"--format {text}: no picture format is known by this name that can be written; use "
@@ -124,7 +124,7 @@ def picture_format(name: str, default: str | None = None) -> str:
 
     suffix = Path(f"x{name}" if name.startswith(".") and "." not in name[1:] else name).suffix
     suffix = suffix.lower()
-    if suffix == ".rgru":
+    if suffix in RGRU.suffixes:
         raise Failure(USAGE, f"{name}: the output of this command is a picture, such as .png")
     found = _registered(suffix)
     if found is not None and found in Image.SAVE:

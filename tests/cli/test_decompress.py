@@ -155,6 +155,8 @@ def test_bad_outputs(rgru: Rgru, folder: Path) -> None:
 def test_a_format_that_is_not_known_is_refused(
     rgru: Rgru, folder: Path, kind: str, output: tuple[str, ...]
 ) -> None:
+    """Also by a program that has told Pillow of .rgru files."""
+    rgru_codec.pillow.register()
     before = sorted(folder.iterdir())
     result = rgru("decompress", "whole.rgru", "--format", kind, *output)
     assert (result.code, f"--format {kind}: no picture format" in result.err) == (2, True)
