@@ -1,7 +1,7 @@
 /** Parts of model packages over HTTP: deflated files beside a list of what they hold. */
 
 import { hex } from './container.js';
-import { InvalidInput, ModelMissing } from './errors.js';
+import { Damaged, InvalidInput, ModelMissing } from './errors.js';
 import { inflate } from './inflate.js';
 import { checkId, Model, type Parts } from './model.js';
 
@@ -20,22 +20,38 @@ export function fetchedModel(base: string, id: string): Model {
 function fetchedParts(folder: string, id: string): Parts {
   let list: Promise<Record<string, string>> | undefined;
   return async (name) => {
-    list ??= fetchBytes(`${folder}${LIST}`, id, false).then(parseList);
+    list ??= fetchBytes(`${folder}${LIST}`, id).then(parseList);
     list.catch(() => (list = undefined));
+    const url = `${folder}${name}${SUFFIX}`;
     // Encoders of a model may get better; what decodes it never changes.
-    const [data, sums] = await Promise.all([
-      fetchBytes(`${folder}${name}${SUFFIX}`, id, !name.startsWith('encoder')),
-      list,
-    ]);
-    const part = await inflate(data, MOST_BYTES, name);
-    const sum = sums[name];
-    if (sum === undefined || !(await matches(part, sum)))
-      throw new InvalidInput(`${folder}${name}: not what ${LIST} says`);
-    return part;
+    const cache = name.startsWith('encoder') ? undefined : await openCache();
+    const kept = await cache?.match(url).catch(() => undefined);
+    const [data, sums] = await Promise.all([kept?.arrayBuffer() ?? fetchBytes(url, id), list]);
+    const part = await partOf(new Uint8Array(data), name, sums[name]);
+    if (part && !kept) cache?.put(url, new Response(data)).catch(() => undefined); // a full disk is no reason to fail
+    if (part) return part;
+    if (kept) {
+      await cache?.delete(url);
+      const again = await partOf(await fetchBytes(url, id), name, sums[name]);
+      if (again) return again;
+    }
+    throw new InvalidInput(`${url}: not what ${LIST} says`);
   };
 }
 
-function parseList(data: Uint8Array): Record<string, string> {
+/** What was deflated, if it is what the list says. */
+async function partOf(data: Uint8Array, name: string, sum: string | undefined): Promise<Uint8Array | undefined> {
+  try {
+    const part = await inflate(data, MOST_BYTES, name);
+    return sum !== undefined && (await matches(part, sum)) ? part : undefined;
+  } catch (error) {
+    if (error instanceof Damaged) return undefined;
+    throw error;
+  }
+}
+
+/** SHA-256 of each part, in hexadecimal, by name. */
+export function parseList(data: Uint8Array): Record<string, string> {
   try {
     const { sha256 } = JSON.parse(new TextDecoder().decode(data)) as { sha256: Record<string, string> };
     if (sha256 && typeof sha256 === 'object') return sha256;
@@ -52,10 +68,7 @@ async function matches(data: Uint8Array, sum: string): Promise<boolean> {
   return hex(new Uint8Array(await subtle.digest('SHA-256', data as Uint8Array<ArrayBuffer>))) === sum;
 }
 
-async function fetchBytes(url: string, id: string, keep: boolean): Promise<Uint8Array> {
-  const cache = keep ? await openCache() : undefined;
-  const kept = await cache?.match(url).catch(() => undefined);
-  if (kept) return new Uint8Array(await kept.arrayBuffer());
+async function fetchBytes(url: string, id: string): Promise<Uint8Array<ArrayBuffer>> {
   let response: Response;
   try {
     response = await fetch(url);
@@ -63,10 +76,7 @@ async function fetchBytes(url: string, id: string, keep: boolean): Promise<Uint8
     throw new ModelMissing(id, `${url}: ${(error as Error).message}`);
   }
   if (!response.ok) throw new ModelMissing(id, `${url}: ${response.status} ${response.statusText}`.trim());
-  const copy = cache ? response.clone() : undefined;
-  const data = new Uint8Array(await response.arrayBuffer());
-  if (copy) cache?.put(url, copy).catch(() => undefined); // a full disk is no reason to fail
-  return data;
+  return new Uint8Array(await response.arrayBuffer());
 }
 
 async function openCache(): Promise<Cache | undefined> {

@@ -11,7 +11,7 @@ import { LIST, SUFFIX } from './fetchmodel.js';
 import { parseTable } from './model.js';
 
 /** The files that a model's id covers, in this order (SPEC section 11.1). */
-const DECODING_HALF = ['model.json', 'decoder.safetensors', 'context.bin'];
+export const DECODING_HALF = ['model.json', 'decoder.safetensors', 'context.bin'];
 
 /** SHA-256 of a package's decoding half, in hexadecimal; its first four bytes are the id. */
 export function digestOf(files: Map<string, Uint8Array>): string {
