@@ -14,6 +14,12 @@ export function useWorker(url: string | URL | undefined): void {
   settings = { worker: url };
   worker?.terminate();
   worker = undefined;
+  failAll('the worker was replaced by useWorker while it worked on this');
+}
+
+function failAll(message: string): void {
+  for (const talk of talks.values())
+    talk.put({ id: talk.id, kind: 'error', error: { name: 'Error', message, values: [] } });
 }
 
 function started(): Worker {
@@ -26,9 +32,7 @@ function started(): Worker {
   worker.onerror = (event) => {
     event.preventDefault();
     worker = undefined;
-    const message = `the worker cannot be run: ${event.message || 'see the console'}`;
-    for (const talk of talks.values())
-      talk.put({ id: talk.id, kind: 'error', error: { name: 'Error', message, values: [] } });
+    failAll(`the worker cannot be run: ${event.message || 'see the console'}`);
   };
   return worker;
 }
@@ -38,6 +42,7 @@ export class Talk {
   readonly id = next++;
   private replies: Reply[] = [];
   private wake: (() => void) | undefined;
+  private failure: { error: unknown } | undefined;
 
   constructor(private readonly signal?: AbortSignal | undefined) {
     signal?.throwIfAborted();
@@ -53,6 +58,12 @@ export class Talk {
     this.wake?.();
   }
 
+  /** End the work with an error of the page's side. */
+  fail(error: unknown): void {
+    this.failure = { error };
+    this.wake?.();
+  }
+
   /** Replies until the end. Whoever leaves early, or aborts, cancels the work. */
   async *read(): AsyncGenerator<Reply, void> {
     const stop = (): void => this.wake?.();
@@ -62,6 +73,7 @@ export class Talk {
       for (;;) {
         this.signal?.throwIfAborted();
         const reply = this.replies.shift();
+        if (!reply && this.failure) throw this.failure.error;
         if (!reply) {
           await new Promise<void>((resolve) => (this.wake = resolve));
           continue;

@@ -4,8 +4,8 @@ import { unpackAlpha } from './alpha.js';
 import { ALPHA, type Box, COLOUR } from './boxes.js';
 import { Codes } from './codes.js';
 import type { Header } from './container.js';
-import { Damaged, LimitExceeded } from './errors.js';
-import { DEFAULT_LIMITS, gridSize, type Limits } from './limits.js';
+import { Damaged, InvalidInput, LimitExceeded, OutOfMemory } from './errors.js';
+import { gridSize, type Limits, limitsOf } from './limits.js';
 import type { Engine } from './model.js';
 import { Pace } from './pace.js';
 import { Painter, type Take, takeLevels } from './painter.js';
@@ -93,7 +93,10 @@ class Decoding {
     private readonly options: DecodeOptions,
     private readonly watch: Watch,
   ) {
-    this.limits = { ...DEFAULT_LIMITS, ...options.limits };
+    const { layers = 0 } = options;
+    if (!Number.isInteger(layers) || layers < 0)
+      throw new InvalidInput(`layers must be a whole number, 0 or more, got ${String(layers)}`);
+    this.limits = limitsOf(options.limits);
     this.reader = new Reader(this.limits);
     this.pace = new Pace(options.signal);
   }
@@ -216,7 +219,7 @@ class Decoding {
 
   private blank(groups: number): Picture {
     const { width, height, grey } = this.reader.header as Header;
-    const pixels = new Uint8ClampedArray(4 * width * height);
+    const pixels = levelsOf(width, height);
     const layers = this.codes?.layer ?? 0;
     return { width, height, layers, groups, bytes: this.bytes, pixels, colour: this.colour, grey };
   }
@@ -231,5 +234,13 @@ class Decoding {
     if (alpha) for (let i = 0; i < alpha.length; i++) pixels[4 * i + 3] = alpha[i] as number;
     else if (!this.painter?.layers) for (let i = 3; i < pixels.length; i += 4) pixels[i] = 255;
     return picture;
+  }
+}
+
+function levelsOf(width: number, height: number): Picture['pixels'] {
+  try {
+    return new Uint8ClampedArray(4 * width * height);
+  } catch (error) {
+    throw error instanceof RangeError ? new OutOfMemory(`a picture of ${width}x${height} pixels`) : error;
   }
 }

@@ -7,7 +7,7 @@ import { CRC_START, joined, KIND_BOX, KIND_GROUP, KIND_LAYER, packElement, packH
 import { InvalidInput } from './errors.js';
 import { type EncoderHalf, encodingHalf } from './encoderhalf.js';
 import type { Tensor } from './layers.js';
-import { checkPixels, DEFAULT_LIMITS, gridSize, type Limits, POSITION } from './limits.js';
+import { checkPixels, gridSize, type Limits, limitsOf, POSITION } from './limits.js';
 import type { Engine } from './model.js';
 import { msssim } from './msssim.js';
 import { Pace } from './pace.js';
@@ -56,8 +56,10 @@ export async function* encodeFile(
   options: EncodeOptions = {},
   show = false,
 ): AsyncGenerator<Encoded, void> {
-  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const limits = limitsOf(options.limits);
   const { width, height, data } = pixels;
+  if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray))
+    throw new InvalidInput('pixels must be levels from 0 to 255, in a Uint8Array or Uint8ClampedArray');
   if (data.length !== 4 * width * height || !data.length)
     throw new InvalidInput(`pixels of ${width} x ${height} have ${data.length} bytes, not 4 each`);
   checkPixels(height, width, limits);
@@ -66,6 +68,8 @@ export async function* encodeFile(
   const { maxBytes = Infinity, encoder = 'default' } = options;
   const layers = options.layers === undefined || options.layers === 'all' ? plan.layers.length : options.layers;
   const enough = qualityOf(options);
+  if (!(typeof maxBytes === 'number' && maxBytes > 0))
+    throw new InvalidInput(`maxBytes must be a number above 0, got ${String(maxBytes)}`);
   if (!Number.isInteger(layers) || layers < 0 || layers > plan.layers.length)
     throw new InvalidInput(`layers is ${layers}; model ${engine.model.id} has ${plan.layers.length}`);
   const encoding = await encodingHalf(engine, half, encoder);
@@ -86,6 +90,8 @@ export async function* encodeFile(
     if (alpha && !layer) elements.push(await alphaBox(pixels));
     piece = joined(elements);
     bytes += piece.length;
+    if (bytes > maxBytes && !layer)
+      throw new InvalidInput(`maxBytes ${maxBytes} cannot be met: the first layer ends after ${bytes} bytes`);
     if (bytes > maxBytes) break;
     if (layer + 1 < layers || show) await picture.take(codes.whole, plan.layers[layer]?.codes as number);
     yield { layers: layer + 1, piece, picture: show ? picture.shown() : undefined };

@@ -5,7 +5,7 @@ import { hex, joined } from './container.js';
 import type { Header } from './container.js';
 import type { DecodeOptions } from './decode.js';
 import type { EncodeOptions, Pixels } from './encode.js';
-import { Damaged, ModelMissing, Unreadable } from './errors.js';
+import { Damaged, InvalidInput, ModelMissing, Unreadable } from './errors.js';
 import { type Data, piecesOf } from './source.js';
 
 export { useWorker } from './client.js';
@@ -70,9 +70,9 @@ function folder({ models = 'models/' }: Options): string {
  */
 export async function* decodeStream(data: Data, options: StreamOptions = {}): AsyncGenerator<Shown, void> {
   const { models, signal, onheader, ...sent } = options;
-  const pieces = piecesOf(data)[Symbol.asyncIterator]();
-  const talk = new Talk(signal);
+  const pieces = piecesOf(data, signal);
   try {
+    const talk = new Talk(signal);
     talk.send({ kind: 'decode', models: folder({ models }), options: sent });
     for await (const reply of talk.read()) {
       if (reply.kind === 'more') void feed(talk, pieces);
@@ -83,7 +83,7 @@ export async function* decodeStream(data: Data, options: StreamOptions = {}): As
       }
     }
   } finally {
-    void pieces.return?.();
+    pieces.return?.().catch(() => undefined); // its errors come too late to matter
   }
 }
 
@@ -92,8 +92,7 @@ async function feed(talk: Talk, pieces: AsyncIterator<Uint8Array>): Promise<void
     const { value, done } = await pieces.next();
     talk.send({ kind: 'bytes', data: done ? null : value });
   } catch (error) {
-    const { name, message } = error as Error;
-    talk.put({ id: talk.id, kind: 'error', error: { name, message, values: [] } });
+    talk.fail(error);
   }
 }
 
@@ -124,9 +123,10 @@ export async function* encodeStream(
   options: WriteOptions & { show?: boolean } = {},
 ): AsyncGenerator<Written, void> {
   const { models, model, signal, ...sent } = options;
+  if (typeof image !== 'object' || !image) throw new InvalidInput('image must be a picture of the page, or pixels');
   const base = folder({ models });
   const talk = new Talk(signal);
-  const given = 'data' in image ? image : await bitmapOf(image);
+  const given = holdsLevels(image) ? image : await bitmapOf(image);
   const pixels = given instanceof ImageBitmap ? given : { width: given.width, height: given.height, data: given.data };
   const chosen = model ?? (await defaultModel(base));
   talk.send(
@@ -137,7 +137,17 @@ export async function* encodeStream(
     if (reply.kind === 'piece') yield { layers: reply.layers, piece: reply.piece, bitmap: reply.bitmap };
 }
 
-async function bitmapOf(image: Exclude<Image, ImageData>): Promise<ImageBitmap> {
+/** Whether there are levels of sRGB to take as they are; the browser turns others into such. */
+function holdsLevels(image: Image | Pixels): image is Pixels {
+  const { colorSpace = 'srgb' } = image as ImageData;
+  return 'data' in image && !(image instanceof ImageData && (colorSpace !== 'srgb' || !isLevels(image.data)));
+}
+
+function isLevels(data: unknown): boolean {
+  return data instanceof Uint8ClampedArray;
+}
+
+async function bitmapOf(image: Image): Promise<ImageBitmap> {
   try {
     return await createImageBitmap(image);
   } catch (error) {

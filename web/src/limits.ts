@@ -1,6 +1,6 @@
 /** What a decoder is willing to spend, and what SPEC section 9 allows. */
 
-import { LimitExceeded } from './errors.js';
+import { InvalidInput, LimitExceeded } from './errors.js';
 
 /** Side of the square of pixels that one position of the grid stands for. */
 export const POSITION = 16;
@@ -28,6 +28,21 @@ export interface Limits {
 }
 
 export const DEFAULT_LIMITS: Limits = { maxPixels: 2 ** 26, maxMetadataBytes: 2 ** 24, maxMemory: 2 ** 32 - 2 ** 16 };
+
+/**
+ * The limits of a caller, with the defaults where it sets none.
+ * @throws InvalidInput one is no number, or below 0
+ */
+export function limitsOf(given: Partial<Limits> | undefined): Limits {
+  const limits = { ...DEFAULT_LIMITS };
+  for (const name of Object.keys(limits) as (keyof Limits)[]) {
+    const value: unknown = given?.[name] ?? limits[name];
+    if (typeof value !== 'number' || !(value >= 0))
+      throw new InvalidInput(`limits: ${name} must be a number, 0 or more, got ${String(value)}`);
+    limits[name] = value;
+  }
+  return limits;
+}
 
 /** Rows and columns of the grid of a picture. */
 export function gridSize(height: number, width: number): [number, number] {

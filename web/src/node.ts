@@ -9,7 +9,7 @@ import { fetchedModel } from './fetchmodel.js';
 import { modelInFolder } from './folder.js';
 import { joined } from './container.js';
 import { Damaged } from './errors.js';
-import { DEFAULT_LIMITS, type Limits } from './limits.js';
+import { type Limits, limitsOf } from './limits.js';
 import type { Model } from './model.js';
 import { type Data, piecesOf } from './source.js';
 
@@ -42,13 +42,13 @@ function finder({ models }: Models): (id: string) => Model {
 }
 
 function lease(options: Models & { limits?: Partial<Limits> | undefined }): Lease {
-  return new Lease(finder(options), options.limits?.maxMemory ?? DEFAULT_LIMITS.maxMemory);
+  return new Lease(finder(options), limitsOf(options.limits).maxMemory);
 }
 
 /** Pictures of a file as it arrives, one for each layer. */
 export function decodeStream(data: Data, options: DecodeOptions & Models): AsyncGenerator<Picture, void> {
   const engine = lease(options);
-  return leased(engine, decodeFile(piecesOf(data), engine.find, options));
+  return leased(engine, decodeFile(piecesOf(data, options.signal), engine.find, options));
 }
 
 /** The last picture of a file. */
@@ -67,7 +67,7 @@ export async function decodeCodes(data: Data, options: DecodeOptions & Models): 
   const layers: Int8Array[] = [];
   const engine = lease(options);
   const watch = { codes: (_: number, codes: Int8Array) => layers.push(codes) };
-  const pictures = decodeFile(piecesOf(data), engine.find, { pictures: 'none', ...options }, watch);
+  const pictures = decodeFile(piecesOf(data, options.signal), engine.find, { pictures: 'none', ...options }, watch);
   for await (const _ of leased(engine, pictures));
   return layers;
 }

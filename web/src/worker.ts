@@ -6,7 +6,7 @@ import { encodeFile, type Pixels } from './encode.js';
 import { Lease, leased } from './engines.js';
 import { tell } from './errors.js';
 import { fetchedModel } from './fetchmodel.js';
-import { DEFAULT_LIMITS } from './limits.js';
+import { limitsOf } from './limits.js';
 import type { Reply, Request } from './messages.js';
 import type { Model } from './model.js';
 
@@ -57,7 +57,7 @@ async function run(request: Task<'decode'> | Task<'encode'>): Promise<void> {
 
 async function decode({ id, models: base, options }: Task<'decode'>, task: Running): Promise<void> {
   const { signal } = task.cancel;
-  const lease = new Lease(modelAt(base), options.limits?.maxMemory ?? DEFAULT_LIMITS.maxMemory);
+  const lease = new Lease(modelAt(base), limitsOf(options.limits).maxMemory);
   const watch = { header: (header: Header) => scope.postMessage({ id, kind: 'header', header }) };
   for await (const picture of leased(lease, decodeFile(pieces(id, task), lease.find, { ...options, signal }, watch))) {
     const { layers, groups, bytes } = picture;
@@ -91,7 +91,7 @@ function bitmapOf(
 
 async function encode({ id, models: base, model, image, options }: Task<'encode'>, task: Running): Promise<void> {
   const { show, ...rest } = options;
-  const lease = new Lease(modelAt(base), options.limits?.maxMemory ?? DEFAULT_LIMITS.maxMemory);
+  const lease = new Lease(modelAt(base), limitsOf(options.limits).maxMemory);
   const pixels = 'data' in image ? image : pixelsOf(image);
   const all = { ...rest, signal: task.cancel.signal };
   for await (const { layers, piece, picture } of leased(

@@ -211,6 +211,70 @@ for (const [name, programs] of BROWSERS) {
       assert.equal(damaged, 8);
     });
 
+    test('sources that stall or fail, another worker and a bad cache', async () => {
+      await open('empty.html');
+      const found = await page.evaluate(async () => {
+        const library = '/dist/index.js';
+        const { decode, useWorker } = (await import(library)) as typeof import('../src/index.js');
+        const models = '/models/';
+        let told = 0;
+        const stalled = () => new ReadableStream<Uint8Array>({ cancel: () => void told++ });
+        const nameOf = (error: Error) => error.name;
+        const timeout = await decode(stalled(), { models, signal: AbortSignal.timeout(200) }).catch(nameOf);
+        const aborted = await decode(stalled(), { models, signal: AbortSignal.abort() }).catch(nameOf);
+        const failure = Object.assign(new TypeError('line cut'), { code: 7 });
+        const failing = new ReadableStream<Uint8Array>({ pull: () => Promise.reject(failure) });
+        const same = (await decode(failing, { models }).catch((error: unknown) => error)) === failure;
+        const nothing = new ReadableStream<Uint8Array>({ pull: () => Promise.reject(undefined) });
+        const empty = await decode(nothing, { models }).catch((error: unknown) => String(error));
+        const running = decode(stalled(), { models }).catch((error: Error) => error.message);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        useWorker('/dist/worker.js');
+        const replaced = await running;
+        const file = await (await fetch('/picture.rgru')).blob();
+        await decode(file, { models });
+        const cache = await caches.open('rgru-models');
+        const kept = (await cache.keys()).map(({ url }) => url);
+        for (const url of kept) await cache.put(url, new Response('<html>'));
+        useWorker(undefined); // it has the model in memory
+        const again = await decode(file, { models });
+        return { timeout, aborted, told, same, empty, replaced, kept: kept.length > 3, width: again.width };
+      });
+      const { replaced, ...rest } = found;
+      assert.match(String(replaced), /replaced by useWorker/);
+      const wanted = { timeout: 'TimeoutError', aborted: 'AbortError', told: 3, same: true, empty: 'undefined' };
+      assert.deepEqual(rest, { ...wanted, kept: true, width: 512 });
+    });
+
+    test('levels of other kinds than those of sRGB are encoded as what they show', async (context) => {
+      await open('empty.html');
+      const found = await page.evaluate(async () => {
+        const library = '/dist/index.js';
+        const { encode, InvalidInput } = (await import(library)) as typeof import('../src/index.js');
+        const refused = await encode('x.png' as unknown as ImageData, { models: '/models/' }).catch(
+          (error: unknown) => error instanceof InvalidInput,
+        );
+        const files: number[][] = [];
+        for (const [colorSpace, level] of [
+          ['srgb', [0, 255, 0, 255]],
+          ['display-p3', [117, 251, 76, 255]],
+        ] as const) {
+          let image: ImageData;
+          try {
+            image = new ImageData(32, 32, { colorSpace });
+          } catch {
+            return { refused, files: null };
+          }
+          for (let i = 0; i < image.data.length; i += 4) image.data.set(level, i);
+          files.push([...(await encode(image, { models: '/models/', layers: 3 }))]);
+        }
+        return { refused, files };
+      });
+      assert.equal(found.refused, true);
+      if (found.files) assert.deepEqual(found.files[1], found.files[0]);
+      else context.diagnostic('this browser has levels of sRGB only');
+    });
+
     test('the page shows a file and a photo, at three widths', async () => {
       await open('site/index.html');
       const errors: string[] = [];

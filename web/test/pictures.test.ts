@@ -142,6 +142,54 @@ test('limits are kept before memory is taken', async () => {
   await assert.rejects(rgru.encode(picture, { models, model, limits: { maxPixels: 100 } }), rgru.LimitExceeded);
 });
 
+test('limits and numbers of layers that mean nothing are refused', async () => {
+  await rgru.decode(file, { models, limits: {}, layers: undefined });
+  for (const value of [NaN, -1, '10M', null, {}] as number[]) {
+    if (value !== null)
+      await assert.rejects(rgru.decode(file, { models, limits: { maxPixels: value } }), rgru.InvalidInput);
+    await assert.rejects(rgru.decode(file, { models, layers: value }), rgru.InvalidInput);
+  }
+  await assert.rejects(rgru.decode(file, { models, layers: 2.5 }), rgru.InvalidInput);
+  await assert.rejects(rgru.encode(picture, { models, model, limits: { maxMemory: NaN } }), rgru.InvalidInput);
+});
+
+test('a number of bytes that cannot be met is told', async () => {
+  for (const maxBytes of [10, 30, 0, -5, NaN, '20k'] as number[])
+    await assert.rejects(rgru.encode(picture, { models, model, maxBytes }), rgru.InvalidInput);
+});
+
+test('pixels that are no levels are refused', async () => {
+  for (const data of [new Float32Array(16), new Uint16Array(16), Array(16).fill(0)] as unknown as Uint8Array[])
+    await assert.rejects(rgru.encode({ width: 2, height: 2, data }, { models, model }), rgru.InvalidInput);
+});
+
+test('pieces of a file that are no bytes are refused', async () => {
+  for (const piece of [file.buffer, 'text', null])
+    await assert.rejects(
+      rgru.decode(new Blob([file.slice()]).stream().pipeThrough(changed(piece)), { models }),
+      rgru.InvalidInput,
+    );
+});
+
+function changed(piece: unknown): TransformStream<Uint8Array, Uint8Array> {
+  return new TransformStream({ transform: (_, to) => to.enqueue(piece as Uint8Array) });
+}
+
+test('a folder that holds another model, or a changed one, is told', async () => {
+  const other = fs.mkdtempSync(path.join(os.tmpdir(), 'rgru-'));
+  const place = path.join(other, model);
+  fs.cpSync(path.join(models, model), place, { recursive: true });
+  const weights = fs.readFileSync(path.join(place, 'decoder.safetensors'));
+  weights[weights.length - 1] = (weights[weights.length - 1] as number) ^ 1;
+  fs.writeFileSync(path.join(place, 'decoder.safetensors'), weights);
+  await assert.rejects(rgru.decode(file, { models: other }), /its files give the id [0-9a-f]{8}/);
+  await rgru.packModel(path.join(models, model), other);
+  fs.rmSync(path.join(place, 'context.bin'));
+  fs.copyFileSync(path.join(place, 'context-2.bin.zlib'), path.join(place, 'context-1.bin.zlib'));
+  await assert.rejects(rgru.decode(file, { models: other }), /context-1.bin: not what parts.json says/);
+  fs.rmSync(other, { recursive: true });
+});
+
 test('a model that is not there is told by its id', async () => {
   await assert.rejects(rgru.decode(file, { models: path.join(models, 'none') }), (error: Error) => {
     assert.ok(error instanceof rgru.ModelMissing);
@@ -158,6 +206,20 @@ test('work can be cancelled', async () => {
   await assert.rejects(large, { name: 'AbortError' });
   assert.ok(performance.now() - began < 8000, 'it went on'); // all of it would take longer
   assert.deepEqual(await rgru.encode(picture, { models, model, layers: 'all' }), file);
+});
+
+test('work can be cancelled while nothing arrives, and the source is told', { timeout: 20000 }, async () => {
+  for (const pieces of [[], [file.subarray(0, 500)]]) {
+    let told = false;
+    const stalled = new ReadableStream<Uint8Array>({
+      start: (to) => pieces.forEach((piece) => to.enqueue(piece)),
+      cancel: () => void (told = true),
+    });
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(), 100);
+    await assert.rejects(rgru.decode(stalled, { models, signal: stop.signal }), { name: 'AbortError' });
+    assert.ok(told);
+  }
 });
 
 test('alpha is kept as it is', async () => {
