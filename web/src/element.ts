@@ -83,6 +83,7 @@ export class RgruImage extends Base {
     this.setAttribute('aria-label', this.alt);
     const [width, height] = ['width', 'height'].map((name) => Number(this.getAttribute(name))) as [number, number];
     if (width > 0) this.style.width = `${width}px`;
+    else if (height > 0) this.style.height = `${height}px`;
     const [w, h] = this.naturalWidth ? [this.naturalWidth, this.naturalHeight] : [width, height];
     if (w > 0 && h > 0) this.style.aspectRatio = `${w} / ${h}`;
   }

@@ -2,8 +2,8 @@
 
 import { InvalidInput } from './errors.js';
 
-/** Whole files, and streams of them. */
-export type Data = ArrayBuffer | ArrayBufferView | Blob | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
+/** Whole files, and streams of them. Null, the body of a reply that has none, is refused. */
+export type Data = ArrayBuffer | ArrayBufferView | Blob | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array> | null;
 
 /**
  * Pieces of bytes, until the signal aborts, also while the source has none; then it is told to end.

@@ -135,7 +135,7 @@ for (const [name, programs] of BROWSERS) {
       const told = (await page.evaluate(async () => {
         const library = '/dist/element.js';
         await import(library);
-        const load = (src: string, models = '/models/'): Promise<unknown> =>
+        const load = (src: string, models = '/models/', height?: number): Promise<unknown> =>
           new Promise((resolve) => {
             const element = document.createElement('rgru-image');
             const layers: number[] = [];
@@ -149,6 +149,7 @@ for (const [name, programs] of BROWSERS) {
                 width: canvas.width,
                 words,
                 ratio: element.style.aspectRatio,
+                height: element.clientHeight,
                 role: element.getAttribute('role'),
               });
             };
@@ -159,6 +160,7 @@ for (const [name, programs] of BROWSERS) {
             element.addEventListener('error', (event) => end((event as ErrorEvent).error));
             element.alt = 'soft shapes';
             element.setAttribute('models', models);
+            if (height) element.setAttribute('height', String(height));
             element.src = src;
             document.body.append(element);
           });
@@ -167,9 +169,11 @@ for (const [name, programs] of BROWSERS) {
           await load('/damaged.rgru'),
           await load('/picture.rgru', '/nothing/'),
           await load('/none.rgru'),
+          await load('/picture.rgru', '/models/', 100),
         ];
       })) as Record<string, unknown>[];
-      const [sound, damaged, missing, none] = told as [
+      const [sound, damaged, missing, none, low] = told as [
+        Record<string, unknown>,
         Record<string, unknown>,
         Record<string, unknown>,
         Record<string, unknown>,
@@ -181,6 +185,7 @@ for (const [name, programs] of BROWSERS) {
       assert.deepEqual([missing.error, missing.width, missing.words], ['ModelMissing', 0, 'soft shapes']);
       assert.match(String(missing.message), new RegExp(model));
       assert.equal(none.error, 'RgruError');
+      assert.equal(low.height, 100);
     });
 
     test('work can be cancelled, and errors keep their kind', async () => {
