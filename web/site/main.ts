@@ -97,7 +97,7 @@ async function openSample(name: string, title: string): Promise<void> {
   });
 }
 
-/** Errors in words; what was replaced by another picture says nothing any more. */
+/** Errors in words; what was replaced by another picture or sending says nothing any more. */
 async function guarded(now: Shown, work: (now: Shown) => Promise<void>): Promise<void> {
   try {
     await work(now);
@@ -150,7 +150,6 @@ async function encodeIt(now: Shown): Promise<void> {
 /** Let the file come over the line, and show what there is of it. */
 async function send(now: Shown): Promise<void> {
   const began = performance.now();
-  now.steps = [];
   const rate = Number(page.line.value);
   void tellModel(now);
   const came = (bytes: number): void => {
@@ -322,12 +321,13 @@ page.out.addEventListener('click', () => view.zoomBy(-1));
 page.flicker.addEventListener('click', () => view.flicker(!view.flickers));
 page.stop.addEventListener('click', () => shown?.stop.abort());
 page.again.addEventListener('click', () => {
-  const now = shown;
-  if (!now) return;
-  now.stop.abort();
-  now.stop = new AbortController();
+  if (!shown) return;
+  shown.stop.abort();
+  // An object of its own: what the sending before still does is not for what is shown any more.
+  shown = { ...shown, steps: [], stop: new AbortController(), came: 0 };
+  show(null);
   page.stop.disabled = false;
-  void guarded(now, send);
+  void guarded(shown, send);
 });
 page.save.addEventListener('click', () => {
   const now = shown;

@@ -284,16 +284,6 @@ for (const [name, programs] of BROWSERS) {
       await open('site/index.html');
       const errors: string[] = [];
       page.on('pageerror', (error) => errors.push(String(error)));
-      const upload = async (what: string): Promise<void> => {
-        const input = await page.$('input#file');
-        await input?.uploadFile(path.join(folder, what));
-      };
-      const ended = (): Promise<unknown> =>
-        page.waitForFunction(
-          () =>
-            (document.getElementById('stop') as HTMLButtonElement).disabled &&
-            !(document.getElementById('again') as HTMLButtonElement).disabled,
-        );
       await upload('large.png');
       await page.waitForFunction(() => document.getElementById('status')?.textContent?.startsWith('Compressing'));
       assert.equal(await text('#right'), 'original');
@@ -356,8 +346,53 @@ for (const [name, programs] of BROWSERS) {
       assert.deepEqual(errors, []);
     });
 
+    test('the page sends again while it sends, and after an error', async () => {
+      await open('site/index.html');
+      const again = (): Promise<void> => page.$eval('#again', (button) => (button as HTMLButtonElement).click());
+      const stopDisabled = (): Promise<boolean> => page.$eval('#stop', (stop) => (stop as HTMLButtonElement).disabled);
+      const noError = (): Promise<boolean> => page.$eval('#error', (words) => (words as HTMLElement).hidden);
+      await page.select('#line', '0');
+      await upload('damaged.rgru');
+      await ended();
+      assert.equal(await noError(), false);
+      await page.select('#line', '3000');
+      await again();
+      assert.equal(await noError(), true, 'the error before is gone');
+      await page.select('#line', '0');
+      await upload('picture.rgru');
+      await page.waitForFunction(() => document.getElementById('view')?.ariaLabel?.startsWith('picture.rgru: 8'));
+      await ended();
+      await page.select('#line', '3000');
+      await again();
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      await again();
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      assert.deepEqual([await noError(), await stopDisabled()], [true, false]);
+      assert.match(await text('#status'), / of /);
+      await page.select('#line', '0');
+      await again();
+      await ended();
+      assert.equal(await noError(), true);
+      assert.match(await text('#status'), /8 layers/);
+      assert.equal(await page.$$eval('#rows tr', (rows) => rows.length), 8);
+    });
+
     async function text(selector: string): Promise<string> {
       return page.$eval(selector, (one) => one.textContent ?? '');
+    }
+
+    async function upload(what: string): Promise<void> {
+      const input = await page.$('input#file');
+      await input?.uploadFile(path.join(folder, what));
+    }
+
+    /** What the page was at has ended, and there is a file to send again. */
+    function ended(): Promise<unknown> {
+      return page.waitForFunction(
+        () =>
+          (document.getElementById('stop') as HTMLButtonElement).disabled &&
+          !(document.getElementById('again') as HTMLButtonElement).disabled,
+      );
     }
   });
 }
