@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from rgru_format import InvalidInput
+from rgru_format import InvalidInput, Unreadable
 from rgru_train import made
 from rgru_train.config import TrainingConfig
 from rgru_train.crops import Crops, draw_weights
@@ -115,5 +115,29 @@ def test_no_other_program_is_run_on_a_photo(
     (tmp_path / "a.jpg").write_bytes(content)
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_: pytest.fail("it ran"))
     for read in (load, lambda path: Photo(path, "").size):
-        with pytest.raises(UnidentifiedImageError):
+        with pytest.raises(Unreadable):
             read(tmp_path / "a.jpg")
+
+
+def test_another_photo_stands_in_for_a_damaged_one(tmp_path: Path) -> None:
+    """Training ended, or hung, without the name of the file."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    paths = [tmp_path / f"{name}.png" for name in "ab"]
+    for path in paths:
+        Image.fromarray(noise).save(path)
+    paths[0].write_bytes(paths[0].read_bytes()[:-5000])
+    settings = TrainingConfig(crop=32, batch=8)
+    crops = Crops([Photo(path, "") for path in paths], settings)
+    with pytest.warns(UserWarning, match=r"a\.png.*another one stands in"):
+        assert crops.draw(0).shape == (8, 32, 32, 3)
+    with pytest.raises(Unreadable, match=r"a\.png"):
+        Crops([Photo(paths[0], "")], settings).draw(0)
+
+
+def test_tables_that_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        Image.new("L", (64, 64)).save(tmp_path / name)
+    (tmp_path / "folder.png").mkdir()
+    table = "file,source,licence,kind\na.png,s,CC0,text\nb.png,s,CC0,text\n"
+    (tmp_path / "manifest.csv").write_text(table, encoding="utf-8-sig")
+    assert {photo.kind for part in find_photos(tmp_path) for photo in part} == {"text"}

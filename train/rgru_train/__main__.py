@@ -106,9 +106,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _check_installed()
         options.work(options)
-    except RgruError as error:
+    except (RgruError, OSError) as error:
         tell(f"rgru-train: {error}")
         return 2
+    except KeyboardInterrupt:
+        tell("rgru-train: interrupted")
+        return 130
     return 0
 
 

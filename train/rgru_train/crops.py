@@ -6,13 +6,14 @@ uninterrupted one would have seen.
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rgru_format import InvalidInput
+from rgru_format import InvalidInput, Unreadable
 from rgru_train.config import TrainingConfig
 from rgru_train.made import Pixels, made
 from rgru_train.photos import Photo, load
@@ -39,6 +40,7 @@ class Crops:
         self.photos = large_enough(photos, training.crop)
         self.weights = draw_weights(self.photos)
         self._kept: dict[int, Pixels] = {}
+        self._unreadable: set[int] = set()
         self._room = training.memory * 1e9
 
     def draw(self, step: int, part: range | None = None) -> Pixels:
@@ -47,11 +49,18 @@ class Crops:
         return np.stack([self._crop(np.random.default_rng((seed, step, i))) for i in crops])
 
     def _picture(self, index: int) -> Pixels:
-        """A photo, from memory if it is there."""
+        """A photo, from memory if it is there; the next one stands in where it cannot be read."""
         kept = self._kept.get(index)
         if kept is not None:
             return kept
-        picture = load(self.photos[index].path)
+        try:
+            picture = load(self.photos[index].path)
+        except Unreadable as error:
+            self._unreadable.add(index)
+            if len(self._unreadable) == len(self.photos):
+                raise
+            warnings.warn(f"{error}; another one stands in for it", stacklevel=2)
+            return self._picture((index + 1) % len(self.photos))
         if picture.nbytes <= self._room:
             self._room -= picture.nbytes
             self._kept[index] = picture

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from rgru_format import InvalidInput
+from rgru_format import InvalidInput, Unreadable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
@@ -72,7 +72,7 @@ def find_photos(folder: Path) -> tuple[list[Photo], list[Photo]]:
         InvalidInput: the folder holds no photo.
     """
     rows = _table(folder)
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not paths:
         raise InvalidInput(f"{folder}: no photos found (looked for {', '.join(SUFFIXES)})")
     photos = [
@@ -105,7 +105,7 @@ def _table(folder: Path) -> dict[str, dict[str, str]]:
     table = next((path for path in places if path.is_file()), None)
     if table is None:
         return {}
-    with table.open(newline="", encoding="utf-8") as file:
+    with table.open(newline="", encoding="utf-8-sig") as file:
         return {row.get("file") or "": row for row in csv.DictReader(file)}
 
 
@@ -117,13 +117,23 @@ def _photo(path: Path, row: dict[str, str]) -> Photo:
 
 def _opened(path: Path) -> Image.Image:
     """Open a photo, whatever its name says; Pillow would run other programs on some formats."""
-    return Image.open(path, formats=FORMATS)
+    try:
+        return Image.open(path, formats=FORMATS)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise Unreadable(f"{path}: cannot be read as a photo ({error})") from error
 
 
 def load(path: Path) -> NDArray[np.uint8]:
-    """Read a photo as (H, W, 3), uint8, upright."""
+    """Read a photo as (H, W, 3), uint8, upright.
+
+    Raises:
+        Unreadable: it is damaged, or no photo of a format that is read.
+    """
     with _opened(path) as image:
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        try:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise Unreadable(f"{path}: cannot be read as a photo ({error})") from error
 
 
 def summary(folder: Path) -> dict[str, Any]:

@@ -153,7 +153,7 @@ class _Loop:
     def run(self, steps: int | None) -> None:
         """Train up to step ``steps`` or the end of the run."""
         trainer, training = self.trainer, self.training
-        last = min(steps or training.steps, training.steps)
+        last = training.steps if steps is None else min(steps, training.steps)
         part = trainer.workers.part_of(training.batch)
         following = iter(batches(self.crops, trainer.step, last, part))
         with _stop_signals() as stops:
