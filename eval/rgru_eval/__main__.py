@@ -362,6 +362,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # the reader of our output has seen enough, as with | head
         sys.stderr.close()
+    except OSError as error:
+        tell(f"rgru-eval: {error}")
+        return 1
     return 0
 
 

@@ -55,6 +55,45 @@ def test_run_and_summary(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert [entry["pictures"] for entry in summary["photos"]] == [3, 3]
 
 
+def test_settings_that_are_named_twice_are_measured_once(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No table could be made of such results."""
+    out = str(tmp_path / "r.json")
+    words = ["run", "--images", str(folder), "--codecs", "jpeg:optimize,q=10+10+30"]
+    assert cli.main([*words, "--out", out, "--metrics", "psnr", "--jobs", "1"]) == 0
+    assert "traceback" not in capsys.readouterr().err.lower()
+    assert cli.main(["summary", out]) == 0
+
+
+def test_what_cannot_be_written_is_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "r.json"
+    words = ["--codecs", "jpeg:optimize,q=10+30", "--metrics", "psnr", "--jobs", "1"]
+    assert cli.main(["run", "--images", str(folder), *words, "--out", str(out)]) == 0
+    assert cli.main(["plot", str(out), "-o", str(out)]) == 1
+    assert "rgru-eval: [Errno" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+def test_names_that_results_cannot_tell_are_refused_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What had been measured was lost with the file that could not be written."""
+    Path(os.fsdecode(bytes(tmp_path) + b"/b\xff.png")).write_bytes(b"")
+    words = ["--codecs", "jpeg", "--out", str(tmp_path / "r.json")]
+    assert cli.main(["run", "--images", str(tmp_path), *words]) == 1
+    assert "its name is not UTF-8" in capsys.readouterr().err
+
+
+def test_sets_stay_in_the_folder_of_files(folder: Path, tmp_path: Path) -> None:
+    from rgru_eval.measure.pictures import find_pictures
+
+    for name in (".", ".."):
+        assert {source.set for source in find_pictures([f"{name}={folder}"])} == {"-" * len(name)}
+
+
 def test_tables_and_plots_for_a_page(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

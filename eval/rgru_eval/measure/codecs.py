@@ -169,7 +169,7 @@ def _typed(name: str, known: Mapping[str, Value], given: Mapping[str, str]) -> d
 
 def _ladder(name: str, text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split("+"))
+        return tuple(dict.fromkeys(float(part) for part in text.split("+")))
     except ValueError:
         raise EvalError(f"{name}:q={text}: expected numbers joined with +") from None
 

@@ -90,8 +90,17 @@ def find_pictures(folders: Iterable[str]) -> list[Source]:
         if not found:
             known = " ".join(sorted(SUFFIXES))
             raise EvalError(f"{text}: no pictures here; file names ending in {known} are read")
+        for source in found:
+            _check_name(source.path.name)
         sources += [s for s in found if s.path not in {known.path for known in sources}]
     return _distinct_names(sources)
+
+
+def _check_name(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeError:
+        raise EvalError(f"{name!a}: rename it, its name is not UTF-8") from None
 
 
 def _kinds(folder: Path) -> Mapping[str, str]:
@@ -127,6 +136,8 @@ def _split_label(text: str) -> tuple[str, Path]:
 def _unique(label: str, home: Path, taken: dict[str, Path]) -> str:
     """Return the label, numbered if another folder has it already."""
     label = label.replace("/", "-")
+    if not label.strip("."):  # it names a folder of files later
+        label = label.replace(".", "-")
     candidate, number = label, 2
     while taken.get(candidate, home) != home:
         candidate, number = f"{label}-{number}", number + 1
