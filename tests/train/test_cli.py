@@ -22,3 +22,15 @@ def test_names_of_other_things_are_refused(
         main(list(words))
     assert done.value.code == 2
     assert hint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [FloatingPointError("loss is nan"), OSError(28, "disk full")])
+def test_divergence_and_what_cannot_be_written_are_told_in_a_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("rgru_train.__main__._describe", fail)
+    assert main(["describe", "--config", "a.toml"]) == 2
+    assert capsys.readouterr().err == f"rgru-train: {error}\n"

@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _check_installed()
         options.work(options)
-    except (RgruError, OSError) as error:
+    except (RgruError, OSError, FloatingPointError) as error:
         tell(f"rgru-train: {error}")
         return 2
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from rgru_format import InvalidInput, RgruError
+from rgru_format import InvalidInput
 from rgru_train import schedule, state
 from rgru_train.config import RunConfig
 from rgru_train.nets import module
@@ -23,7 +23,7 @@ _AVERAGED = 8
 """Steps between updates of the running means of the weights."""
 
 
-class DivergenceError(RgruError):
+class DivergenceError(FloatingPointError):
     """The loss is no longer a number; the last checkpoint is still good."""
 
 
