@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import rgru_codec
 from rgru_codec import iterations
 from rgru_codec.metrics import ms_ssim
 from rgru_codec.runtime import engine
@@ -56,6 +57,14 @@ def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     described = {"width": width, "height": height, "model": model.id.hex(), "msssim": similar}
     (tmp_path / "photo.json").write_text(json.dumps(described))
     return tmp_path
+
+
+def test_the_package_for_pages_has_the_version_of_the_library() -> None:
+    package, lock = (
+        json.loads((WEB / name).read_text()) for name in ("package.json", "package-lock.json")
+    )
+    versions = [package["version"], lock["version"], lock["packages"][""]["version"]]
+    assert versions == [rgru_codec.__version__] * 3
 
 
 def test_the_browser_decoder_passes_its_tests(node: str, reference: Path) -> None:
