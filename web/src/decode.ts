@@ -7,37 +7,10 @@ import type { Header } from './container.js';
 import { Damaged, InvalidInput, LimitExceeded, OutOfMemory } from './errors.js';
 import { gridSize, type Limits, limitsOf } from './limits.js';
 import type { Engine } from './model.js';
+import type { DecodeOptions, Picture } from './options.js';
 import { Pace } from './pace.js';
 import { Painter, type Take, takeLevels } from './painter.js';
 import { type Event, Reader } from './reader.js';
-
-export interface DecodeOptions {
-  /** What to spend at most. */
-  limits?: Partial<Limits> | undefined;
-  signal?: AbortSignal | undefined;
-  /** Layers to decode at most; nothing behind them is read. */
-  layers?: number | undefined;
-  /** Of a damaged file, give what comes before the damage; the error is not raised. For `decode`. */
-  partial?: boolean | undefined;
-  /** `all`: one for each layer; `latest`: not of layers behind which the next is there already; `last`; `none`. */
-  pictures?: 'all' | 'latest' | 'last' | 'none' | undefined;
-}
-
-/** A picture, and what of the file it took. */
-export interface Picture {
-  width: number;
-  height: number;
-  /** Whole layers in it. */
-  layers: number;
-  /** Groups of a further layer in it. */
-  groups: number;
-  /** Bytes of the file up to there. */
-  bytes: number;
-  /** Red, green, blue and alpha (straight), 0 to 255. */
-  pixels: Uint8ClampedArray<ArrayBuffer>;
-  colour: 'srgb' | 'display-p3';
-  grey: boolean;
-}
 
 /** Told of what goes on besides pictures. */
 export interface Watch {
@@ -103,8 +76,9 @@ class Decoding {
 
   /** Whether all layers that are wanted are there, and the alpha plane if there is one. */
   get enough(): boolean {
+    const { header } = this.reader;
     const layers = this.codes?.layer ?? 0;
-    return layers >= (this.options.layers ?? Infinity) && (!this.reader.header?.alpha || !!this.alpha);
+    return !!header && layers >= (this.options.layers ?? Infinity) && (!header.alpha || !!this.alpha);
   }
 
   async *feed(data: Uint8Array): AsyncGenerator<Picture, void> {

@@ -7,27 +7,13 @@ import { CRC_START, joined, KIND_BOX, KIND_GROUP, KIND_LAYER, packElement, packH
 import { InvalidInput } from './errors.js';
 import { type EncoderHalf, encodingHalf } from './encoderhalf.js';
 import type { Tensor } from './layers.js';
-import { checkPixels, gridSize, type Limits, limitsOf, POSITION } from './limits.js';
+import { checkPixels, gridSize, limitsOf, POSITION } from './limits.js';
 import type { Engine } from './model.js';
 import { msssim } from './msssim.js';
+import type { EncodeOptions, Pixels } from './options.js';
 import { Pace } from './pace.js';
-import { type DecodingHalf, Painter, type Pixels, takeLevels, type Windows } from './painter.js';
+import { type DecodingHalf, Painter, takeLevels, type Windows } from './painter.js';
 import { Field, sizeOf, type Window, windowsOf } from './windows.js';
-
-export type { Pixels } from './painter.js';
-
-export interface EncodeOptions {
-  /** Layers to write, or `'all'` that the model has. */
-  layers?: number | 'all' | undefined;
-  /** MS-SSIM with which no further layer is written: .98 if neither layers nor bytes are given either. */
-  msssim?: number | undefined;
-  /** Bytes that the file may have: the last layer that does not fit is left out, and those behind it. */
-  maxBytes?: number | undefined;
-  /** Name of the model's encoder; `default` if it is not given. */
-  encoder?: string | undefined;
-  limits?: Partial<Limits> | undefined;
-  signal?: AbortSignal | undefined;
-}
 
 /** A file that is being written. */
 export interface Encoded {
@@ -57,7 +43,7 @@ export async function* encodeFile(
   show = false,
 ): AsyncGenerator<Encoded, void> {
   const limits = limitsOf(options.limits);
-  const { width, height, data } = pixels;
+  const { width, height, data } = (pixels ?? {}) as Pixels;
   if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray))
     throw new InvalidInput('pixels must be levels from 0 to 255, in a Uint8Array or Uint8ClampedArray');
   if (data.length !== 4 * width * height || !data.length)

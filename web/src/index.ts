@@ -3,17 +3,16 @@
 import { Talk } from './client.js';
 import { hex, joined } from './container.js';
 import type { Header } from './container.js';
-import type { DecodeOptions } from './decode.js';
-import type { EncodeOptions, Pixels } from './encode.js';
 import { Damaged, InvalidInput, ModelMissing, Unreadable } from './errors.js';
+import type { DecodeOptions, EncodeOptions, Pixels } from './options.js';
 import { type Data, piecesOf } from './source.js';
 
 export { useWorker } from './client.js';
 export * from './errors.js';
 export { DEFAULT_LIMITS, type Limits } from './limits.js';
 export type { Header } from './container.js';
+export type { Pixels } from './options.js';
 export type { Data } from './source.js';
-export type { Pixels } from './encode.js';
 
 export interface Options {
   /** URL of the folder of model packages; by default `models/` beside the page. */
@@ -97,10 +96,10 @@ async function feed(talk: Talk, pieces: AsyncIterator<Uint8Array>): Promise<void
 }
 
 /** The last picture of a file. */
-export async function decode(data: Data, options: StreamOptions = {}): Promise<ImageBitmap> {
+export async function decode(data: Data, options: Omit<StreamOptions, 'pictures'> = {}): Promise<ImageBitmap> {
   let last: ImageBitmap | undefined;
   try {
-    for await (const { bitmap } of decodeStream(data, { pictures: 'last', ...options })) {
+    for await (const { bitmap } of decodeStream(data, { ...options, pictures: 'last' })) {
       last?.close();
       last = bitmap;
     }
@@ -120,7 +119,7 @@ export async function encode(image: Image | Pixels, options: WriteOptions = {}):
 /** A file of a picture, layer by layer; with `show`, each with the picture that a decoder shows. */
 export async function* encodeStream(
   image: Image | Pixels,
-  options: WriteOptions & { show?: boolean } = {},
+  options: WriteOptions & { show?: boolean | undefined } = {},
 ): AsyncGenerator<Written, void> {
   const { models, model, signal, ...sent } = options;
   if (typeof image !== 'object' || !image) throw new InvalidInput('image must be a picture of the page, or pixels');

@@ -27,13 +27,13 @@ export interface Limits {
   maxMemory: number;
 }
 
+/** Limits that a caller sets; the defaults hold for the others. */
+export type GivenLimits = { [Name in keyof Limits]?: number | undefined };
+
 export const DEFAULT_LIMITS: Limits = { maxPixels: 2 ** 26, maxMetadataBytes: 2 ** 24, maxMemory: 2 ** 32 - 2 ** 16 };
 
-/**
- * The limits of a caller, with the defaults where it sets none.
- * @throws InvalidInput one is no number, or below 0
- */
-export function limitsOf(given: Partial<Limits> | undefined): Limits {
+/** @throws InvalidInput one is no number, or below 0 */
+export function limitsOf(given: GivenLimits | undefined): Limits {
   const limits = { ...DEFAULT_LIMITS };
   for (const name of Object.keys(limits) as (keyof Limits)[]) {
     const value: unknown = given?.[name] ?? limits[name];

@@ -1,9 +1,8 @@
 /** What pages and the worker say to each other. */
 
 import type { Header } from './container.js';
-import type { DecodeOptions } from './decode.js';
-import type { EncodeOptions, Pixels } from './encode.js';
 import type { Told } from './errors.js';
+import type { DecodeOptions, EncodeOptions, Pixels } from './options.js';
 
 /** Options that can be sent. */
 export type Sent<T> = Omit<T, 'signal'>;

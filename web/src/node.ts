@@ -2,21 +2,21 @@
 
 import { fileURLToPath } from 'node:url';
 
-import { decodeFile, type DecodeOptions, type Picture } from './decode.js';
-import { encodeFile, type EncodeOptions, type Pixels } from './encode.js';
+import { decodeFile } from './decode.js';
+import { encodeFile } from './encode.js';
 import { Lease, leased } from './engines.js';
 import { fetchedModel } from './fetchmodel.js';
 import { modelInFolder } from './folder.js';
 import { joined } from './container.js';
-import { Damaged } from './errors.js';
-import { type Limits, limitsOf } from './limits.js';
+import { Damaged, InvalidInput } from './errors.js';
+import { type GivenLimits, limitsOf } from './limits.js';
 import type { Model } from './model.js';
+import type { DecodeOptions, EncodeOptions, Picture, Pixels } from './options.js';
 import { type Data, piecesOf } from './source.js';
 
 export * from './errors.js';
-export type { DecodeOptions, Picture } from './decode.js';
-export type { EncodeOptions, Pixels } from './encode.js';
 export { DEFAULT_LIMITS, type Limits } from './limits.js';
+export type { DecodeOptions, EncodeOptions, Picture, Pixels } from './options.js';
 export { packModel } from './packmodel.js';
 export type { Data } from './source.js';
 
@@ -41,7 +41,7 @@ function finder({ models }: Models): (id: string) => Model {
   };
 }
 
-function lease(options: Models & { limits?: Partial<Limits> | undefined }): Lease {
+function lease(options: Models & { limits?: GivenLimits | undefined }): Lease {
   return new Lease(finder(options), limitsOf(options.limits).maxMemory);
 }
 
@@ -52,10 +52,10 @@ export function decodeStream(data: Data, options: DecodeOptions & Models): Async
 }
 
 /** The last picture of a file. */
-export async function decode(data: Data, options: DecodeOptions & Models): Promise<Picture> {
+export async function decode(data: Data, options: Omit<DecodeOptions, 'pictures'> & Models): Promise<Picture> {
   let last: Picture | undefined;
   try {
-    for await (const picture of decodeStream(data, { pictures: 'last', ...options })) last = picture;
+    for await (const picture of decodeStream(data, { ...options, pictures: 'last' })) last = picture;
   } catch (error) {
     if (!(options.partial && error instanceof Damaged && last)) throw error;
   }
@@ -67,7 +67,7 @@ export async function decodeCodes(data: Data, options: DecodeOptions & Models): 
   const layers: Int8Array[] = [];
   const engine = lease(options);
   const watch = { codes: (_: number, codes: Int8Array) => layers.push(codes) };
-  const pictures = decodeFile(piecesOf(data, options.signal), engine.find, { pictures: 'none', ...options }, watch);
+  const pictures = decodeFile(piecesOf(data, options.signal), engine.find, { ...options, pictures: 'none' }, watch);
   for await (const _ of leased(engine, pictures));
   return layers;
 }

@@ -3,6 +3,7 @@
 import { InvalidInput } from './errors.js';
 import { Network, type Tensor } from './layers.js';
 import { POSITION } from './limits.js';
+import type { Pixels } from './options.js';
 import type { Pace } from './pace.js';
 import { DecodingTable } from './table.js';
 import type { Wasm } from './wasm.js';
@@ -94,13 +95,6 @@ export class DecodingHalf {
 
 /** Takes a painted window: its values (h, w, 3) cover `outside`. */
 export type Take = (window: Window, picture: Tensor) => void | Promise<void>;
-
-/** Pixels, four bytes each: red, green, blue and alpha (straight), 0 to 255. */
-export interface Pixels {
-  width: number;
-  height: number;
-  data: Uint8ClampedArray | Uint8Array;
-}
 
 /** Takes windows as levels, opaque. */
 export function takeLevels(wasm: Wasm, { data, width, height }: Pixels, grey: boolean): Take {

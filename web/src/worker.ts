@@ -1,14 +1,15 @@
 /** Decoding and encoding off the page's thread. Requests run side by side and can be cancelled. */
 
 import type { Header } from './container.js';
-import { decodeFile, type Picture } from './decode.js';
-import { encodeFile, type Pixels } from './encode.js';
+import { decodeFile } from './decode.js';
+import { encodeFile } from './encode.js';
 import { Lease, leased } from './engines.js';
 import { tell } from './errors.js';
 import { fetchedModel } from './fetchmodel.js';
 import { limitsOf } from './limits.js';
 import type { Reply, Request } from './messages.js';
 import type { Model } from './model.js';
+import type { Picture, Pixels } from './options.js';
 
 type Task<Kind extends Request['kind']> = Request & { kind: Kind };
 

@@ -153,6 +153,15 @@ test('limits and numbers of layers that mean nothing are refused', async () => {
   await assert.rejects(rgru.encode(picture, { models, model, limits: { maxMemory: NaN } }), rgru.InvalidInput);
 });
 
+test('a picture comes also of no layers, whichever pictures are asked for', async () => {
+  assert.equal((await rgru.decode(file, { models, layers: 0 })).layers, 0);
+  for (const nothing of [new Uint8Array(0), file.subarray(0, 9)])
+    await assert.rejects(rgru.decode(nothing, { models, layers: 0 }), rgru.RgruError);
+  const asked = { models, pictures: 'none' } as rgru.DecodeOptions & rgru.Models;
+  assert.equal((await rgru.decode(file, asked)).layers, 8);
+  assert.equal((await rgru.decodeCodes(file, { ...asked, pictures: 'all' })).length, 8);
+});
+
 test('a number of bytes that cannot be met is told', async () => {
   for (const maxBytes of [10, 30, 0, -5, NaN, '20k'] as number[])
     await assert.rejects(rgru.encode(picture, { models, model, maxBytes }), rgru.InvalidInput);
