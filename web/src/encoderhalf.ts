@@ -9,12 +9,16 @@ import type { DecodingHalf } from './painter.js';
 import { EncoderTable } from './table.js';
 import { Arrays } from './weights.js';
 
+/** Names of the files of encoders. */
+const FILES = /^encoder(-[A-Za-z0-9][A-Za-z0-9._]*)?\.safetensors$/;
+
 /**
  * An encoder of the engine's model, made once.
- * @throws InvalidInput it is another model's; ModelMissing there is none of that name
+ * @throws InvalidInput there is none of that name, or it is another model's
  */
 export async function encodingHalf(engine: Engine, half: DecodingHalf, name: string): Promise<EncoderHalf> {
   const file = name === 'default' ? 'encoder.safetensors' : `encoder-${name}.safetensors`;
+  if (!FILES.test(file)) throw new InvalidInput(`'${name}' is no name for an encoder: letters, digits, dots, _`);
   const data = await engine.model.part(file);
   return engine.made(file, () => {
     const arrays = new Arrays(data, file);

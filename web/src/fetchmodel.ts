@@ -24,7 +24,9 @@ function fetchedParts(folder: string, id: string): Parts {
     list.catch(() => (list = undefined));
     const url = `${folder}${name}${SUFFIX}`;
     // Encoders of a model may get better; what decodes it never changes.
-    const cache = name.startsWith('encoder') ? undefined : await openCache();
+    const isEncoder = name.startsWith('encoder');
+    if (isEncoder && !(await list)[name]) throw new InvalidInput(`model ${id} has no ${name}`);
+    const cache = isEncoder ? undefined : await openCache();
     const kept = await cache?.match(url).catch(() => undefined);
     const [data, sums] = await Promise.all([kept?.arrayBuffer() ?? fetchBytes(url, id), list]);
     const part = await partOf(new Uint8Array(data), name, sums[name]);

@@ -5,7 +5,7 @@ import fs from 'node:fs/promises';
 import path from 'node:path';
 
 import { headSize, splitContext } from './context.js';
-import { Damaged, ModelMissing } from './errors.js';
+import { Damaged, InvalidInput, ModelMissing } from './errors.js';
 import { LIST, parseList, SUFFIX } from './fetchmodel.js';
 import { inflate } from './inflate.js';
 import { checkId, Model, type Parts } from './model.js';
@@ -30,6 +30,8 @@ function partsInFolder(folder: string, id: string): Parts {
       return await partOf(await fs.readFile(path.join(folder, name + SUFFIX)), folder, name);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === undefined) throw error;
+      if (name.startsWith('encoder'))
+        throw new InvalidInput(`model ${id} has no ${name} (${(error as Error).message})`);
       throw new ModelMissing(id, (error as Error).message);
     }
   };

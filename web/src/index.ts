@@ -162,7 +162,7 @@ async function defaultModel(base: string): Promise<string> {
   }));
   const id = (await response.text()).trim();
   if (!response.ok || !/^[0-9a-f]{8}$/.test(id))
-    throw new ModelMissing('of the page', `${base}${DEFAULT}: ${response.status}`);
+    throw new ModelMissing(DEFAULT, `${base}${DEFAULT}: ${response.ok ? 'not the id of a model' : response.status}`);
   return id;
 }
 

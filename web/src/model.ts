@@ -2,7 +2,7 @@
 
 import { ContextPlan } from './context.js';
 import { ContextWeights } from './contextweights.js';
-import { InvalidInput, ModelMissing } from './errors.js';
+import { InvalidInput } from './errors.js';
 import { DecodingHalf, type Windows } from './painter.js';
 import type { Wasm } from './wasm.js';
 import { Arrays } from './weights.js';
@@ -127,8 +127,8 @@ export function parseTable(data: Uint8Array): Record<string, unknown> {
   throw new InvalidInput('the table of a model is not an object in JSON');
 }
 
-/** Model ids: eight hexadecimal digits. */
+/** @throws InvalidInput a caller names a model by something else than its id */
 export function checkId(id: string): string {
-  if (!/^[0-9a-f]{8}$/.test(id)) throw new ModelMissing(id, 'no model has such an id');
+  if (!/^[0-9a-f]{8}$/.test(id)) throw new InvalidInput(`model must be an id of eight hexadecimal digits, got ${id}`);
   return id;
 }

@@ -27,7 +27,10 @@ export interface Models {
 
 const known = new Map<string, Model>();
 
-function finder({ models }: Models): (id: string) => Model {
+function finder(options: Models): (id: string) => Model {
+  const { models } = options ?? {};
+  if (!((typeof models === 'string' && models) || models instanceof URL))
+    throw new InvalidInput(`models must be a folder or a URL, got ${models === '' ? "''" : String(models)}`);
   const place = String(models);
   return (id) => {
     const key = `${place} ${id}`;
@@ -57,7 +60,7 @@ export async function decode(data: Data, options: Omit<DecodeOptions, 'pictures'
   try {
     for await (const picture of decodeStream(data, { ...options, pictures: 'last' })) last = picture;
   } catch (error) {
-    if (!(options.partial && error instanceof Damaged && last)) throw error;
+    if (!(error instanceof Damaged && options.partial && last)) throw error;
   }
   return last as Picture;
 }

@@ -162,13 +162,35 @@ test('a picture comes also of no layers, whichever pictures are asked for', asyn
   assert.equal((await rgru.decodeCodes(file, { ...asked, pictures: 'all' })).length, 8);
 });
 
+test('models and encoders that are named wrong are told by what was named', async () => {
+  for (const options of [undefined, {}, { models: '' }, { models: 7 }] as unknown as (rgru.Models & {
+    model: string;
+  })[]) {
+    await assert.rejects(rgru.decode(file, options), /^InvalidInput: models must be/);
+    await assert.rejects(rgru.encode(picture, options), /^InvalidInput: models must be/);
+  }
+  for (const named of [undefined, '../x', 'DEADBEEF'] as string[])
+    await assert.rejects(rgru.encode(picture, { models, model: named }), /^InvalidInput: model must be an id/);
+  await assert.rejects(
+    rgru.encode(picture, { models, model, encoder: 'none' }),
+    /^InvalidInput: .* has no encoder-none/,
+  );
+  for (const encoder of ['../x', 'a/b', ''])
+    await assert.rejects(rgru.encode(picture, { models, model, encoder }), /^InvalidInput: '.*' is no name/);
+});
+
 test('a number of bytes that cannot be met is told', async () => {
   for (const maxBytes of [10, 30, 0, -5, NaN, '20k'] as number[])
     await assert.rejects(rgru.encode(picture, { models, model, maxBytes }), rgru.InvalidInput);
 });
 
 test('pixels that are no levels are refused', async () => {
-  for (const data of [new Float32Array(16), new Uint16Array(16), Array(16).fill(0)] as unknown as Uint8Array[])
+  for (const data of [
+    new Float32Array(16),
+    new Uint16Array(16),
+    Array(16).fill(0),
+    undefined,
+  ] as unknown as Uint8Array[])
     await assert.rejects(rgru.encode({ width: 2, height: 2, data }, { models, model }), rgru.InvalidInput);
 });
 
@@ -293,6 +315,11 @@ test('three layers fetch three layers of the context model', async () => {
     'model.json',
   ];
   assert.deepEqual(asked.sort(), [...parts.map((name) => `${name}.zlib`), 'parts.json'].sort());
+  for (const place of [base, folder])
+    await assert.rejects(
+      rgru.encode(picture, { models: place, model, encoder: 'none' }),
+      /^InvalidInput: .* has no enc/,
+    );
   fs.rmSync(path.join(folder, model, 'context-4.bin.zlib'));
   let shown = 0;
   await assert.rejects(async () => {
