@@ -3,6 +3,7 @@
 import { decodeStream, RgruError } from './index.js';
 
 const STYLE = `:host{display:inline-block;max-width:100%}
+:host([hidden]){display:none}
 canvas{display:block;width:100%;height:100%;object-fit:inherit}
 canvas[hidden],span[hidden]{display:none}`;
 
@@ -19,14 +20,21 @@ export interface LayerDetail {
 /**
  * Attributes: `src`, `alt`, `models` (folder of model packages), `layers` (at most), `loading="lazy"`,
  * `width` and `height`. Events: `layer` (a CustomEvent with `LayerDetail`), `load`, `error` (an
- * ErrorEvent). What was painted stays when an error comes.
+ * ErrorEvent). What was painted of a file stays when an error comes. Roles, labels and styles of the page win.
  */
 export class RgruImage extends Base {
   static observedAttributes = ['src', 'alt', 'models', 'layers', 'loading', 'width', 'height'];
+  private readonly internals = this.attachInternals();
+  private readonly sheet = new CSSStyleSheet();
   private canvas: HTMLCanvasElement | undefined;
   private words: HTMLSpanElement | undefined;
+  /** Of the load that goes on or has ended; none: it is due as soon as the element is in a document. */
   private stop: AbortController | undefined;
   private queued = false;
+  /** Whether the load waits until the element is seen. */
+  private waits = false;
+  /** The `src` of what is painted. */
+  private painted: string | undefined;
   /** Width and height of the picture in pixels; 0 before the header has come. */
   naturalWidth = 0;
   naturalHeight = 0;
@@ -52,44 +60,53 @@ export class RgruImage extends Base {
   connectedCallback(): void {
     if (!this.canvas) this.build();
     this.describe();
-    this.queue();
+    if (!this.stop) this.queue();
   }
 
+  /** What is only moved goes on. */
   disconnectedCallback(): void {
-    this.stop?.abort();
-    this.stop = undefined;
+    queueMicrotask(() => {
+      if (!this.isConnected && !this.complete) this.end();
+    });
   }
 
   attributeChangedCallback(name: string, before: string | null, after: string | null): void {
-    if (!this.canvas || before === after) return;
+    if (!this.canvas || (before === after && name !== 'src')) return;
+    if (name === 'loading' && !this.waits) return;
     if (name === 'alt' || name === 'width' || name === 'height') this.describe();
     else this.queue();
   }
 
   private build(): void {
     const root = this.attachShadow({ mode: 'open' });
-    const style = document.createElement('style');
-    style.textContent = STYLE;
+    root.adoptedStyleSheets = [this.sheet];
     this.canvas = document.createElement('canvas');
     this.canvas.width = this.canvas.height = 0;
     this.words = document.createElement('span');
     this.words.hidden = true;
-    root.append(style, this.canvas, this.words);
+    root.append(this.canvas, this.words);
   }
 
   /** Role, words and shape. */
   private describe(): void {
-    this.setAttribute('role', 'img');
-    this.setAttribute('aria-label', this.alt);
+    this.internals.role = this.getAttribute('alt') === '' ? 'presentation' : 'img';
+    this.internals.ariaLabel = this.alt;
+    if (this.words) this.words.textContent = this.alt;
     const [width, height] = ['width', 'height'].map((name) => Number(this.getAttribute(name))) as [number, number];
-    if (width > 0) this.style.width = `${width}px`;
-    else if (height > 0) this.style.height = `${height}px`;
+    const side = width > 0 ? `width:${width}px` : height > 0 ? `height:${height}px` : '';
     const [w, h] = this.naturalWidth ? [this.naturalWidth, this.naturalHeight] : [width, height];
-    if (w > 0 && h > 0) this.style.aspectRatio = `${w} / ${h}`;
+    this.sheet.replaceSync(`${STYLE}:host{${side};${w > 0 && h > 0 ? `aspect-ratio:${w}/${h}` : ''}}`);
+  }
+
+  private end(): void {
+    this.stop?.abort();
+    this.stop = undefined;
+    this.complete = false;
   }
 
   /** Attributes that change together start one load. */
   private queue(): void {
+    this.end();
     if (this.queued) return;
     this.queued = true;
     queueMicrotask(() => {
@@ -99,14 +116,15 @@ export class RgruImage extends Base {
   }
 
   private async load(): Promise<void> {
-    this.stop?.abort();
     const stop = new AbortController();
     this.stop = stop;
-    this.complete = false;
-    if (this.words) this.words.hidden = true;
-    if (!this.src) return;
+    this.complete = !this.src;
+    (this.words as HTMLElement).hidden = true;
+    if (!this.src) return this.clear();
     try {
-      if (this.getAttribute('loading') === 'lazy') await this.seen(stop.signal);
+      this.waits = this.getAttribute('loading') === 'lazy';
+      if (this.waits) await this.seen(stop.signal);
+      this.waits = false;
       await this.show(stop.signal);
       if (stop.signal.aborted) return;
       this.complete = true;
@@ -120,7 +138,7 @@ export class RgruImage extends Base {
     const url = new URL(this.src, document.baseURI).href;
     const response = await fetch(url, { signal });
     if (!response.ok || !response.body) throw new RgruError(`${url}: ${response.status} ${response.statusText}`.trim());
-    const layers = Number(this.getAttribute('layers')) || undefined;
+    const layers = this.most();
     const models = this.getAttribute('models') ?? undefined;
     const onheader = ({ width, height }: { width: number; height: number }): void => {
       this.naturalWidth = width;
@@ -138,6 +156,7 @@ export class RgruImage extends Base {
       canvas.hidden = false;
       canvas.width = bitmap.width;
       canvas.height = bitmap.height;
+      this.painted = this.src;
       canvas.getContext('bitmaprenderer')?.transferFromImageBitmap(bitmap);
       this.dispatchEvent(new CustomEvent<LayerDetail>('layer', { detail }));
     }
@@ -145,12 +164,27 @@ export class RgruImage extends Base {
 
   private fail(error: Error): void {
     this.complete = true;
-    if (this.words && this.canvas && !this.canvas.width) {
-      this.canvas.hidden = true;
-      this.words.hidden = false;
-      this.words.textContent = this.alt;
+    if (this.painted !== this.src) {
+      this.clear();
+      (this.words as HTMLElement).hidden = false;
     }
     this.dispatchEvent(new ErrorEvent('error', { error, message: error.message }));
+  }
+
+  private clear(): void {
+    const canvas = this.canvas as HTMLCanvasElement;
+    canvas.hidden = true;
+    canvas.width = canvas.height = this.naturalWidth = this.naturalHeight = 0;
+    this.painted = undefined;
+    this.describe();
+  }
+
+  /** Layers that the attribute allows. */
+  private most(): number | undefined {
+    const text = (this.getAttribute('layers') ?? '').trim();
+    if (/^\d+$/.test(text)) return Number(text);
+    if (text) console.warn(`<rgru-image>: layers="${text}" is no number of layers; all are shown`);
+    return undefined;
   }
 
   /** Resolves when the element comes near the window. */

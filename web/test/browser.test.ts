@@ -148,9 +148,9 @@ for (const [name, programs] of BROWSERS) {
                 message: error?.message,
                 width: canvas.width,
                 words,
-                ratio: element.style.aspectRatio,
+                ratio: getComputedStyle(element).aspectRatio,
                 height: element.clientHeight,
-                role: element.getAttribute('role'),
+                set: element.getAttributeNames().sort().join(),
               });
             };
             element.addEventListener('layer', (event) =>
@@ -179,13 +179,74 @@ for (const [name, programs] of BROWSERS) {
         Record<string, unknown>,
         Record<string, unknown>,
       ];
-      assert.deepEqual([sound.last, sound.error, sound.width, sound.role], [8, undefined, 512, 'img']);
+      assert.deepEqual([sound.last, sound.error, sound.width, sound.set], [8, undefined, 512, 'alt,models,src']);
       assert.equal(sound.ratio, '512 / 352');
       assert.deepEqual([damaged.error, damaged.width, damaged.last], ['Damaged', 512, 7]);
       assert.deepEqual([missing.error, missing.width, missing.words], ['ModelMissing', 0, 'soft shapes']);
       assert.match(String(missing.message), new RegExp(model));
       assert.equal(none.error, 'RgruError');
       assert.equal(low.height, 100);
+    });
+
+    test('the element does what an img does: moved, renamed, with attributes and styles of the page', async () => {
+      await open('empty.html');
+      const found = await page.evaluate(async () => {
+        const library = '/dist/element.js';
+        await import(library);
+        document.body.innerHTML = `<style>.wide { width: 99px }</style><p></p>
+          <rgru-image models="/models/" alt="shapes" width="200" layers="x" class="wide"></rgru-image>
+          <rgru-image hidden width="9" height="9" role="figure" aria-label="mine"></rgru-image>`;
+        const [element, other] = document.querySelectorAll('rgru-image') as unknown as RgruImage[];
+        type RgruImage = HTMLElementTagNameMap['rgru-image'];
+        const [fetched, warned, loads]: [string[], string[], number[]] = [[], [], []];
+        const { fetch } = window;
+        window.fetch = (...asked) => {
+          if (String(asked[0]).includes('.rgru')) fetched.push(String(asked[0]));
+          return fetch(...asked);
+        };
+        console.warn = (words: string) => warned.push(words);
+        let last = 0;
+        element?.addEventListener(
+          'layer',
+          (event) => (last = (event as CustomEvent<{ layers: number }>).detail.layers),
+        );
+        const event = (kind: string): Promise<unknown> =>
+          new Promise((resolve) => element?.addEventListener(kind, resolve, { once: true }));
+        const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 300));
+        if (!element || !other) throw new Error('no elements');
+        element.src = '/picture.rgru?rate=20000';
+        await event('layer');
+        document.querySelector('p')?.append(element);
+        await event('load');
+        document.body.append(element);
+        element.remove();
+        await settle();
+        document.body.append(element);
+        await settle();
+        loads.push(fetched.length);
+        const shown = { last, width: element.clientWidth, natural: element.naturalWidth, complete: element.complete };
+        element.src = element.getAttribute('src') as string;
+        await event('layer');
+        element.remove();
+        await settle();
+        element.setAttribute('loading', 'lazy');
+        document.body.append(element);
+        await event('load');
+        loads.push(fetched.length);
+        element.src = '/none.rgru';
+        await event('error');
+        const [canvas, words] = element.shadowRoot?.children as unknown as [HTMLCanvasElement, HTMLElement];
+        element.alt = 'other';
+        const gone = { hidden: canvas.hidden, words: words.textContent, natural: element.naturalWidth };
+        const kept = [other.getAttribute('role'), other.getAttribute('aria-label'), other.clientHeight];
+        return { loads, shown, gone, kept, warned };
+      });
+      assert.deepEqual(found.loads, [1, 3]);
+      assert.deepEqual(found.shown, { last: 8, width: 99, natural: 512, complete: true });
+      assert.deepEqual(found.gone, { hidden: true, words: 'other', natural: 0 });
+      assert.deepEqual(found.kept, ['figure', 'mine', 0]);
+      assert.match(String(found.warned[0]), /layers="x" is no number/);
+      if (name === 'chrome') assert.ok(await page.$('::-p-aria([name="other"][role="image"])'));
     });
 
     test('work can be cancelled, and errors keep their kind', async () => {
