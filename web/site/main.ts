@@ -50,6 +50,9 @@ function begin(name: string): Shown {
   view.reset();
   show(null);
   page.status.textContent = `${name} ...`;
+  page.view.setAttribute('aria-label', `${name}: no picture`);
+  page.bytes.value = page.bytes.max = page.bytes.min;
+  page.bytes.removeAttribute('aria-valuetext');
   page.curve.textContent =
     page.rows.textContent =
     page.left.textContent =
@@ -156,8 +159,6 @@ async function send(now: Shown): Promise<void> {
     now.came = bytes;
     if (now === shown) told(now, performance.now() - began);
   };
-  page.bytes.max = String(now.file.length);
-  page.bytes.disabled = page.save.disabled = page.png.disabled = false;
   const { signal } = now.stop;
   for await (const { layers, groups, bytes, bitmap } of decodeStream(overLine(now.file, rate, signal, came), {
     models: MODELS,
@@ -165,7 +166,9 @@ async function send(now: Shown): Promise<void> {
   })) {
     if (now !== shown) return;
     now.steps.push({ layers: layers + (groups ? 0.5 : 0), bytes, bitmap });
+    page.bytes.max = String(now.file.length);
     page.bytes.value = String(bytes);
+    page.bytes.disabled = page.save.disabled = page.png.disabled = false;
     told(now, performance.now() - began);
     await refresh(now);
   }

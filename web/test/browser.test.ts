@@ -37,6 +37,7 @@ before(async () => {
   fs.writeFileSync(path.join(folder, 'picture.png'), packPng(picture));
   fs.writeFileSync(path.join(folder, 'large.png'), packPng(madePicture(1800, 1200)));
   fs.writeFileSync(path.join(folder, 'cut.rgru'), file.subarray(0, file.length / 2));
+  fs.writeFileSync(path.join(folder, 'short.rgru'), file.subarray(0, 15));
   const damaged = file.slice();
   damaged[damaged.length - 9] = (damaged[damaged.length - 9] as number) ^ 1;
   fs.writeFileSync(path.join(folder, 'damaged.rgru'), damaged);
@@ -436,6 +437,26 @@ for (const [name, programs] of BROWSERS) {
       assert.equal(await noError(), true);
       assert.match(await text('#status'), /8 layers/);
       assert.equal(await page.$$eval('#rows tr', (rows) => rows.length), 8);
+    });
+
+    test('the page keeps nothing of the picture before when a file has none', async () => {
+      await open('site/index.html');
+      const state = (): Promise<unknown[]> =>
+        page.evaluate(() => {
+          const [bytes, ...buttons] = ['bytes', 'save', 'png'].map((id) => document.getElementById(id));
+          const { value, max, disabled } = bytes as HTMLInputElement;
+          const label = document.getElementById('view')?.ariaLabel;
+          return [label, value, max, disabled, ...buttons.map((button) => (button as HTMLButtonElement).disabled)];
+        });
+      await page.select('#line', '0');
+      await upload('picture.rgru');
+      await ended();
+      assert.deepEqual((await state()).slice(3), [false, false, false]);
+      for (const what of ['short.rgru', 'levels1']) {
+        await upload(what);
+        await page.waitForFunction(() => !(document.getElementById('error') as HTMLElement).hidden);
+        assert.deepEqual(await state(), [`${what}: no picture`, '21', '21', true, true, true]);
+      }
     });
 
     async function text(selector: string): Promise<string> {
