@@ -2,6 +2,7 @@
 
 import { decode, decodeStream, encodeStream, modelOf } from '../src/index.js';
 import { joined } from '../src/container.js';
+import { unlessAborted } from '../src/source.js';
 import { bytesAt, curve, type Point } from './curve.js';
 import { overLine } from './line.js';
 import { Measurer } from './measurer.js';
@@ -20,8 +21,8 @@ interface Step {
   layers: number;
   bytes: number;
   bitmap: ImageBitmap;
-  quality?: number;
-  jpeg?: { size: number; bitmap: ImageBitmap; quality: number };
+  quality?: number | undefined;
+  jpeg?: { size: number; bitmap: ImageBitmap; quality: number } | undefined;
 }
 
 /** What is on the page. */
@@ -100,10 +101,10 @@ async function openSample(name: string, title: string): Promise<void> {
   });
 }
 
-/** Errors in words; what was replaced by another picture or sending says nothing any more. */
+/** The work ends with `stop`, whatever it waits for. Errors in words; what was replaced by another picture or sending says nothing any more. */
 async function guarded(now: Shown, work: (now: Shown) => Promise<void>): Promise<void> {
   try {
-    await work(now);
+    await unlessAborted(() => work(now), now.stop.signal);
   } catch (error) {
     if (now !== shown) return;
     if (now.stop.signal.aborted) page.status.textContent = 'Stopped.';
@@ -120,9 +121,21 @@ async function takeOriginal(now: Shown, data: Blob): Promise<void> {
   } catch {
     throw new Error(`${now.name} is neither a .rgru nor a picture that this browser can read`);
   }
+  const { original } = now;
   now.measurer = new Measurer();
-  await now.measurer.original(now.original);
+  void measured(now, (measurer) => measurer.original(original));
   if (now === shown) await refresh(now);
+}
+
+/** What the measurer finds; where it cannot, pictures are shown without. */
+async function measured<T>(now: Shown, ask: (measurer: Measurer) => Promise<T>): Promise<T | undefined> {
+  try {
+    return now.measurer ? await ask(now.measurer) : undefined;
+  } catch (error) {
+    now.measurer = null;
+    if (now === shown) show(`Neither measured nor compared with JPEG: ${(error as Error).message}`);
+    return undefined;
+  }
 }
 
 /** Compress, and show meanwhile: the original at once, beside it what the layers written so far show. */
@@ -205,29 +218,24 @@ async function refresh(now: Shown): Promise<void> {
 
 async function refreshRight(now: Shown, step: Step): Promise<void> {
   const wanted = document.querySelector<HTMLInputElement>('input[name=other]:checked')?.value;
-  if (!now.original || !now.measurer) {
-    view.right = null;
-    page.right.textContent = now.original ? '' : 'no original to compare with';
-  } else if (wanted === 'original') {
-    view.right = now.original;
-    page.right.textContent = 'original';
-  } else {
-    step.jpeg ??= await now.measurer.jpeg(step.bytes);
-    if (now !== shown || stepAt(now, Number(page.bytes.value)) !== step) return;
+  if (wanted === 'jpeg') step.jpeg ??= await measured(now, (measurer) => measurer.jpeg(step.bytes));
+  if (now !== shown || stepAt(now, Number(page.bytes.value)) !== step) return;
+  if (wanted === 'jpeg' && step.jpeg) {
     view.right = step.jpeg.bitmap;
     const more = step.jpeg.size > step.bytes ? ', no smaller one can be made' : '';
     page.right.textContent = `JPEG, ${size(step.jpeg.size)}${more}`;
+  } else {
+    view.right = now.original;
+    page.right.textContent = now.original ? 'original' : 'no original to compare with';
   }
   view.draw();
 }
 
 async function measureAll(now: Shown): Promise<void> {
-  const { measurer } = now;
-  if (!measurer) return;
   for (const step of now.steps) {
-    step.quality ??= await measurer.quality(step.bitmap);
-    step.jpeg ??= await measurer.jpeg(step.bytes);
-    if (now !== shown) return;
+    step.quality ??= await measured(now, (measurer) => measurer.quality(step.bitmap));
+    step.jpeg ??= await measured(now, (measurer) => measurer.jpeg(step.bytes));
+    if (now !== shown || now.stop.signal.aborted) return;
     drawCurve(now);
   }
   tellSaving(now);

@@ -4,15 +4,24 @@ import type { Ask, Measured } from './measure.js';
 
 type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
 
+const FAILED = 'its program cannot be loaded or has ended';
+
 export class Measurer {
   private readonly worker = new Worker(new URL('./measure.js', import.meta.url), { type: 'module' });
   private next = 0;
   private readonly waiting = new Map<number, (measured: Measured) => void>();
+  private failed = false;
 
   constructor() {
     this.worker.onmessage = ({ data }: MessageEvent<Measured>) => {
       this.waiting.get(data.id)?.(data);
       this.waiting.delete(data.id);
+    };
+    this.worker.onerror = (event) => {
+      event.preventDefault();
+      this.failed = true;
+      for (const [id, tell] of this.waiting) tell({ id, error: FAILED });
+      this.waiting.clear();
     };
   }
 
@@ -36,7 +45,8 @@ export class Measurer {
     this.worker.terminate();
   }
 
-  private ask(ask: WithoutId<Ask>): Promise<Measured> {
+  private async ask(ask: WithoutId<Ask>): Promise<Measured> {
+    if (this.failed) throw new Error(FAILED);
     const id = this.next++;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, (measured) => (measured.error ? reject(new Error(measured.error)) : resolve(measured)));

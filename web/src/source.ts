@@ -62,7 +62,8 @@ function streamed(stream: ReadableStream<Uint8Array>): AsyncIterator<unknown> {
   };
 }
 
-async function unlessAborted<T>(begin: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+/** What `begin` gives, unless the signal aborts before. */
+export async function unlessAborted<T>(begin: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return begin();
   signal.throwIfAborted();
   let stop = (): void => undefined;

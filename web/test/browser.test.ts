@@ -47,6 +47,10 @@ before(async () => {
   );
   execFileSync('node', ['build.mjs', 'site', path.join(folder, 'site')], { cwd: WEB });
   fs.cpSync(path.join(folder, 'models'), path.join(folder, 'site/models'), { recursive: true });
+  for (const kind of ['mute', 'bare'])
+    fs.cpSync(path.join(folder, 'site'), path.join(folder, kind), { recursive: true });
+  fs.writeFileSync(path.join(folder, 'mute/measure.js'), '');
+  fs.rmSync(path.join(folder, 'bare/measure.js'));
   host = await serve(path.join(WEB), folder);
 });
 after(() => {
@@ -437,6 +441,23 @@ for (const [name, programs] of BROWSERS) {
       assert.equal(await noError(), true);
       assert.match(await text('#status'), /8 layers/);
       assert.equal(await page.$$eval('#rows tr', (rows) => rows.length), 8);
+    });
+
+    test('the page shows and compresses where measure.js cannot be had, and stops where it says nothing', async () => {
+      await open('bare/index.html');
+      await page.select('#line', '0');
+      await upload('picture.png');
+      await ended();
+      assert.match(await text('#status'), /8 layers/);
+      assert.match(await text('#error'), /Neither measured nor compared/);
+      assert.equal(await text('#right'), 'original');
+      await open('mute/index.html');
+      await page.select('#line', '0');
+      await upload('picture.png');
+      await page.waitForFunction(() => document.getElementById('view')?.ariaLabel?.startsWith('picture.png: 1 layer'));
+      await page.$eval('#stop', (button) => (button as HTMLButtonElement).click());
+      await ended();
+      assert.equal(await text('#status'), 'Stopped.');
     });
 
     test('the page keeps nothing of the picture before when a file has none', async () => {
