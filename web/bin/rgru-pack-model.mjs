@@ -5,12 +5,13 @@ import path from 'node:path';
 
 import { packModel } from '../dist/node.js';
 
-const [from, to] = process.argv.slice(2);
-if (!from || !to) {
-  console.error(
+const [from, to, ...more] = process.argv.slice(2);
+const help = from === '--help' || from === '-h';
+if (help || !from || !to || more.length) {
+  console[help ? 'log' : 'error'](
     'usage: rgru-pack-model PACKAGE TO\n\nPACKAGE: a folder with model.json; TO: the folder of models of a page',
   );
-  process.exit(2);
+  process.exit(help ? 0 : 2);
 }
 try {
   const id = await packModel(from, to);

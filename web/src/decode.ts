@@ -66,9 +66,11 @@ class Decoding {
     private readonly options: DecodeOptions,
     private readonly watch: Watch,
   ) {
-    const { layers = 0 } = options;
+    const { layers = 0, pictures = 'all' } = options;
     if (!Number.isInteger(layers) || layers < 0)
       throw new InvalidInput(`layers must be a whole number, 0 or more, got ${String(layers)}`);
+    if (!['all', 'latest', 'last', 'none'].includes(pictures))
+      throw new InvalidInput(`pictures must be all, latest, last or none, got ${String(pictures)}`);
     this.limits = limitsOf(options.limits);
     this.reader = new Reader(this.limits);
     this.pace = new Pace(options.signal);

@@ -38,6 +38,7 @@ export async function packModel(from: string, to: string): Promise<string> {
   const files = new Map<string, Uint8Array>();
   for (const name of names) files.set(name, new Uint8Array(await fs.readFile(path.join(from, name))));
   const id = digestOf(files).slice(0, 8);
+  const { name } = parseTable(files.get('model.json') as Uint8Array);
   const { head, layers } = splitContext(files.get('context.bin') as Uint8Array);
   files.delete('context.bin');
   [head, ...layers].forEach((part, i) => files.set(`context-${i}.bin`, part));
@@ -51,7 +52,6 @@ export async function packModel(from: string, to: string): Promise<string> {
     sha256[name] = createHash('sha256').update(data).digest('hex');
     bytes[name] = packed.length;
   }
-  const { name } = parseTable(files.get('model.json') as Uint8Array);
   const list = { id, name, layers: layers.length, bytes, sha256 };
   await fs.writeFile(path.join(folder, LIST), JSON.stringify(list, null, 1));
   const about = {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -14,7 +15,7 @@ import { joined } from '../src/container.js';
 import * as rgru from '../src/node.js';
 import { piecesOf } from '../src/source.js';
 import { madePicture, makeModel } from './made.js';
-import { start } from './tools.js';
+import { start, WEB } from './tools.js';
 
 let models: string;
 let model: string;
@@ -150,6 +151,8 @@ test('limits and numbers of layers that mean nothing are refused', async () => {
     await assert.rejects(rgru.decode(file, { models, layers: value }), rgru.InvalidInput);
   }
   await assert.rejects(rgru.decode(file, { models, layers: 2.5 }), rgru.InvalidInput);
+  for (const pictures of ['first', '', 1, null] as unknown as 'all'[])
+    await assert.rejects(all(rgru.decodeStream(file, { models, pictures })), rgru.InvalidInput);
   await assert.rejects(rgru.encode(picture, { models, model, limits: { maxMemory: NaN } }), rgru.InvalidInput);
 });
 
@@ -219,6 +222,20 @@ test('a folder that holds another model, or a changed one, is told', async () =>
   fs.copyFileSync(path.join(place, 'context-2.bin.zlib'), path.join(place, 'context-1.bin.zlib'));
   await assert.rejects(rgru.decode(file, { models: other }), /context-1.bin: not what parts.json says/);
   fs.rmSync(other, { recursive: true });
+});
+
+test('rgru-pack-model writes a whole model or nothing, of one package', () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rgru-'));
+  const pack = (...words: string[]): number | null =>
+    spawnSync('node', [path.join(WEB, 'bin/rgru-pack-model.mjs'), ...words]).status;
+  const [from, to] = [path.join(folder, 'package'), path.join(folder, 'page')];
+  fs.cpSync(path.join(models, model), from, { recursive: true });
+  const results = [pack('--help'), pack(from), pack(from, to, to)];
+  fs.writeFileSync(path.join(from, 'model.json'), '[');
+  assert.deepEqual([...results, pack(from, to), fs.existsSync(to)], [0, 2, 2, 1, false]);
+  assert.equal(pack(path.join(models, model), to), 0);
+  assert.deepEqual(fs.readdirSync(to).sort(), [model, 'default'].sort());
+  fs.rmSync(folder, { recursive: true });
 });
 
 test('a model that is not there is told by its id', async () => {
