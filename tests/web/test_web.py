@@ -71,7 +71,7 @@ def test_the_browser_decoder_passes_its_tests(node: str, reference: Path) -> Non
     """Vectors, pictures, codes: see web/test. What it skips it says, with -s."""
     environment = {**os.environ, "RGRU_REFERENCE": str(reference)}
     run = subprocess.run(
-        ["npm", "test"], cwd=WEB, env=environment, capture_output=True, text=True, timeout=600
+        ["npm", "test"], cwd=WEB, env=environment, capture_output=True, text=True, timeout=900
     )
     print(run.stdout)
     assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-4000:]
