@@ -38,6 +38,24 @@ COLUMNS = (
 NAMES = tuple(name for name, _, _ in COLUMNS)
 _DIGITS = {"bpp": 6} | {name: metric.digits for name, metric in METRICS.items()}
 
+_TYPES = {"string": str, "integer": int, "number": (int, float)}
+_ROW = {n if n in NAMES[:7] else f"{n}?": _TYPES[t] for n, t, _ in COLUMNS}
+_NUMBER = _TYPES["number"]
+_CODEC = {"label": str, "settings": [_NUMBER], "versions": {"*": str}, "parameters?": {}}
+_PICTURE = {"set": str, "name": str, "width": int, "height": int, "mode": str, "kind?": str}
+_METADATA: dict[str, Any] = {
+    "codecs": {"*": _CODEC | {"memory_mb?": {"peak": _NUMBER}}},
+    "images": [_PICTURE | {"msssim_scales": int, "sha256": str, "notes": [str]}],
+    "skipped": [{"what": str, "name": str, "why": str}],
+    "commands": [str],
+    "machine?": {},
+    "software?": {},
+    "metrics?": {},
+    "baseline?": str,
+    "load_of_others?": _NUMBER,
+}
+"""What stands in a file: see ``check_shape``."""
+
 Row = dict[str, Any]
 
 
@@ -103,14 +121,41 @@ def _plain(name: str, value: Any) -> Any:
     return float(f"{value:.4g}") if digits is None else round(value, digits)
 
 
-def load_results(path: Path) -> Results:
-    """Read a results file; raises EvalError for other files and other versions."""
+def read_json(path: Path) -> Any:
+    """Read a file of JSON; raises EvalError where it is none."""
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise EvalError(f"{path}: no such results file; make one with 'rgru-eval run'") from None
-    except (OSError, ValueError) as error:
-        raise EvalError(f"{path}: not a results file of rgru-eval ({error})") from error
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise EvalError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def check_shape(value: Any, shape: Any, place: str) -> None:
+    """Raise ValueError with the first place whose value is of another kind than its shape.
+
+    Args:
+        value: what a file holds.
+        shape: a type or several; a list of what all items are; a dictionary of what stands under
+            its keys: ``*`` is all there are, one that ends in ``?`` may be absent.
+        place: where the value stands.
+    """
+    kind = type(shape) if isinstance(shape, (dict, list)) else shape
+    if not isinstance(value, kind):
+        raise ValueError(f"{place}: {str(value)[:40]!r}")
+    if isinstance(shape, list):
+        for number, item in enumerate(value):
+            check_shape(item, shape[0], f"{place}[{number}]")
+    elif isinstance(shape, dict):
+        for key, part in shape.items():
+            for name in value if key == "*" else [key.rstrip("?")]:
+                if value.get(name) is not None or not key.endswith("?"):
+                    check_shape(value.get(name), part, f"{place}.{name}")
+
+
+def load_results(path: Path) -> Results:
+    """Read a results file; raises EvalError for other files, other versions and damaged ones."""
+    if not path.exists():
+        raise EvalError(f"{path}: no such results file; make one with 'rgru-eval run'")
+    content = read_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise EvalError(f"{path}: not a results file of rgru-eval")
     if content.get("version") != VERSION:
@@ -123,9 +168,33 @@ def load_results(path: Path) -> Results:
         rows = [dict(zip(names, values, strict=True)) for values in content["data"]]
         if missing := set(NAMES) - set(METRICS) - set(names):  # metrics may be newer than the file
             raise ValueError(f"columns missing: {sorted(missing)}")
-        return Results(content["metadata"], rows)
+        check_shape(content["metadata"], {}, "metadata")
+        results = Results(content["metadata"], rows)
+        _check(results)
     except (KeyError, TypeError, ValueError) as error:
-        raise EvalError(f"{path}: the results file is damaged ({error!r})") from error
+        raise EvalError(
+            f"{path}: the results file is damaged ({error!r}); restore it, or measure again:"
+            " 'rgru-eval run --restart'"
+        ) from error
+    return results
+
+
+def _check(results: Results) -> None:
+    """Raise ValueError for results that no run writes."""
+    check_shape(results.metadata, _METADATA, "metadata")
+    check_shape(results.rows, [_ROW], "data")
+    codecs, pictures = results.metadata["codecs"], results.pictures
+    for row in results.rows:
+        picture = f"{row['set']}/{row['image']}"
+        if row["codec"] not in codecs or picture not in pictures:
+            raise ValueError(f"metadata has no {row['codec']}, or no {picture}")
+        if not (row["bytes"] > 0 and 0 < row["bpp"] < math.inf):
+            raise ValueError(f"{row['bytes']} bytes, {row['bpp']} bpp")
+    files = [
+        tuple(row[name] for name in NAMES[:5]) for row in results.rows if row["kind"] == "file"
+    ]
+    if len({*files}) < len(files):
+        raise ValueError("one file has several rows")
 
 
 def merge(parts: Sequence[Results]) -> Results:

@@ -15,11 +15,12 @@ import pytest
 from PIL import Image
 
 from rgru_codec.models import default_model
+from rgru_eval.__main__ import main
 from rgru_eval.errors import EvalError, InterruptedRunError, UnavailableError
 from rgru_eval.measure import run, tasks
 from rgru_eval.measure.builtin import Webp
 from rgru_eval.measure.pictures import Source, find_pictures, read_picture
-from rgru_eval.measure.run import Order, files_folder, load_notes, load_paths
+from rgru_eval.measure.run import Order, files_folder, load_notes, load_paths, paths_file
 from rgru_eval.measure.tasks import Task, cuts_of, file_of
 from rgru_eval.results import NAMES, Results, load_results, merge
 
@@ -377,7 +378,8 @@ def test_folders(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("not json", "not a results file"),
+        ("not json", "cannot be read as JSON"),
+        ("[" * 200000, "cannot be read as JSON"),
         ("[1]", "not a results file"),
         ('{"format": "rgru-eval results", "version": 99}', "results of version 99, this rgru-eval"),
         ('{"format": "rgru-eval results", "version": 1}', "is damaged"),
@@ -393,6 +395,62 @@ def test_other_files_are_refused(tmp_path: Path, folder: Path, text: str, words:
     assert path.read_text() == text
     with pytest.raises(EvalError, match="no such results file"):
         load_results(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("metadata", []),
+        ("metadata codecs", []),
+        ("metadata codecs jpeg:subsampling=420,optimize,q=10+50", {"label": "JPEG"}),
+        ("metadata images 0", {"name": "a"}),
+        ("metadata skipped", ["what"]),
+        ("metadata commands", 5),
+        ("metadata machine", 3),
+        ("metadata baseline", []),
+        ("schema fields", 3),
+        ("data", None),
+        ("data 0", [1]),
+        ("data 0 1", 5),  # set
+        ("data 0 2", "nowhere"),  # image
+        ("data 0 3", "nobody"),  # codec
+        ("data 0 4", 50.0),  # setting, that of another row
+        ("data 0 5", 0),  # bytes
+        ("data 0 6", None),  # bpp
+        ("data 0 10", "much"),  # psnr
+    ],
+)
+def test_damaged_results_are_told_with_the_place(
+    folder: Path, tmp_path: Path, place: str, value: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They ended in tracebacks."""
+    path = tmp_path / "out.json"
+    run.run(order(folder, tmp_path, images=(str(folder / "a.png"),), metrics=("psnr",)))
+    content = json.loads(path.read_text())
+    *way, last = (int(key) if key.isdigit() else key for key in place.split(" "))
+    part = content
+    for key in way:
+        part = part[key]
+    part[last] = value
+    path.write_text(json.dumps(content))
+    capsys.readouterr()
+    assert main(["summary", str(path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the results file is damaged" in line
+    assert "measure again: 'rgru-eval run --restart'" in line
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"photos/a": 5}'])
+def test_damaged_places_of_pictures_are_noted_anew(
+    folder: Path, tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They ended in tracebacks."""
+    place = paths_file(tmp_path / "out.json")
+    place.write_text(text)
+    assert load_paths([tmp_path / "out.json"]) == {}
+    assert ("out.json.local: damaged, ignored" in capsys.readouterr().err) == bool(text)
+    run.run(order(folder, tmp_path))
+    assert sorted(json.loads(place.read_text())) == ["photos/a", "photos/b", "photos/c"]
 
 
 def test_nothing_private_in_the_file(folder: Path, tmp_path: Path) -> None:
@@ -422,6 +480,23 @@ def environment() -> dict[str, str]:
     root = Path(__file__).parents[2]
     paths = [str(root), str(root / "eval"), str(root / "format")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def test_a_second_run_into_the_same_file_is_refused(folder: Path, tmp_path: Path) -> None:
+    """What the first had measured was lost."""
+    place = paths_file(tmp_path / "out.json")
+    code = "from rgru_eval.measure.machine import lock\n"
+    code += f"lock(file := open({str(place)!r}, 'a')); input('.')"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(
+        command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.read(1)
+        with pytest.raises(EvalError, match="another run is writing this file; wait for its end"):
+            run.run(order(folder, tmp_path))
+        other.communicate(b"\n", timeout=60)
+    assert len(run.run(order(folder, tmp_path)).rows) == 6
 
 
 def test_parallel_run_stops_at_ctrl_c_and_goes_on(folder: Path, tmp_path: Path) -> None:

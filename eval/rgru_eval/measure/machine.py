@@ -8,6 +8,7 @@ import platform
 import re
 import sys
 from pathlib import Path
+from typing import IO
 
 import rgru_codec
 from rgru_codec.processes import cores
@@ -43,6 +44,19 @@ def version_of(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
+
+
+def lock(file: IO[str]) -> None:
+    """Claim a file until it is closed; another process that tries meanwhile gets an OSError."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        file.seek(2**30)  # far behind its end: what is locked cannot be read by others
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def peak_memory_mb() -> float:

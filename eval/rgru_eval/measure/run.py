@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
@@ -17,12 +17,12 @@ from rgru_codec.processes import cores, run_in_processes
 from rgru_eval.errors import EvalError, InterruptedRunError, UnavailableError
 from rgru_eval.judge.metrics import GROUPS, METRICS, check_metrics, metric_names
 from rgru_eval.measure.codecs import BASELINE, Codec, on_any_ladder
-from rgru_eval.measure.machine import describe_machine, describe_software, load_average
+from rgru_eval.measure.machine import describe_machine, describe_software, load_average, lock
 from rgru_eval.measure.pictures import Source, find_pictures, read_picture
 from rgru_eval.measure.progress import Throttle, bar, say
 from rgru_eval.measure.registry import make_codecs
 from rgru_eval.measure.tasks import Outcome, Task, measure_memory, run_parallel, run_task
-from rgru_eval.results import Results, Row, load_results
+from rgru_eval.results import Results, Row, check_shape, load_results, read_json
 
 BUSY = 0.5
 """Load beside our own work from which times are told to be doubtful, in cores."""
@@ -53,9 +53,35 @@ def run(order: Order) -> Results:
     Raises EvalError if nothing can be measured, InterruptedRunError after Ctrl-C.
     """
     check_metrics(order.metrics)
-    results = _opened(order)
-    sources = _register_pictures(results, order)
-    codecs = _register_codecs(results, order)
+    sources = find_pictures(order.images)[: order.limit or None]
+    codecs = make_codecs(order.codecs, order.definitions)
+    if not order.out.parent.is_dir():
+        raise EvalError(f"{order.out}: the folder {order.out.parent} does not exist")
+    with _alone(order.out):
+        return _filled(order, sources, codecs)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep other runs out of these results: of two, what the first had measured would be lost."""
+    with paths_file(out).open("a") as file:
+        try:
+            lock(file)
+        except (BlockingIOError, PermissionError):
+            raise EvalError(
+                f"{out}: another run is writing this file; wait for its end, or name another --out"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        yield
+
+
+def _filled(order: Order, sources: Sequence[Source], codecs: Sequence[Codec]) -> Results:
+    """Measure what the results file lacks, and save it."""
+    restart = order.restart or not order.out.exists()
+    results = Results() if restart else load_results(order.out)
+    sources = _register_pictures(results, sources)
+    codecs = _register_codecs(results, codecs)
     _describe(results, order)
     tasks = _tasks_left(results, order, sources, codecs)
     _save_paths(order.out, sources)
@@ -101,20 +127,11 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def _opened(order: Order) -> Results:
-    """Load the results to go on with, or begin new ones."""
-    if not order.out.parent.is_dir():
-        raise EvalError(f"{order.out}: the folder {order.out.parent} does not exist")
-    if order.out.exists() and not order.restart:
-        return load_results(order.out)
-    return Results()
-
-
-def _register_pictures(results: Results, order: Order) -> list[Source]:
+def _register_pictures(results: Results, sources: Sequence[Source]) -> list[Source]:
     """Check every picture, note its size and digest; broken ones are named and left out."""
     known = results.pictures
     good: list[Source] = []
-    for source in find_pictures(order.images)[: order.limit or None]:
+    for source in sources:
         _forgive(results, "picture", source.id)
         try:
             picture = read_picture(source.path)
@@ -180,10 +197,10 @@ def _forgive(results: Results, what: str, name: str) -> None:
     skipped[:] = [s for s in skipped if (s["what"], s["name"]) != (what, name)]
 
 
-def _register_codecs(results: Results, order: Order) -> list[Codec]:
+def _register_codecs(results: Results, codecs: Sequence[Codec]) -> list[Codec]:
     """Check every codec; rows of another version of one are measured again."""
     usable: list[Codec] = []
-    for codec in make_codecs(order.codecs, order.definitions):
+    for codec in codecs:
         identity = codec.identity()
         _forgive(results, "codec", identity)
         try:
@@ -336,19 +353,25 @@ def paths_file(out: Path) -> Path:
 def _save_paths(out: Path, sources: Sequence[Source]) -> None:
     places = {source.id: str(source.path.resolve()) for source in sources}
     file = paths_file(out)
-    if file.exists():
-        places = {**json.loads(file.read_text("utf-8")), **places}
-    file.write_text(json.dumps(places, indent=1), "utf-8")
+    file.write_text(json.dumps(_read_places(file) | places, indent=1), "utf-8")
+
+
+def _read_places(file: Path) -> dict[str, str]:
+    """Return picture id -> path, of all that are noted; nothing from a damaged file."""
+    if not file.exists() or not file.stat().st_size:
+        return {}
+    try:
+        places: dict[str, str] = read_json(file)
+        check_shape(places, {"*": str}, "places")
+    except (EvalError, ValueError) as error:
+        say(f"{file}: damaged, ignored ({error}); the next 'rgru-eval run' writes it anew")
+        return {}
+    return places
 
 
 def load_paths(files: Sequence[Path]) -> dict[str, Path]:
     """Return picture id -> path for the pictures of these results that are still there."""
     places: dict[str, Path] = {}
     for file in map(paths_file, files):
-        try:
-            content = json.loads(file.read_text("utf-8")) if file.exists() else {}
-        except ValueError:
-            say(f"{file}: damaged, ignored")
-        else:
-            places |= {k: Path(v) for k, v in content.items() if Path(v).exists()}
+        places |= {k: Path(v) for k, v in _read_places(file).items() if Path(v).exists()}
     return places
