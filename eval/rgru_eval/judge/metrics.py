@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +22,7 @@ from rgru_eval.measure.pictures import pixels_of
 
 Floats = npt.NDArray[np.float64]
 LOSSLESS_DB = 100.0
-"""Where curves end whose MS-SSIM is 1."""
+"""Where curves end whose MS-SSIM is 1, and PSNR."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ METRICS = {
     ),
     "psnr": Metric(
         "PSNR in dB",
-        "PSNR in dB from the mean squared error over all channels, per picture",
+        "PSNR in dB from the mean squared error over all channels, per picture, 100 at most",
         (28, 30, 32),
         3,
     ),
@@ -147,7 +146,7 @@ class Judge:
         values: dict[str, float] = {}
         for group in self.wanted if wanted is None else wanted:
             if min(self.source.size) >= SMALLEST.get(group, 1):
-                values |= zip(GROUPS[group], getattr(self, f"_{group}")(decoded), strict=False)
+                values |= zip(GROUPS[group], getattr(self, f"_{group}")(decoded), strict=True)
         return values
 
     def msssim(self, decoded: Image) -> float:
@@ -159,8 +158,7 @@ class Judge:
         return rgb, rgb if self.grey else ms_ssim(self._luma, luma(decoded))
 
     def _psnr(self, decoded: Image) -> tuple[float, ...]:
-        value = psnr(self.samples, pixels_of(decoded))
-        return (value,) if math.isfinite(value) else ()  # JSON has no such number
+        return (min(psnr(self.samples, pixels_of(decoded)), LOSSLESS_DB),)  # JSON has no infinity
 
     def _colour(self, decoded: Image) -> tuple[float, ...]:
         difference = colour_differences(self.samples, pixels_of(decoded))
