@@ -1,6 +1,7 @@
 """The program ``rgru-eval``.
 
-Exit codes: 0 done; 1 something the message names is wrong; 2 usage; 130 Ctrl-C.
+Exit codes: 0 done, though pictures and settings that failed are named and left out; 1 something the
+message names is wrong, or every codec failed on every picture; 2 usage; 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -231,25 +232,31 @@ def _run(args: argparse.Namespace) -> None:
     import signal
 
     from rgru_codec.terminal import tell
-    from rgru_eval.judge.curves import groups
     from rgru_eval.judge.metrics import parse_metrics
     from rgru_eval.measure.run import Order, run
-    from rgru_eval.show.tables import text
 
     parsed = {"metrics": parse_metrics(args.metrics), "beam": tuple(shlex.split(args.beam))}
     order = _made(Order, args, **parsed)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     results = run(order)
-    for group in groups(results):
-        print(text(results, group), end="\n\n")
-    skipped = len(results.metadata["skipped"])
-    note = f"; {skipped} skipped, see the messages above and metadata.skipped" if skipped else ""
-    tell(f"{args.out}: {len(results.rows)} rows{note}")
+    _print_tables(results)
+    tell(f"{args.out}: {len(results.rows)} rows")
     if args.report:
         from rgru_eval.show.report import ReportOrder, write_report
 
         files = {"results": (args.out,), "output": args.report, "images": ()}
         write_report(_made(ReportOrder, args, **files))
+
+
+def _print_tables(results: Any) -> None:
+    from rgru_codec.terminal import printable
+    from rgru_eval.judge.curves import groups
+    from rgru_eval.show.tables import failures, text
+
+    for group in groups(results):
+        print(text(results, group), end="\n\n")
+    for line in failures(results):
+        print(printable(line, sys.stdout))
 
 
 def _report(args: argparse.Namespace) -> None:
@@ -266,21 +273,21 @@ def _summary(args: argparse.Namespace) -> None:
     from rgru_eval.judge.statistics import summarise
     from rgru_eval.measure.registry import make_codecs
     from rgru_eval.results import load_all
-    from rgru_eval.show.tables import page_rates, text
+    from rgru_eval.show.tables import page_rates
 
     results = load_all(args.results)
     parts = groups(results)
     if args.json:
         print(json.dumps({group.title: summarise(results, group) for group in parts}, indent=1))
         return
+    if not args.markdown:
+        _print_tables(results)
+        return
     metrics = [name for group in parse_metrics(args.metrics) for name in GROUPS[group]]
     codecs = [codec.identity() for codec in make_codecs(args.codecs)] if args.codecs else None
     for group in parts:
-        if args.markdown:
-            print(f"\n### {group.title}\n" if len(parts) > 1 else "", end="")
-            print(page_rates(results, group, codecs, metrics))
-        else:
-            print(text(results, group), end="\n\n")
+        print(f"\n### {group.title}\n" if len(parts) > 1 else "", end="")
+        print(page_rates(results, group, codecs, metrics))
 
 
 def _plot(args: argparse.Namespace) -> None:

@@ -7,6 +7,11 @@ class EvalError(Exception):
     """Something the user can mend: the message says what, where and how."""
 
 
+def in_words(error: BaseException) -> str:
+    """Return what went wrong; errors of others are told with their kind."""
+    return str(error) if isinstance(error, EvalError) else f"{type(error).__name__}: {error}"
+
+
 class UnavailableError(EvalError):
     """A codec or program that is not installed; the message says what to install."""
 

@@ -138,7 +138,7 @@ def check_shape(value: Any, shape: Any, place: str) -> None:
             its keys: ``*`` is all there are, one that ends in ``?`` may be absent.
         place: where the value stands.
     """
-    kind = type(shape) if isinstance(shape, (dict, list)) else shape
+    kind: Any = type(shape) if isinstance(shape, (dict, list)) else shape
     if not isinstance(value, kind):
         raise ValueError(f"{place}: {str(value)[:40]!r}")
     if isinstance(shape, list):

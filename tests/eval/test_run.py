@@ -317,6 +317,40 @@ def test_a_codec_that_fails_at_some_settings(
         ("c", 10),
         ("c", 30),
     }
+    plugin.write_text(plugin.read_text().replace("setting == 20", "0"))  # a plain rerun tries again
+    tasks.forget()
+    assert {r["image"] for r in run.run(wanted).rows if r["setting"] == 20} == {"a", "c"}
+    assert capsys.readouterr().err.count("skipped task shaky:method=4,q=10+20+30 on photos/b") == 3
+
+
+def test_a_run_that_measures_nothing_fails(folder: Path, tmp_path: Path) -> None:
+    plugin = tmp_path / "dead.json"
+    plugin.write_text(
+        '{"dead": {"encode": "python -c 1/0 {input} {output}", "decode": "python {input} {output}",'
+        ' "settings": [1]}}'
+    )
+    words = [
+        "run",
+        "--set",
+        str(folder),
+        "--define",
+        str(plugin),
+        "--out",
+        str(tmp_path / "r.json"),
+    ]
+    assert main([*words, "-j", "1", "--codecs", "dead"]) == 1
+    assert len(load_results(tmp_path / "r.json").metadata["skipped"]) == 3
+    assert main([*words, "-j", "1", "--codecs", "dead", SMALL]) == 0
+
+
+def test_lossless_files_are_measured_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (64, 64), "grey").save(tmp_path / "flat.png")
+    for left in (1, 0):
+        results = run.run(order(tmp_path, tmp_path))
+        assert f"tasks to do: {left}" in capsys.readouterr().err
+    assert [row["psnr"] for row in results.rows] == [100, 100]
 
 
 def test_small_pictures_are_measured_and_named(

@@ -21,7 +21,7 @@ from rgru_eval.judge.published import JOHNSTON_2018, PUBLISHED, TODERICI_2017
 from rgru_eval.judge.statistics import anchors, bd_rate, extremes, interval, losses, summarise
 from rgru_eval.measure.codecs import ANCHORS, BASELINE
 from rgru_eval.results import Results
-from rgru_eval.show.tables import by_group, page_rates, text
+from rgru_eval.show.tables import by_group, failures, page_rates, text
 
 DB = METRICS["msssim_rgb"].scaled
 # JPEG 4:2:0 with optimised tables, mean of the 24 Kodak pictures, q 5 .. 75
@@ -179,6 +179,22 @@ def test_pictures_on_which_a_codec_failed_are_left_out() -> None:
     _, entry = summarise(results)
     assert entry["pictures"] == 3
     assert entry["msssim_rgb"]["rates"]["0.95"]["change"] == pytest.approx(-0.5)
+
+
+def test_a_codec_that_failed_at_another_setting_of_each_picture_stays_in_the_tables() -> None:
+    results = made_up(0.5)
+    for image, setting in (("p0", 3), ("p1", 5), ("p2", 3), ("p3", 7)):
+        results.rows = [
+            row
+            for row in results.rows
+            if (row["codec"], row["image"], row["setting"]) != ("other", image, setting)
+        ]
+        note = {"what": "task", "name": f"other on s/{image}", "why": f"at quality {setting}: no"}
+        results.metadata["skipped"].append(note)
+    assert tabulate(results)["other", "msssim_rgb"].images == ("s/p0", "s/p2")
+    assert "other (without 2 pictures)" in text(results)
+    line = "skipped task other on s/p0: at quality 3: no (3 more failures of this codec)"
+    assert failures(results) == [line]
 
 
 def test_one_picture_has_no_interval() -> None:

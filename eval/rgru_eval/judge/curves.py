@@ -7,6 +7,7 @@ metric, on the scale that ``Metric.scaled`` gives (MS-SSIM in dB).
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -123,12 +124,13 @@ def rows_of(results: Results, kind: str, group: Group | None = None) -> pd.DataF
 
 
 def _table(codec: str, metric: str, bpp: pd.DataFrame, quality: pd.DataFrame) -> Table | None:
-    """Return the pictures with the most settings, if they have the same; a row a picture."""
+    """Return those pictures with the same settings that have most points; a row a picture."""
     there = quality.notna()
-    counts = there.sum(axis=1)
-    bpp = bpp.where(there)[counts == counts.max()].dropna(axis=1, how="all").dropna()
-    if bpp.empty:
+    counts = Counter(map(tuple, there.to_numpy()))
+    seen = np.array(max(counts, key=lambda seen: sum(seen) * counts[seen]))
+    if not seen.any():
         return None
+    bpp = bpp.loc[(there == seen).all(axis=1), seen]
     order = np.argsort(bpp.mean().to_numpy(), kind="stable")
     bpp, quality = bpp.iloc[:, order], quality.loc[bpp.index, bpp.columns].iloc[:, order]
     settings, images = bpp.columns.to_numpy(float), tuple(bpp.index)

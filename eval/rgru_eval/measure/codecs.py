@@ -28,7 +28,7 @@ from typing import ClassVar
 
 from PIL.Image import Image
 
-from rgru_eval.errors import EvalError
+from rgru_eval.errors import EvalError, in_words
 
 BASELINE = "jpeg:subsampling=420,optimize"
 ANCHORS = (BASELINE, "avif:speed=6,subsampling=444", "avif:speed=4,subsampling=444")
@@ -130,7 +130,7 @@ class Codec(ABC):
                 picture.load()
                 end = time.perf_counter()
             except Exception as error:  # one bad setting must not cost the others
-                yield Failure(setting, f"{type(error).__name__}: {error}")
+                yield Failure(setting, in_words(error))
             else:
                 yield Step(setting, data, picture, middle - start, end - middle)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from rgru_codec.msssim import count_scales
 from rgru_codec.processes import cores, run_in_processes
-from rgru_eval.errors import EvalError, InterruptedRunError, UnavailableError
+from rgru_eval.errors import EvalError, InterruptedRunError, UnavailableError, in_words
 from rgru_eval.judge.metrics import GROUPS, METRICS, check_metrics, metric_names
 from rgru_eval.measure.codecs import BASELINE, Codec, on_any_ladder
 from rgru_eval.measure.machine import describe_machine, describe_software, load_average, lock
@@ -100,6 +100,9 @@ def _filled(order: Order, sources: Sequence[Source], codecs: Sequence[Codec]) ->
         results.save(order.out)
     for line in load_notes(results):
         say(line)
+    wanted = {(s.set, s.name, c.identity()) for s in sources for c in codecs}
+    if not any((r["set"], r["image"], r["codec"]) in wanted for r in results.rows):
+        raise EvalError("every codec failed on every picture; see the messages above")
     return results
 
 
@@ -258,13 +261,15 @@ def _shown_arguments(order: Order) -> list[str]:
 def _tasks_left(
     results: Results, order: Order, sources: Sequence[Source], codecs: Sequence[Codec]
 ) -> list[Task]:
-    """Return what no row answers yet; where rows lack metrics, only these are measured."""
+    """Return what no row answers yet, and what failed; of lacking metrics only these."""
     pictures = results.pictures
+    failed = {note["name"] for note in results.metadata["skipped"] if note["what"] == "task"}
     have: dict[tuple[str, str], set[str]] = {}
     for row in results.rows:
         if row["kind"] == "file":
             key = (f"{row['set']}/{row['image']}", row["codec"])
-            have.setdefault(key, set()).update(k for k, v in row.items() if v is not None)
+            known = {k for k, v in row.items() if v is not None}
+            have[key] = have.get(key, known) & known
     files = str(files_folder(order.out)) if order.keep_files and not order.beam else ""
     tasks = []
     for source in sources:
@@ -272,6 +277,8 @@ def _tasks_left(
         wanted = metric_names(order.metrics, min(about["width"], about["height"]))
         for codec in codecs:
             there = have.get((source.id, codec.identity()), set())
+            if _name(source, codec.identity()) in failed:
+                there = set()
             missing = tuple(g for g in order.metrics if wanted & {*GROUPS[g]} - there)
             if missing:
                 task = Task(source, codec.identity(), missing, order.prefixes, order.definitions)
@@ -308,15 +315,20 @@ def _measure(results: Results, order: Order, tasks: Sequence[Task]) -> None:
 
 def _keep(results: Results, task: Task, outcome: Any) -> None:
     """Replace the rows of this task; note its problems."""
-    where = f"{task.codec} on {task.source.id}"
+    where = _name(task.source, task.codec)
     _forgive(results, "task", where)
     if not isinstance(outcome, Outcome):
-        _skip(results, "task", where, f"{type(outcome).__name__}: {outcome}")
+        _skip(results, "task", where, in_words(outcome))
         return
     for problem in outcome.problems:
         _skip(results, "task", where, problem)
     old = results.take(set=task.source.set, image=task.source.name, codec=task.codec)
     results.rows += _joined(old, outcome.rows)
+
+
+def _name(source: Source, codec: str) -> str:
+    """Return what the work of a codec on a picture is called among what was skipped."""
+    return f"{codec} on {source.id}"
 
 
 def _joined(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
@@ -329,7 +341,7 @@ def _joined(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
     if not all(key(r) in known for r in new if r["kind"] == "file"):
         return list(new)
     joined = [known.pop(key(r), {}) | {k: v for k, v in r.items() if v is not None} for r in new]
-    return joined + [r for r in known.values() if r["kind"] == "prefix"]
+    return joined + list(known.values())
 
 
 def _measure_memory(

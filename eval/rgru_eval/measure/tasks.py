@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rgru_codec.processes import cores, run_in_processes
-from rgru_eval.errors import EvalError
+from rgru_eval.errors import EvalError, in_words
 from rgru_eval.judge.metrics import Judge
 from rgru_eval.measure.codecs import Codec, CuttableCodec, Failure
 from rgru_eval.measure.machine import children_peak_memory_mb, peak_memory_mb
@@ -94,7 +94,7 @@ def run_task(task: Task) -> Outcome:
         if task.prefixes and isinstance(codec, CuttableCodec):
             _measure_prefixes(codec, picture, judge, outcome)
     except Exception as error:
-        outcome.problems.append(f"{type(error).__name__}: {error}")
+        outcome.problems.append(in_words(error))
     return outcome
 
 

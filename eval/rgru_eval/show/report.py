@@ -249,9 +249,8 @@ def _lead(results: Results, group: Group, entries: Sequence[dict[str, Any]]) -> 
 
 def _notes(results: Results) -> list[str]:
     """Return what must not be overlooked: a busy machine, unusual pictures, what was skipped."""
-    skipped = results.metadata["skipped"]
-    lines = load_notes(results) + picture_notes(results)
-    lines += [f"skipped {s['what']} {s['name']}: {s['why']}" for s in skipped[:SKIPPED_SHOWN]]
+    skipped = tables.failures(results)
+    lines = load_notes(results) + picture_notes(results) + skipped[:SKIPPED_SHOWN]
     if len(skipped) > SKIPPED_SHOWN:
         lines.append(f"... and {len(skipped) - SKIPPED_SHOWN} more, listed in the results file")
     return lines

@@ -200,7 +200,6 @@ def method(results: Results) -> list[tuple[str, list[str]]]:
     images = about["images"]
     sizes = sorted({f"{i['width']}x{i['height']}" for i in images})
     shown = ", ".join(sizes[:8]) + (" ..." if len(sizes) > 8 else "")
-    skipped = [f"{s['what']} {s['name']}: {s['why']}" for s in about["skipped"]]
     return [
         ("Measured", [f"{about.get('created', '?')} to {about.get('updated', '?')}"]),
         ("Machine", [_listed(about.get("machine", {}), " ")]),
@@ -210,8 +209,25 @@ def method(results: Results) -> list[tuple[str, list[str]]]:
         ("Commands", list(about["commands"])),
         ("Codecs", [_codec_line(codec, values) for codec, values in about["codecs"].items()]),
         ("Metrics", [f"{k}: {v}" for k, v in about.get("metrics", {}).items()]),
-        ("Skipped", skipped or ["nothing"]),
+        ("Skipped", [_skipped(note) for note in about["skipped"]] or ["nothing"]),
     ]
+
+
+def failures(results: Results) -> list[str]:
+    """Return what was skipped: of all failures of one codec the first, and how many there are."""
+    found: dict[str, list[str]] = {}
+    for note in sorted(results.metadata["skipped"], key=lambda note: note["what"] == "picture"):
+        task = note["what"] == "task"
+        codec = note["name"].partition(" on ")[0] if task else _skipped(note)
+        found.setdefault(codec, []).append(_skipped(note))
+    return [
+        f"skipped {first}" + (f" ({len(more)} more failures of this codec)" if more else "")
+        for first, *more in found.values()
+    ]
+
+
+def _skipped(note: Mapping[str, str]) -> str:
+    return f"{note['what']} {note['name']}: {note['why']}"
 
 
 def _codec_line(codec: str, about: dict[str, Any]) -> str:

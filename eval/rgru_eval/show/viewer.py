@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
-from rgru_eval.errors import EvalError
+from rgru_eval.errors import EvalError, in_words
 from rgru_eval.judge.metrics import METRICS
 from rgru_eval.judge.statistics import is_learned
 from rgru_eval.measure.builtin import Avif, Jpeg, Webp
@@ -206,7 +206,7 @@ def make_views(
         for task, result in run_parallel(take_views, tasks, jobs):
             progress.update()
             if isinstance(result, Exception):
-                why = f"{type(result).__name__}: {result}"
+                why = in_words(result)
                 say(f"rgru-eval: viewer: {task.codec} on {task.source.id}: {why}")
                 continue
             picture = pictures[task.source.id]
