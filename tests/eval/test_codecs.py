@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from rgru_codec.models import default_model
+from rgru_eval.__main__ import main
 from rgru_eval.errors import EvalError, UnavailableError
 from rgru_eval.judge.metrics import Judge
 from rgru_eval.measure.builtin import close_codestream, close_jpeg
@@ -89,6 +90,7 @@ def test_two_spellings_are_one_codec() -> None:
         ("jpeg:optimize=maybe", "expected bool"),
         ("jpeg:subsampling=411", "must be 420, 422 or 444"),
         ("jpeg:q=1+x", "expected numbers joined with"),
+        ("jpeg:q=1+nan", "expected numbers joined with"),
     ],
 )
 def test_wrong_specs_are_explained(spec: str, words: Any) -> None:
@@ -186,11 +188,14 @@ def test_layers_are_made_in_one_go(photo: Image.Image) -> None:
 
 def test_layers_can_be_chosen(photo: Image.Image) -> None:
     codec = make_codec("rgru:q=2+99")
-    first, second = codec.steps(photo, codec.settings)
+    second, first = codec.steps(photo, codec.settings)
     assert isinstance(first, Step)
     assert first.setting == 2
     assert isinstance(second, Failure)
-    assert second.reason.startswith("the model has ")
+    assert second.reason.startswith("the model has layers 1 to ")
+    for bad in (0, -2, 99):
+        (step,) = codec.steps(photo, [bad])
+        assert isinstance(step, Failure)
 
 
 def test_a_model_is_named_without_its_place(tmp_path: Path, photo: Image.Image) -> None:
@@ -290,11 +295,22 @@ def test_failing_commands_say_so(tmp_path: Path, photo: Image.Image) -> None:
     assert "ended with 1: no such luck" in step.reason
 
 
+DEFINED = '{"%s": {"encode": "x {input} {output}", "decode": "y {input} {output}", %s}}'
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         ("{", "cannot be read as JSON"),
+        ("[" * 200000, "cannot be read as JSON"),
         ("[]", "expected an object"),
+        (DEFINED % ("x", '"settings": ["x"]'), "'settings' must hold numbers"),
+        (DEFINED % ("x", '"settings": []'), "'settings' is empty"),
+        (DEFINED % ("x", '"settings": [1], "cut": ["x"]'), "'cut' must hold numbers"),
+        (DEFINED % ("x", '"settings": [1], "version": ""'), "'version' is empty"),
+        (DEFINED % ("x", '"settings": [1], "version": "\'"'), "'version' is no command"),
+        (DEFINED % ("x", '"settings": [1], "decode_prefix": "x"'), "'decode_prefix' must contain"),
+        (DEFINED % ("x:y", '"settings": [1]'), "codec 'x:y': a name has no commas or colons"),
         ('{"a": {"encode": "x"}}', "a: 'decode' is missing"),
         ('{"a": {"encode": "x", "decode": "y", "settings": [1]}}', "must contain {input}"),
         ('{"a": {"encode": "x", "decode": "y", "settings": 1}}', "'settings' must be a list"),
@@ -312,9 +328,33 @@ def test_python_definitions_need_codecs(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     with pytest.raises(EvalError, match="no such Python file"):
         make_codec("a", [str(path)])
-    path.write_text("x = 1\n")
-    with pytest.raises(EvalError, match="has no dictionary CODECS"):
-        make_codec("a", [str(path)])
+    for text, words in (
+        ("x = 1", "has no dictionary CODECS"),
+        ("x = (", "cannot be run: SyntaxError"),
+        ("import nonesuch", "cannot be run: ModuleNotFoundError"),
+        ("raise SystemExit", "cannot be run: SystemExit"),
+        ("CODECS = {'a': 5}", "a: cannot be made: TypeError: 'int' object is not callable"),
+    ):
+        path.write_text(text)
+        with pytest.raises(EvalError, match=words):
+            make_codec("a", [str(path)])
+
+
+def test_a_class_that_fails_leaves_the_other_codecs(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], no_memory_probe: None
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from rgru_eval.measure.builtin import Webp\n"
+        "class Bad(Webp):\n"
+        "    def versions(self): raise RuntimeError('which?')\n"
+        "CODECS = {'bad': Bad}\n"
+    )
+    assert main(["codecs", "--define", str(path)]) == 0
+    assert "NOT AVAILABLE (RuntimeError: which?)" in capsys.readouterr().out
+    words = ["run", "--set", str(folder), "--define", str(path), "--codecs", "bad,webp:q=10"]
+    assert main([*words, "-j", "1", "--out", str(tmp_path / "r.json")]) == 0
+    assert "skipped codec bad:method=4: RuntimeError: which?" in capsys.readouterr().err
 
 
 def test_every_built_in_codec_describes_itself() -> None:

@@ -12,7 +12,7 @@ encoder's --help must name.
 from __future__ import annotations
 
 import itertools
-import json
+import math
 import shlex
 import shutil
 import subprocess
@@ -26,10 +26,12 @@ from PIL.Image import Image
 
 from rgru_eval.errors import EvalError, UnavailableError
 from rgru_eval.measure.codecs import Codec, CuttableCodec
+from rgru_eval.results import read_json
 
 TIMEOUT_S = 600
 TEXTS: tuple[str, ...] = ("encode", "decode", "suffix", "label", "version", "unit")
 TEXTS += ("decode_prefix", "encode_prefix", "needs")
+COMMANDS = {"encode", "decode", "decode_prefix", "encode_prefix", "version"}
 KEYS: dict[str, type] = dict.fromkeys(TEXTS, str) | {"settings": list, "cut": list}
 
 DEFINITIONS: dict[str, dict[str, Any]] = {
@@ -188,9 +190,12 @@ def layer_ends(data: bytes) -> list[int]:
 
 
 def _output(words: list[str]) -> str:
-    """Return what a program prints."""
-    done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-    return done.stdout or done.stderr
+    """Return what a program prints; nothing if it cannot be started, or does not end."""
+    try:
+        done = subprocess.run(words, capture_output=True, timeout=TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return (done.stdout or done.stderr).decode(errors="replace")
 
 
 def _fill(word: str, values: Mapping[str, str]) -> str:
@@ -211,9 +216,23 @@ def _check_definition(where: str, definition: object) -> dict[str, Any]:
             raise EvalError(f"{where}: unknown key '{key}'; known: {sorted(KEYS)}")
         if not isinstance(value, KEYS[key]):
             raise EvalError(f"{where}: '{key}' must be a {'text' if key in TEXTS else 'list'}")
-    for key in ("encode", "decode"):
-        if "{input}" not in definition[key] or "{output}" not in definition[key]:
+    for key in ("settings", "cut"):
+        if not all(
+            isinstance(n, (int, float)) and math.isfinite(n) for n in definition.get(key, ())
+        ):
+            raise EvalError(f"{where}: '{key}' must hold numbers")
+    if not definition["settings"]:
+        raise EvalError(f"{where}: 'settings' is empty")
+    for key in sorted(COMMANDS & definition.keys()):
+        try:
+            words = shlex.split(definition[key])
+        except ValueError as error:
+            raise EvalError(f"{where}: '{key}' is no command: {error}") from None
+        places = () if key == "version" else ("{input}", "{output}")
+        if not all(place in definition[key] for place in places):
             raise EvalError(f"{where}: '{key}' must contain {{input}} and {{output}}")
+        if not words:
+            raise EvalError(f"{where}: '{key}' is empty")
     return definition
 
 
@@ -229,10 +248,7 @@ def command_factory(
 
 def read_definitions(path: Path) -> dict[str, dict[str, Any]]:
     """Read a JSON file of definitions; raises EvalError with the place of the mistake."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise EvalError(f"{path}: cannot be read as JSON: {error}") from error
+    content = read_json(path)
     if not isinstance(content, dict):
         raise EvalError(f"{path}: expected an object: codec name -> definition")
     return {name: _check_definition(f"{path.name}: {name}", d) for name, d in content.items()}

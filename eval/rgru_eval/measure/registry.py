@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rgru_eval.errors import EvalError
+from rgru_eval.errors import EvalError, in_words
 from rgru_eval.measure.builtin import Avif, Jpeg, Jpeg2000, JpegXl, Webp
 from rgru_eval.measure.codecs import ANCHORS, BASELINE, Codec, Factory, split_specs
 from rgru_eval.measure.external import DEFINITIONS, command_factory, read_definitions
@@ -42,6 +43,9 @@ def registry(definitions: Sequence[str] = ()) -> dict[str, Factory]:
             known.update(_python_codecs(path))
         else:
             known.update({n: command_factory(d) for n, d in read_definitions(path).items()})
+    for name in known:
+        if not re.fullmatch(r"[^,:\s]([^,:]*[^,:\s])?", str(name)):
+            raise EvalError(f"codec '{name}': a name has no commas or colons, nor spaces around it")
     return known
 
 
@@ -51,7 +55,11 @@ def _python_codecs(path: Path) -> Mapping[str, Factory]:
     if spec is None or spec.loader is None or not path.exists():
         raise EvalError(f"{path}: no such Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        why = f"cannot be run: {in_words(error)}; 'python {path}' shows where"
+        raise EvalError(f"{path}: {why}") from error
     codecs = getattr(module, "CODECS", None)
     if not isinstance(codecs, dict) or not codecs:
         raise EvalError(f"{path}: has no dictionary CODECS = {{'name': CodecClass}}")
@@ -65,7 +73,7 @@ def make_codecs(texts: Sequence[str], definitions: Sequence[str] = ()) -> list[C
     for name, parameters in split_specs(texts, known):
         spec = f"{name}:{parameters}" if parameters else name
         for member in FAMILIES.get(spec, (spec,)):
-            codec = _made(member, known)
+            codec = made(member, known)
             codecs.setdefault(codec.identity(), codec)
     return list(codecs.values())
 
@@ -75,11 +83,16 @@ def make_codec(identity: str, definitions: Sequence[str] = ()) -> Codec:
     known, name = registry(definitions), identity.partition(":")[0]
     if name not in known:
         raise EvalError(f"no codec '{name}' here; it may need the --define file of its run")
-    return _made(identity, known)
+    return made(identity, known)
 
 
-def _made(spec: str, known: Mapping[str, Factory]) -> Codec:
+def made(spec: str, known: Mapping[str, Factory]) -> Codec:
     """Make a codec of ``name:a=1,b``."""
     name, _, parameters = spec.partition(":")
     pairs = (part.partition("=") for part in parameters.split(",") if part)
-    return known[name](name, {key: value for key, _, value in pairs})
+    try:
+        return known[name](name, {key: value for key, _, value in pairs})
+    except EvalError:
+        raise
+    except Exception as error:
+        raise EvalError(f"{name}: cannot be made: {in_words(error)}") from error

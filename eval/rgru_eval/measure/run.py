@@ -14,7 +14,7 @@ from typing import Any
 
 from rgru_codec.msssim import count_scales
 from rgru_codec.processes import cores, run_in_processes
-from rgru_eval.errors import EvalError, InterruptedRunError, UnavailableError, in_words
+from rgru_eval.errors import EvalError, InterruptedRunError, in_words
 from rgru_eval.judge.metrics import GROUPS, METRICS, check_metrics, metric_names
 from rgru_eval.measure.codecs import BASELINE, Codec, on_any_ladder
 from rgru_eval.measure.machine import describe_machine, describe_software, load_average, lock
@@ -209,11 +209,12 @@ def _register_codecs(results: Results, codecs: Sequence[Codec]) -> list[Codec]:
         try:
             codec.check()
             versions = codec.versions()
-        except UnavailableError as error:
+        except Exception as error:  # also what a user's own class raises
+            why = in_words(error)
             if any(row["codec"] == identity for row in results.rows):
-                say(f"{identity}: cannot run here, rows of before are kept: {error}")
+                say(f"{identity}: cannot run here, rows of before are kept: {why}")
             else:
-                _skip(results, "codec", identity, str(error))
+                _skip(results, "codec", identity, why)
             continue
         old = results.metadata["codecs"].get(identity, {})
         if old.get("versions", versions) != versions:
