@@ -65,11 +65,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{number} is below 0")
-    return number
+def _at_least(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"'{text}' is no whole number") from None
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{number} is below {least}")
+        return number
+
+    return parse
 
 
 def _path(text: str) -> Path:
@@ -107,7 +113,11 @@ def _set(text: str) -> str:
 _RESULTS: dict[str, Any] = {"type": _path, "nargs": "+", "metavar": "RESULTS"}
 _IMAGES: dict[str, Any] = {"type": _set, "nargs": "+"}
 _CODECS: dict[str, Any] = {"nargs": "+", "metavar": "SPEC"}
-_JOBS: dict[str, Any] = {"type": _count, "default": 0, "help": "workers (default: one a core)"}
+_JOBS: dict[str, Any] = {
+    "type": _at_least(0),
+    "default": 0,
+    "help": "workers (default: one a core)",
+}
 _DEFINE: dict[str, Any] = {"dest": "definitions", "action": "append", "default": []}
 _DEFINE |= {"metavar": "FILE", "help": "more codecs: .json or .py"}
 
@@ -141,7 +151,7 @@ def _add_run(commands: Commands, about: dict[str, Any]) -> None:
     add("--restart", action="store_true", help="begin anew, overwriting RESULTS")
     beam = "work in an Apache Beam pipeline: its options, as --beam='--runner=FlinkRunner ...'"
     add("--beam", default="", metavar="OPTIONS", help=beam)
-    add("--limit", type=_count, default=0, metavar="N", help="only the first N pictures")
+    add("--limit", type=_at_least(1), default=0, metavar="N", help="only the first N pictures")
     add("--define", **_DEFINE)
     p.set_defaults(work=_run)
 
@@ -198,8 +208,8 @@ def _add_studies(commands: Commands) -> None:
     )
     add, csv, png = p.add_argument, _output(".csv", b""), _output(".png", b"")
     add("--codecs", default=[TEXT_CODECS], help=TEXT_CODECS, **_CODECS)
-    add("--cards", type=_count, default=12, metavar="N", help="pictures (%(default)s)")
-    add("--seed", type=_count, default=0, help="of the pictures (%(default)s)")
+    add("--cards", type=_at_least(1), default=12, metavar="N", help="pictures (%(default)s)")
+    add("--seed", type=_at_least(0), default=0, help="of the pictures (%(default)s)")
     add("--csv", type=csv, metavar="FILE", help="what was read, a line of text a row")
     add("--png", type=png, metavar="FILE", help="a plot of the error against bpp")
     add("--show", type=_path, metavar="DIR", help="write the cards as PNG files")
@@ -213,10 +223,10 @@ def _add_studies(commands: Commands) -> None:
     )
     add = p.add_argument
     add("--images", required=True, metavar="DIR", **_IMAGES)
-    add("--layer", type=_count, required=True, metavar="N", help="from 1")
+    add("--layer", type=_at_least(1), required=True, metavar="N", help="from 1")
     add("--out", type=_path, required=True, metavar="DIR")
     most = "at most (default: %(default)s)"  # about as many as browsers turn smoothly
-    add("--points", type=_count, default=5000, metavar="N", help=most)
+    add("--points", type=_at_least(1), default=5000, metavar="N", help=most)
     p.set_defaults(work=_projector)
 
 
@@ -330,16 +340,17 @@ def _projector(args: argparse.Namespace) -> None:
 
 
 def _codecs(args: argparse.Namespace) -> None:
-    from rgru_eval.errors import EvalError
-    from rgru_eval.measure.registry import FAMILIES, registry
+    from rgru_eval.errors import in_words
+    from rgru_eval.measure.registry import FAMILIES, made, registry
 
-    for name, factory in registry(args.definitions).items():
-        codec = factory(name, {})
+    known = registry(args.definitions)
+    for name in known:
+        codec = made(name, known)
         try:
             codec.check()
             state = ", ".join(f"{k} {v}" for k, v in codec.versions().items() if k != "command")
-        except EvalError as error:
-            state = f"NOT AVAILABLE ({error})"
+        except Exception as error:  # also what a user's own class raises
+            state = f"NOT AVAILABLE ({in_words(error)})"
         print(f"{name:<10} {state}")
         for key, default in codec.PARAMETERS.items():
             print(f"{'':<12}{key}={default}")
@@ -354,10 +365,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     from rgru_codec.terminal import tell
     from rgru_eval.errors import EvalError, InterruptedRunError
+    from rgru_format import RgruError
 
     try:
         args.work(args)
-    except EvalError as error:
+    except (EvalError, RgruError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # the reader has seen enough, as with | head
+            sys.stderr.close()
+            return 0
         tell(f"rgru-eval: {error}")
         return 130 if isinstance(error, InterruptedRunError) else 1
     except ModuleNotFoundError as error:
@@ -367,11 +382,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         tell("rgru-eval: interrupted")
         return 130
-    except BrokenPipeError:  # the reader of our output has seen enough, as with | head
-        sys.stderr.close()
-    except OSError as error:
-        tell(f"rgru-eval: {error}")
-        return 1
     return 0
 
 

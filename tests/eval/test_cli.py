@@ -166,11 +166,25 @@ def test_a_missing_package_names_the_extra(
     assert "pip install 'rgru-codec[eval]'" in capsys.readouterr().err
 
 
-def test_usage_errors_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("run --jobs -1", "-1 is below 0"),
+        ("run --limit 0", "0 is below 1"),
+        ("report --jobs many", "'many' is no whole number"),
+        ("legibility --cards 0", "0 is below 1"),
+        ("legibility --seed -3", "-3 is below 0"),
+        ("projector --points 0", "0 is below 1"),
+        ("projector --layer 0", "0 is below 1"),
+    ],
+)
+def test_numbers_without_a_meaning_are_refused(
+    words: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as done:
-        cli.main(["run", "--jobs", "-1", "--images", "x", "--out", "y.json"])
+        cli.main(words.split())
     assert done.value.code == 2
-    assert "-1 is below 0" in capsys.readouterr().err
+    assert hint in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

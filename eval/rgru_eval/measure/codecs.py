@@ -20,6 +20,7 @@ One whose files can be cut is a subclass of ``CuttableCodec`` and has ``cut_file
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -169,9 +170,12 @@ def _typed(name: str, known: Mapping[str, Value], given: Mapping[str, str]) -> d
 
 def _ladder(name: str, text: str) -> tuple[float, ...]:
     try:
-        return tuple(dict.fromkeys(float(part) for part in text.split("+")))
+        ladder = tuple(dict.fromkeys(float(part) for part in text.split("+")))
     except ValueError:
-        raise EvalError(f"{name}:q={text}: expected numbers joined with +") from None
+        ladder = (math.nan,)
+    if not all(map(math.isfinite, ladder)):
+        raise EvalError(f"{name}:q={text}: expected numbers joined with +")
+    return ladder
 
 
 def _spell(key: str, value: Value) -> str:

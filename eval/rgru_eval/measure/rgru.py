@@ -83,10 +83,15 @@ class Rgru(CuttableCodec):
 
     def steps(self, image: Image, settings: Sequence[float]) -> Iterator[Step | Failure]:
         """Compress once, cut at the ends of the layers, decode progressively."""
-        wanted = {round(setting) for setting in settings}
         most = self._model().iterations
+        wanted = {round(setting) for setting in settings}
+        for number in sorted(wanted - {*range(1, most + 1)}):
+            yield Failure(number, f"the model has layers 1 to {most}")
+        wanted = {number for number in wanted if 1 <= number <= most}
+        if settings and not wanted:
+            return
         start = time.perf_counter()
-        data = self.encode(image, min(max(wanted, default=0), most))
+        data = self.encode(image, max(wanted, default=0))
         middle = time.perf_counter()
         self.decode(data)
         end = time.perf_counter()
@@ -96,8 +101,6 @@ class Rgru(CuttableCodec):
                 last = number == len(ends)
                 times = (middle - start, end - middle) if last else (None, None)
                 yield Step(number, data[: ends[number - 1]], picture, *times)
-        for missing in sorted(number for number in wanted if number > most):
-            yield Failure(missing, f"the model has {most} layers")
 
     def cut_files(self, image: Image) -> Iterator[tuple[float, bytes]]:
         """Yield the one file that serves every rate."""

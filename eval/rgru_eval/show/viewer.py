@@ -159,7 +159,7 @@ def choose(sources: Sequence[Source], wanted: str, first: Sequence[str] = ()) ->
         wanted: ``3``: so many; ``a,b``: those named so, in this order.
         first: ids to take first where a number is wanted; others are spread over the list.
     """
-    if not wanted.isdigit():
+    if not wanted.isdecimal():
         names = [n.strip() for n in wanted.split(",")]
         return [s for n in names for s in sources if n in (s.name, s.id)]
     count = min(int(wanted), len(sources))
