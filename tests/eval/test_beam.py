@@ -38,6 +38,13 @@ def test_the_same_rows_and_nothing_left_behind(folder: Path, tmp_path: Path) -> 
     assert [s["name"] for s in skipped] == ["photos/broken"]
 
 
+def test_a_runner_that_is_not_there_is_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(folder, tmp_path / "r.json", "--beam=--runner=Nope") == 1
+    assert "rgru-eval: --beam: the pipeline failed: ValueError: Unexp" in capsys.readouterr().err
+
+
 def test_what_an_interrupted_run_has_measured_is_not_measured_again(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from rgru_codec.processes import variables
+from rgru_eval.errors import EvalError, in_words
 from rgru_eval.measure.tasks import WORKER_ENVIRONMENT, Outcome, Task, run_task
 
 
@@ -36,10 +37,14 @@ def run_beam(
     left = [task for task in tasks if not FileSystems.exists(_place(task, folder))]
     if not FileSystems.exists(folder):
         FileSystems.mkdirs(folder)
-    with variables(WORKER_ENVIRONMENT):
-        pipeline = beam.Pipeline(options=PipelineOptions(list(options), save_main_session=False))
-        _ = pipeline | beam.Create(left) | beam.Reshuffle() | beam.Map(_work, folder)
-        pipeline.run().wait_until_finish()
+    try:
+        with variables(WORKER_ENVIRONMENT):
+            settings = PipelineOptions(list(options), save_main_session=False)
+            pipeline = beam.Pipeline(options=settings)
+            _ = pipeline | beam.Create(left) | beam.Reshuffle() | beam.Map(_work, folder)
+            pipeline.run().wait_until_finish()
+    except Exception as error:  # of any runner
+        raise EvalError(f"--beam: the pipeline failed: {in_words(error)}") from error
     for task in tasks:
         with FileSystems.open(_place(task, folder)) as file:
             found = json.loads(file.read())
