@@ -55,10 +55,11 @@ def test_points_are_chosen_among_many_the_same_each_time(
     photo: Image.Image, tmp_path: Path
 ) -> None:
     for name in ("one", "two"):
-        assert write_projector([("p", photo)], 1, tmp_path / name, most=20) == 20
+        assert write_projector([("p\t", photo)], 1, tmp_path / name, most=20) == 20
     first, second = ((tmp_path / n / "metadata.tsv").read_text() for n in ("one", "two"))
     assert first == second
     assert len(first.splitlines()) == 21
+    assert {line.count("\t") for line in first.splitlines()} == {3}
 
 
 def test_what_cannot_be_shown_is_told(photo: Image.Image, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from rgru_eval.measure.run import Order
 from rgru_eval.results import Results, load_results
 from rgru_eval.show.plots import write_plots
 from rgru_eval.show.report import ReportOrder, build_page, write_report
+from rgru_eval.show.tables import page_rates
 from rgru_eval.show.viewer import choose, worst_block
 
 BASE = "jpeg:subsampling=420,optimize,q=3+8+15+30+60+90"
@@ -245,6 +246,18 @@ def test_texts_of_a_results_file_cannot_break_the_page(measured: Path) -> None:
     assert text.count("<script") == 2
 
 
+def test_names_are_no_formulas_in_plots(measured: Path, tmp_path: Path) -> None:
+    """A set named ``a$x_{$`` ended in a traceback."""
+    pytest.importorskip("matplotlib")
+    results = load_results(measured)
+    for about in (*results.metadata["images"], *results.rows):
+        about["set"] = "a$x_{$"
+    for about in results.metadata["codecs"].values():
+        about["label"] = r"$\frac{$ | b"
+    assert len(write_plots(results, tmp_path)) == 3
+    assert r"| $\frac{$ \| b |" in page_rates(results)
+
+
 def test_a_report_without_pictures_says_how_to_get_them(
     measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -261,9 +274,7 @@ def test_a_report_without_pictures_says_how_to_get_them(
         write_report(order_for(alone, tmp_path, images=(str(photos),), pictures="nose"))
 
 
-def test_bad_places_and_empty_results(measured: Path, tmp_path: Path) -> None:
-    with pytest.raises(EvalError, match="its folder does not exist"):
-        write_report(order_for(measured, tmp_path, output=tmp_path / "no" / "r.html"))
+def test_empty_results(tmp_path: Path) -> None:
     Results().save(tmp_path / "empty.json")
     with pytest.raises(EvalError, match="holds no rows"):
         write_report(order_for(tmp_path / "empty.json", tmp_path))

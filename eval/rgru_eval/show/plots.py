@@ -45,16 +45,17 @@ def draw_figure(path: Path, draw: Callable[[Any], bool]) -> bool:
         path: the PNG file.
         draw: draws into axes and tells whether there was anything; if not, no file is written.
     """
+    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image
 
-    figure = Figure(figsize=SIZE_INCHES, dpi=DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    if not draw(axes):
-        return False
-    canvas.draw()
+    with rc_context({"text.parse_math": False}):  # a $ in a name is no formula
+        figure = Figure(figsize=SIZE_INCHES, dpi=DPI, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        if not draw(figure.add_subplot()):
+            return False
+        canvas.draw()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     picture.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
     return True

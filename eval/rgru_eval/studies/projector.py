@@ -19,6 +19,7 @@ from PIL.Image import Image
 
 from rgru_codec import compress, default_model
 from rgru_codec.files import write_file
+from rgru_codec.terminal import printable
 from rgru_eval.errors import EvalError
 from rgru_eval.measure.pictures import pixels_of
 from rgru_format import CodesDecoder, GroupRead, inspect
@@ -83,7 +84,7 @@ def _points(name: str, image: Image, layer: int) -> Iterator[Point]:
         y, x = row * BLOCK, column * BLOCK
         block = samples[y : y + BLOCK, x : x + BLOCK]
         colour = "#{:02x}{:02x}{:02x}".format(*block.mean(axis=(0, 1)).astype(int))
-        yield layers[layer - 1][row, column], (name, x, y, colour), block
+        yield layers[layer - 1][row, column], (printable(name), x, y, colour), block
 
 
 def layers_of(data: bytes) -> list[Codes]:
