@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -78,6 +79,13 @@ def _at_least(least: int) -> Callable[[str], int]:
     return parse
 
 
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from None
+
+
 def _path(text: str) -> Path:
     from rgru_codec.files import named_path  # here: help loads no library
 
@@ -91,6 +99,8 @@ def _output(suffix: str, sign: bytes) -> Callable[[str], Path]:
         path = _path(text)
         if path.suffix.lower() != suffix:
             raise argparse.ArgumentTypeError(f"{text}: the name of this file ends in {suffix}")
+        if not path.parent.is_dir():  # or work would be done in vain
+            raise argparse.ArgumentTypeError(f"{text}: its folder does not exist")
         if path.is_file():
             with path.open("rb") as file:
                 head = file.read(4096)
@@ -150,7 +160,7 @@ def _add_run(commands: Commands, about: dict[str, Any]) -> None:
     add("--png", type=_path, metavar="DIR", help="with --report: PNG plots, too")
     add("--restart", action="store_true", help="begin anew, overwriting RESULTS")
     beam = "work in an Apache Beam pipeline: its options, as --beam='--runner=FlinkRunner ...'"
-    add("--beam", default="", metavar="OPTIONS", help=beam)
+    add("--beam", type=_words, default=(), metavar="OPTIONS", help=beam)
     add("--limit", type=_at_least(1), default=0, metavar="N", help="only the first N pictures")
     add("--define", **_DEFINE)
     p.set_defaults(work=_run)
@@ -238,15 +248,13 @@ def _made(kind: Callable[..., T], args: argparse.Namespace, **changes: object) -
 
 
 def _run(args: argparse.Namespace) -> None:
-    import shlex
     import signal
 
     from rgru_codec.terminal import tell
     from rgru_eval.judge.metrics import parse_metrics
     from rgru_eval.measure.run import Order, run
 
-    parsed = {"metrics": parse_metrics(args.metrics), "beam": tuple(shlex.split(args.beam))}
-    order = _made(Order, args, **parsed)
+    order = _made(Order, args, metrics=parse_metrics(args.metrics))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     results = run(order)
     _print_tables(results)

@@ -84,6 +84,7 @@ def test_two_spellings_are_one_codec() -> None:
     ("spec", "words"),
     [
         ("jpg", "no codec 'jpg'; there are: rgru, jpeg"),
+        ("", "no codec is named; there are: rgru, jpeg"),
         ("webp,optimize", "no codec 'optimize'"),
         ("jpeg:quality=3", "codec 'jpeg' has no parameter 'quality'; it has: subsampling"),
         ("webp:method=fast", "webp:method=fast: expected int"),

@@ -136,6 +136,8 @@ def test_files_that_were_measured_are_kept(folder: Path, tmp_path: Path) -> None
             place.write_bytes(bytes(row["bytes"]))  # as if made by another version
     run.run(order(folder, tmp_path, codecs=("rgru:q=1+2",), restart=True))
     assert any(place.read_bytes())
+    names = {file_of(tmp_path, source, f"a:q={'1+' * n}", "file", 1).name for n in (200, 201)}
+    assert sorted(map(len, names)) == [104, 104]  # no file system takes names of 255 and more
     wanted = order(folder, tmp_path, out=tmp_path / "none.json", keep_files=False)
     run.run(wanted)
     assert not files_folder(wanted.out).exists()

@@ -193,7 +193,7 @@ def test_a_codec_that_failed_at_another_setting_of_each_picture_stays_in_the_tab
         results.metadata["skipped"].append(note)
     assert tabulate(results)["other", "msssim_rgb"].images == ("s/p0", "s/p2")
     assert "other (without 2 pictures)" in text(results)
-    line = "skipped task other on s/p0: at quality 3: no (3 more failures of this codec)"
+    line = "skipped task other on s/p0: at quality 3: no (3 more of this codec)"
     assert failures(results) == [line]
 
 

@@ -201,4 +201,6 @@ def split_specs(texts: Sequence[str], known: Mapping[str, object]) -> list[tuple
                 raise EvalError(f"no codec '{name}'; there are: {', '.join(known)}")
             else:
                 specs[-1] = (specs[-1][0], f"{specs[-1][1]},{word}".lstrip(","))
+    if not specs:
+        raise EvalError(f"no codec is named; there are: {', '.join(known)}")
     return specs

@@ -22,7 +22,7 @@ from rgru_eval.measure.pictures import Source, find_pictures, read_picture
 from rgru_eval.measure.progress import Throttle, bar, say
 from rgru_eval.measure.registry import make_codecs
 from rgru_eval.measure.tasks import Outcome, Task, measure_memory, run_parallel, run_task
-from rgru_eval.results import Results, Row, check_shape, load_results, read_json
+from rgru_eval.results import NAMES, Results, Row, check_shape, load_results, read_json
 
 BUSY = 0.5
 """Load beside our own work from which times are told to be doubtful, in cores."""
@@ -55,8 +55,6 @@ def run(order: Order) -> Results:
     check_metrics(order.metrics)
     sources = find_pictures(order.images)[: order.limit or None]
     codecs = make_codecs(order.codecs, order.definitions)
-    if not order.out.parent.is_dir():
-        raise EvalError(f"{order.out}: the folder {order.out.parent} does not exist")
     with _alone(order.out):
         return _filled(order, sources, codecs)
 
@@ -100,8 +98,8 @@ def _filled(order: Order, sources: Sequence[Source], codecs: Sequence[Codec]) ->
         results.save(order.out)
     for line in load_notes(results):
         say(line)
-    wanted = {(s.set, s.name, c.identity()) for s in sources for c in codecs}
-    if not any((r["set"], r["image"], r["codec"]) in wanted for r in results.rows):
+    wanted = {("file", s.set, s.name, c.identity()) for s in sources for c in codecs}
+    if not any(tuple(row[name] for name in NAMES[:4]) in wanted for row in results.rows):
         raise EvalError("every codec failed on every picture; see the messages above")
     return results
 

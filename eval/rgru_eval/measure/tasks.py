@@ -6,6 +6,7 @@ statistics of the picture it worked on last.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
@@ -114,6 +115,8 @@ def _keep(task: Task, kind: str, setting: float, data: bytes) -> None:
 def file_of(folder: Path, source: Source, codec: str, kind: str, setting: float) -> Path:
     """Return where the file of a row is kept."""
     name = re.sub(r"[^\w.=,+-]", "_", codec)
+    if len(name) > 150:  # long ladders: file systems take no more than 255 bytes
+        name = f"{name[:80]}-{hashlib.sha256(codec.encode()).hexdigest()[:16]}"
     return folder / source.set / source.name / f"{name}-{kind}-{setting:g}"
 
 

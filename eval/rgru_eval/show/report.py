@@ -61,8 +61,6 @@ def write_report(order: ReportOrder) -> None:
     results = load_all(order.results)
     if not results.rows:
         raise EvalError(f"{order.results[0]}: holds no rows; nothing to report")
-    if not order.output.resolve().parent.is_dir():
-        raise EvalError(f"{order.output}: its folder does not exist")
     ours, against = _opponents(results, order)
     found = _extremes(results, ours, against)
     pictures, why = _pictures(results, order, [image for _, image, _ in found])

@@ -119,7 +119,8 @@ def _page_row(
 def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table in Markdown, its first column to the left and the others to the right."""
     rule = ["---", *("---:" for _ in heads[1:])]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows))
+    lines = ([cell.replace("|", "\\|") for cell in cells] for cells in (heads, rule, *rows))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def text(results: Results, group: Group | None = None) -> str:
@@ -221,7 +222,7 @@ def failures(results: Results) -> list[str]:
         codec = note["name"].partition(" on ")[0] if task else _skipped(note)
         found.setdefault(codec, []).append(_skipped(note))
     return [
-        f"skipped {first}" + (f" ({len(more)} more failures of this codec)" if more else "")
+        f"skipped {first}" + (f" ({len(more)} more of this codec)" if more else "")
         for first, *more in found.values()
     ]
 
