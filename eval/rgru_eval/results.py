@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rgru_codec.files import write_file
-from rgru_eval.errors import EvalError
+from rgru_eval.errors import EvalError, in_words
 from rgru_eval.judge.metrics import METRICS
 
 FORMAT = "rgru-eval results"
@@ -38,13 +38,13 @@ COLUMNS = (
 NAMES = tuple(name for name, _, _ in COLUMNS)
 _DIGITS = {"bpp": 6} | {name: metric.digits for name, metric in METRICS.items()}
 
-_TYPES = {"string": str, "integer": int, "number": (int, float)}
+NUMBER = (int, float)
+_TYPES = {"string": str, "integer": int, "number": NUMBER}
 _ROW = {n if n in NAMES[:7] else f"{n}?": _TYPES[t] for n, t, _ in COLUMNS}
-_NUMBER = _TYPES["number"]
-_CODEC = {"label": str, "settings": [_NUMBER], "versions": {"*": str}, "parameters?": {}}
+_CODEC = {"label": str, "settings": [NUMBER], "versions": {"*": str}, "parameters?": {}}
 _PICTURE = {"set": str, "name": str, "width": int, "height": int, "mode": str, "kind?": str}
 _METADATA: dict[str, Any] = {
-    "codecs": {"*": _CODEC | {"memory_mb?": {"peak": _NUMBER}}},
+    "codecs": {"*": _CODEC | {"memory_mb?": {"peak": NUMBER}}},
     "images": [_PICTURE | {"msssim_scales": int, "sha256": str, "notes": [str]}],
     "skipped": [{"what": str, "name": str, "why": str}],
     "commands": [str],
@@ -52,7 +52,7 @@ _METADATA: dict[str, Any] = {
     "software?": {},
     "metrics?": {},
     "baseline?": str,
-    "load_of_others?": _NUMBER,
+    "load_of_others?": NUMBER,
 }
 """What stands in a file: see ``check_shape``."""
 
@@ -129,8 +129,11 @@ def read_json(path: Path) -> Any:
         raise EvalError(f"{path}: cannot be read as JSON ({error})") from error
 
 
+KINDS = {str: "a text", int: "a whole number", list: "a list", dict: "an object"}
+
+
 def check_shape(value: Any, shape: Any, place: str) -> None:
-    """Raise ValueError with the first place whose value is of another kind than its shape.
+    """Raise EvalError with the first place whose value is of another kind than its shape.
 
     Args:
         value: what a file holds.
@@ -140,7 +143,7 @@ def check_shape(value: Any, shape: Any, place: str) -> None:
     """
     kind: Any = type(shape) if isinstance(shape, (dict, list)) else shape
     if not isinstance(value, kind):
-        raise ValueError(f"{place}: {str(value)[:40]!r}")
+        raise EvalError(f"{place} must be {KINDS.get(kind, 'a number')}, not {str(value)[:40]!r}")
     if isinstance(shape, list):
         for number, item in enumerate(value):
             check_shape(item, shape[0], f"{place}[{number}]")
@@ -171,10 +174,10 @@ def load_results(path: Path) -> Results:
         check_shape(content["metadata"], {}, "metadata")
         results = Results(content["metadata"], rows)
         _check(results)
-    except (KeyError, TypeError, ValueError) as error:
+    except (EvalError, KeyError, TypeError, ValueError) as error:
         raise EvalError(
-            f"{path}: the results file is damaged ({error!r}); restore it, or measure again:"
-            " 'rgru-eval run --restart'"
+            f"{path}: the results file is damaged ({in_words(error)}); restore it, or measure"
+            " again: 'rgru-eval run --restart'"
         ) from error
     return results
 

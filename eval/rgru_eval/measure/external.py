@@ -26,13 +26,12 @@ from PIL.Image import Image
 
 from rgru_eval.errors import EvalError, UnavailableError
 from rgru_eval.measure.codecs import Codec, CuttableCodec
-from rgru_eval.results import read_json
+from rgru_eval.results import NUMBER, check_shape, read_json
 
 TIMEOUT_S = 600
-TEXTS: tuple[str, ...] = ("encode", "decode", "suffix", "label", "version", "unit")
-TEXTS += ("decode_prefix", "encode_prefix", "needs")
-COMMANDS = {"encode", "decode", "decode_prefix", "encode_prefix", "version"}
-KEYS: dict[str, type] = dict.fromkeys(TEXTS, str) | {"settings": list, "cut": list}
+COMMANDS = ("encode", "decode", "decode_prefix", "encode_prefix", "version")
+SHAPE: dict[str, Any] = {"encode": str, "decode": str, "settings": [NUMBER], "cut?": [NUMBER]}
+SHAPE |= {f"{key}?": str for key in (*COMMANDS[2:], "suffix", "label", "unit", "needs")}
 
 DEFINITIONS: dict[str, dict[str, Any]] = {
     "cjxl": {
@@ -108,7 +107,7 @@ class CommandCodec(Codec):
     def versions(self) -> dict[str, str]:
         """Return the first line of the version command, and the command line itself."""
         versions = {"command": str(self.definition["encode"])}
-        if "version" in self.definition:
+        if self.definition.get("version"):
             shown = _output(shlex.split(self.definition["version"]))
             versions[self.name] = (shown.splitlines() or ["unknown"])[0]
         return versions
@@ -204,36 +203,25 @@ def _fill(word: str, values: Mapping[str, str]) -> str:
     return word
 
 
-def _check_definition(where: str, definition: object) -> dict[str, Any]:
+def _check_definition(where: str, definition: Any) -> dict[str, Any]:
     """Check keys and types of one definition; raise EvalError naming what is wrong."""
-    if not isinstance(definition, dict):
-        raise EvalError(f"{where}: expected an object with 'encode', 'decode' and 'settings'")
-    for key in ("encode", "decode", "settings"):
-        if key not in definition:
-            raise EvalError(f"{where}: '{key}' is missing")
-    for key, value in definition.items():
-        if key not in KEYS:
-            raise EvalError(f"{where}: unknown key '{key}'; known: {sorted(KEYS)}")
-        if not isinstance(value, KEYS[key]):
-            raise EvalError(f"{where}: '{key}' must be a {'text' if key in TEXTS else 'list'}")
-    for key in ("settings", "cut"):
-        if not all(
-            isinstance(n, (int, float)) and math.isfinite(n) for n in definition.get(key, ())
-        ):
-            raise EvalError(f"{where}: '{key}' must hold numbers")
-    if not definition["settings"]:
-        raise EvalError(f"{where}: 'settings' is empty")
-    for key in sorted(COMMANDS & definition.keys()):
+    check_shape(definition, SHAPE, where)
+    known = sorted(key.rstrip("?") for key in SHAPE)
+    for key in definition:
+        if key not in known:
+            raise EvalError(f"{where}: unknown key '{key}'; known: {known}")
+    given = {key: value for key, value in definition.items() if value is not None}
+    numbers = [*given["settings"], *given.get("cut", ())]
+    if not given["settings"] or not all(map(math.isfinite, numbers)):
+        raise EvalError(f"{where}: 'settings' and 'cut' must hold finite numbers, and at least one")
+    for key in given.keys() & COMMANDS:
         try:
-            words = shlex.split(definition[key])
+            shlex.split(given[key])
         except ValueError as error:
             raise EvalError(f"{where}: '{key}' is no command: {error}") from None
-        places = () if key == "version" else ("{input}", "{output}")
-        if not all(place in definition[key] for place in places):
+        if key != "version" and not ("{input}" in given[key] and "{output}" in given[key]):
             raise EvalError(f"{where}: '{key}' must contain {{input}} and {{output}}")
-        if not words:
-            raise EvalError(f"{where}: '{key}' is empty")
-    return definition
+    return given
 
 
 def command_factory(

@@ -374,7 +374,7 @@ def _read_places(file: Path) -> dict[str, str]:
     try:
         places: dict[str, str] = read_json(file)
         check_shape(places, {"*": str}, "places")
-    except (EvalError, ValueError) as error:
+    except EvalError as error:
         say(f"{file}: damaged, ignored ({error}); the next 'rgru-eval run' writes it anew")
         return {}
     return places
