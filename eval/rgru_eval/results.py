@@ -13,12 +13,15 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from rgru_codec.files import write_file
 from rgru_eval.errors import EvalError, in_words
 from rgru_eval.judge.metrics import METRICS
 
+T = TypeVar("T")
 FORMAT = "rgru-eval results"
 VERSION = 1
 
@@ -38,23 +41,54 @@ COLUMNS = (
 NAMES = tuple(name for name, _, _ in COLUMNS)
 _DIGITS = {"bpp": 6} | {name: metric.digits for name, metric in METRICS.items()}
 
-NUMBER = (int, float)
-_TYPES = {"string": str, "integer": int, "number": NUMBER}
-_ROW = {n if n in NAMES[:7] else f"{n}?": _TYPES[t] for n, t, _ in COLUMNS}
-_CODEC = {"label": str, "settings": [NUMBER], "versions": {"*": str}, "parameters?": {}}
-_PICTURE = {"set": str, "name": str, "width": int, "height": int, "mode": str, "kind?": str}
-_METADATA: dict[str, Any] = {
-    "codecs": {"*": _CODEC | {"memory_mb?": {"peak": NUMBER}}},
-    "images": [_PICTURE | {"msssim_scales": int, "sha256": str, "notes": [str]}],
-    "skipped": [{"what": str, "name": str, "why": str}],
-    "commands": [str],
-    "machine?": {},
-    "software?": {},
-    "metrics?": {},
-    "baseline?": str,
-    "load_of_others?": NUMBER,
-}
-"""What stands in a file: see ``check_shape``."""
+_TYPES: dict[str, Any] = {"string": str, "integer": int, "number": float}
+_Row = msgspec.defstruct(
+    "_Row",
+    [(n, _TYPES[t]) if n in NAMES[:7] else (n, _TYPES[t] | None, None) for n, t, _ in COLUMNS],
+)
+
+
+class _Memory(msgspec.Struct):
+    peak: float
+
+
+class _Codec(msgspec.Struct):
+    label: str
+    settings: list[float]
+    versions: dict[str, str]
+    parameters: dict[str, Any] | None = None
+    memory_mb: _Memory | None = None
+
+
+class _Picture(msgspec.Struct):
+    set: str
+    name: str
+    width: int
+    height: int
+    mode: str
+    msssim_scales: int
+    sha256: str
+    notes: list[str]
+    kind: str | None = None
+
+
+class _Note(msgspec.Struct):
+    what: str
+    name: str
+    why: str
+
+
+class _Metadata(msgspec.Struct):
+    codecs: dict[str, _Codec]
+    images: list[_Picture]
+    skipped: list[_Note]
+    commands: list[str]
+    machine: dict[str, Any] | None = None
+    software: dict[str, Any] | None = None
+    metrics: dict[str, Any] | None = None
+    baseline: str | None = None
+    load_of_others: float | None = None
+
 
 Row = dict[str, Any]
 
@@ -121,45 +155,20 @@ def _plain(name: str, value: Any) -> Any:
     return float(f"{value:.4g}") if digits is None else round(value, digits)
 
 
-def read_json(path: Path) -> Any:
-    """Read a file of JSON; raises EvalError where it is none."""
+def read_json(path: Path, kind: type[T]) -> T:
+    """Read a file of JSON as something of a kind; raises EvalError where it is none."""
     try:
-        return json.loads(path.read_text("utf-8"))
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, ValueError, RecursionError) as error:
-        raise EvalError(f"{path}: cannot be read as JSON ({error})") from error
-
-
-KINDS = {str: "a text", int: "a whole number", list: "a list", dict: "an object"}
-
-
-def check_shape(value: Any, shape: Any, place: str) -> None:
-    """Raise EvalError with the first place whose value is of another kind than its shape.
-
-    Args:
-        value: what a file holds.
-        shape: a type or several; a list of what all items are; a dictionary of what stands under
-            its keys: ``*`` is all there are, one that ends in ``?`` may be absent.
-        place: where the value stands.
-    """
-    kind: Any = type(shape) if isinstance(shape, (dict, list)) else shape
-    if not isinstance(value, kind):
-        raise EvalError(f"{place} must be {KINDS.get(kind, 'a number')}, not {str(value)[:40]!r}")
-    if isinstance(shape, list):
-        for number, item in enumerate(value):
-            check_shape(item, shape[0], f"{place}[{number}]")
-    elif isinstance(shape, dict):
-        for key, part in shape.items():
-            for name in value if key == "*" else [key.rstrip("?")]:
-                if value.get(name) is not None or not key.endswith("?"):
-                    check_shape(value.get(name), part, f"{place}.{name}")
+        raise EvalError(f"{path}: not a file of rgru-eval ({error})") from None
 
 
 def load_results(path: Path) -> Results:
     """Read a results file; raises EvalError for other files, other versions and damaged ones."""
     if not path.exists():
         raise EvalError(f"{path}: no such results file; make one with 'rgru-eval run'")
-    content = read_json(path)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    content = read_json(path, dict[str, Any])
+    if content.get("format") != FORMAT:
         raise EvalError(f"{path}: not a results file of rgru-eval")
     if content.get("version") != VERSION:
         raise EvalError(
@@ -171,8 +180,7 @@ def load_results(path: Path) -> Results:
         rows = [dict(zip(names, values, strict=True)) for values in content["data"]]
         if missing := set(NAMES) - set(METRICS) - set(names):  # metrics may be newer than the file
             raise ValueError(f"columns missing: {sorted(missing)}")
-        check_shape(content["metadata"], {}, "metadata")
-        results = Results(content["metadata"], rows)
+        results = Results(msgspec.convert(content["metadata"], dict[str, Any]), rows)
         _check(results)
     except (EvalError, KeyError, TypeError, ValueError) as error:
         raise EvalError(
@@ -184,8 +192,8 @@ def load_results(path: Path) -> Results:
 
 def _check(results: Results) -> None:
     """Raise ValueError for results that no run writes."""
-    check_shape(results.metadata, _METADATA, "metadata")
-    check_shape(results.rows, [_ROW], "data")
+    msgspec.convert(results.metadata, _Metadata)
+    msgspec.convert(results.rows, list[_Row])  # type: ignore[valid-type]
     codecs, pictures = results.metadata["codecs"], results.pictures
     for row in results.rows:
         picture = f"{row['set']}/{row['image']}"

@@ -414,9 +414,9 @@ def test_folders(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("not json", "cannot be read as JSON"),
-        ("[" * 200000, "cannot be read as JSON"),
-        ("[1]", "not a results file"),
+        ("not json", "not a file of rgru-eval .JSON is malformed"),
+        ("[" * 200000, "not a file of rgru-eval"),
+        ("[1]", "not a file of rgru-eval"),
         ('{"format": "rgru-eval results", "version": 99}', "results of version 99, this rgru-eval"),
         ('{"format": "rgru-eval results", "version": 1}', "is damaged"),
     ],

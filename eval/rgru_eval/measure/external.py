@@ -19,63 +19,98 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+import msgspec
 from PIL import Image as Pil
 from PIL.Image import Image
 
 from rgru_eval.errors import EvalError, UnavailableError
 from rgru_eval.measure.codecs import Codec, CuttableCodec
-from rgru_eval.results import NUMBER, check_shape, read_json
+from rgru_eval.results import read_json
 
 TIMEOUT_S = 600
-COMMANDS = ("encode", "decode", "decode_prefix", "encode_prefix", "version")
-SHAPE: dict[str, Any] = {"encode": str, "decode": str, "settings": [NUMBER], "cut?": [NUMBER]}
-SHAPE |= {f"{key}?": str for key in (*COMMANDS[2:], "suffix", "label", "unit", "needs")}
 
-DEFINITIONS: dict[str, dict[str, Any]] = {
-    "cjxl": {
-        "label": "JPEG XL (cjxl)",
-        "encode": "cjxl {input} {output} -d {setting} -e 7 --num_threads=0 --quiet",
-        "decode": "djxl {input} {output} --num_threads=0",
-        "settings": [15, 12, 10, 8, 6, 5, 4, 3, 2.5, 2, 1.5, 1, 0.7, 0.5],
-        "suffix": ".jxl",
-        "unit": "distance",
-        "version": "cjxl --version",
-    },
-    "cjxl-progressive": {
-        "label": "JPEG XL progressive (cjxl -p)",
-        "encode": "cjxl {input} {output} -d {setting} -e 7 -p --num_threads=0 --quiet",
-        "decode": "djxl {input} {output} --num_threads=0",
-        "decode_prefix": "djxl {input} {output} --allow_partial_files --num_threads=0",
-        "cut": [2],
-        "settings": [8, 4, 2, 1],
-        "suffix": ".jxl",
-        "unit": "distance",
-        "version": "cjxl --version",
-    },
-    "avif-layered": {
-        "label": "AVIF layered (avifenc --layered)",
-        "encode": "avifenc --layered -c aom -s 6 -y 444 -j 1 --min 63 --max 63 {input}"
+
+def words(command: str) -> list[str]:
+    """Split a command as a shell does; raises ValueError where it is none."""
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise ValueError(f"{command!r} is no command: {error}") from None
+
+
+class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a program's codec is made of."""
+
+    encode: str
+    decode: str
+    settings: Annotated[tuple[float, ...], msgspec.Meta(min_length=1)]
+    decode_prefix: str = ""
+    encode_prefix: str = ""
+    version: str = ""
+    cut: tuple[float, ...] = ()
+    suffix: str = ".bin"
+    label: str = ""
+    unit: str = Codec.UNIT
+    needs: str = ""
+
+    def __post_init__(self) -> None:
+        """Check what the types do not."""
+        if not all(map(math.isfinite, (*self.settings, *self.cut))):
+            raise ValueError("'settings' and 'cut' hold finite numbers")
+        for key in ("encode", "decode", "decode_prefix", "encode_prefix"):
+            command = getattr(self, key)
+            needed = command or key in {"encode", "decode"}
+            if needed and not ("{input}" in command and "{output}" in command):
+                raise ValueError(f"'{key}' must contain {{input}} and {{output}}")
+            words(command)
+        words(self.version)
+
+
+DEFINITIONS = {
+    "cjxl": Definition(
+        label="JPEG XL (cjxl)",
+        encode="cjxl {input} {output} -d {setting} -e 7 --num_threads=0 --quiet",
+        decode="djxl {input} {output} --num_threads=0",
+        settings=(15, 12, 10, 8, 6, 5, 4, 3, 2.5, 2, 1.5, 1, 0.7, 0.5),
+        suffix=".jxl",
+        unit="distance",
+        version="cjxl --version",
+    ),
+    "cjxl-progressive": Definition(
+        label="JPEG XL progressive (cjxl -p)",
+        encode="cjxl {input} {output} -d {setting} -e 7 -p --num_threads=0 --quiet",
+        decode="djxl {input} {output} --num_threads=0",
+        decode_prefix="djxl {input} {output} --allow_partial_files --num_threads=0",
+        cut=(2,),
+        settings=(8, 4, 2, 1),
+        suffix=".jxl",
+        unit="distance",
+        version="cjxl --version",
+    ),
+    "avif-layered": Definition(
+        label="AVIF layered (avifenc --layered)",
+        encode="avifenc --layered -c aom -s 6 -y 444 -j 1 --min 63 --max 63 {input}"
         " --min:u 50 --max:u 50 {input} --min:u 36 --max:u 36 {input}"
         " --min:u {setting} --max:u {setting} {input} -o {output}",
-        "decode": "avifdec --progressive --index 3 -j 1 {input} {output}",
-        "decode_prefix": "avifdec --progressive --index {setting} -j 1 {input} {output}",
-        "cut": [20],
-        "settings": [28, 20, 12],
-        "unit": "quantizer",
-        "suffix": ".avif",
-        "needs": "--layered",
-        "version": "avifenc --version",
-    },
-    "cwebp": {
-        "label": "WebP (cwebp)",
-        "encode": "cwebp -quiet -q {setting} {input} -o {output}",
-        "decode": "dwebp -quiet {input} -o {output}",
-        "settings": [0, 3, 6, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95],
-        "suffix": ".webp",
-        "version": "cwebp -version",
-    },
+        decode="avifdec --progressive --index 3 -j 1 {input} {output}",
+        decode_prefix="avifdec --progressive --index {setting} -j 1 {input} {output}",
+        cut=(20,),
+        settings=(28, 20, 12),
+        unit="quantizer",
+        suffix=".avif",
+        needs="--layered",
+        version="avifenc --version",
+    ),
+    "cwebp": Definition(
+        label="WebP (cwebp)",
+        encode="cwebp -quiet -q {setting} {input} -o {output}",
+        decode="dwebp -quiet {input} -o {output}",
+        settings=(0, 3, 6, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95),
+        suffix=".webp",
+        version="cwebp -version",
+    ),
 }
 
 
@@ -83,82 +118,82 @@ class CommandCodec(Codec):
     """One definition at work; ``effort`` and the like belong into its command lines."""
 
     def __init__(
-        self, definition: Mapping[str, Any], name: str, given: Mapping[str, str] | None = None
+        self, definition: Definition, name: str, given: Mapping[str, str] | None = None
     ) -> None:
         self.definition = definition
-        self.UNIT = str(definition.get("unit", self.UNIT))
+        self.UNIT = definition.unit
         super().__init__(name, given)
         if self._own_ladder is None:
-            self.settings = tuple(float(s) for s in definition["settings"])
+            self.settings = tuple(map(float, definition.settings))
 
     def label(self) -> str:
-        return str(self.definition.get("label", self.name))
+        return self.definition.label or self.name
 
     def check(self) -> None:
-        encoder, decoder = (shlex.split(self.definition[key])[0] for key in ("encode", "decode"))
-        for program in (encoder, decoder):
+        encoder = words(self.definition.encode)[0]
+        for program in (encoder, words(self.definition.decode)[0]):
             if shutil.which(program) is None:
                 raise UnavailableError(f"{self.name}: program '{program}' not found on the PATH")
-        needed = self.definition.get("needs", "")
+        needed = self.definition.needs
         if needed and needed not in _output([encoder, "--help"]):
             why = f"this {encoder} has no {needed}; install a newer one"
             raise UnavailableError(f"{self.name}: {why}")
 
     def versions(self) -> dict[str, str]:
         """Return the first line of the version command, and the command line itself."""
-        versions = {"command": str(self.definition["encode"])}
-        if self.definition.get("version"):
-            shown = _output(shlex.split(self.definition["version"]))
+        versions = {"command": self.definition.encode}
+        if self.definition.version:
+            shown = _output(words(self.definition.version))
             versions[self.name] = (shown.splitlines() or ["unknown"])[0]
         return versions
 
     def encode(self, image: Image, setting: float) -> bytes:
-        return self._encode("encode", image, setting)
+        return self._encode(self.definition.encode, image, setting)
 
-    def _encode(self, key: str, image: Image, setting: float) -> bytes:
+    def _encode(self, command: str, image: Image, setting: float) -> bytes:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "in.png")
             image.save(source, compress_level=1)
-            target = Path(folder, "out" + self.definition.get("suffix", ".bin"))
-            self._run(key, source, target, setting)
+            target = Path(folder, "out" + self.definition.suffix)
+            self._run(command, source, target, setting)
             return target.read_bytes()
 
     def decode(self, data: bytes) -> Image:
-        return self._decode("decode", data)
+        return self._decode(self.definition.decode, data)
 
-    def _decode(self, key: str, data: bytes, setting: float | None = None) -> Image:
+    def _decode(self, command: str, data: bytes, setting: float | None = None) -> Image:
         with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder, "in" + self.definition.get("suffix", ".bin"))
+            source = Path(folder, "in" + self.definition.suffix)
             source.write_bytes(data)
             target = Path(folder, "out.png")
-            self._run(key, source, target, setting)
+            self._run(command, source, target, setting)
             with Pil.open(target) as picture:
                 picture.load()
                 return picture.copy()
 
-    def _run(self, key: str, source: Path, target: Path, setting: float | None) -> None:
+    def _run(self, command: str, source: Path, target: Path, setting: float | None) -> None:
         values = {"input": str(source), "output": str(target)}
         if setting is not None:
             values["setting"] = f"{setting:g}"
-        words = [_fill(word, values) for word in shlex.split(self.definition[key])]
-        done = subprocess.run(words, capture_output=True, timeout=TIMEOUT_S, check=False)
+        filled = [_fill(word, values) for word in words(command)]
+        done = subprocess.run(filled, capture_output=True, timeout=TIMEOUT_S, check=False)
         if done.returncode or not target.exists():
             tail = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            raise EvalError(f"'{words[0]}' ended with {done.returncode}: {' '.join(tail)}")
+            raise EvalError(f"'{filled[0]}' ended with {done.returncode}: {' '.join(tail)}")
 
 
 class CuttableCommandCodec(CommandCodec, CuttableCodec):
     """A definition with a decoder for files cut short."""
 
     def cut_files(self, image: Image) -> Iterator[tuple[float, bytes]]:
-        key = "encode_prefix" if "encode_prefix" in self.definition else "encode"
-        for setting in self.definition.get("cut", ()):
-            yield float(setting), self._encode(key, image, float(setting))
+        command = self.definition.encode_prefix or self.definition.encode
+        for setting in map(float, self.definition.cut):
+            yield setting, self._encode(command, image, setting)
 
     def decode_prefix(self, data: bytes) -> Image | None:
         """Run the tolerant decoder; None when it makes no picture."""
         try:
-            return self._decode("decode_prefix", data)
+            return self._decode(self.definition.decode_prefix, data)
         except EvalError:
             return None
 
@@ -173,7 +208,7 @@ class LayeredAvif(CuttableCommandCodec):
         if not whole:
             return None
         size = place - 4 + int.from_bytes(data[place - 4 : place], "big")
-        return self._decode("decode_prefix", data.ljust(size, b"\0"), whole - 1)
+        return self._decode(self.definition.decode_prefix, data.ljust(size, b"\0"), whole - 1)
 
 
 def layer_ends(data: bytes) -> list[int]:
@@ -188,10 +223,10 @@ def layer_ends(data: bytes) -> list[int]:
     return [*ends, place - 4 + int.from_bytes(data[place - 4 : place], "big")]
 
 
-def _output(words: list[str]) -> str:
+def _output(command: list[str]) -> str:
     """Return what a program prints; nothing if it cannot be started, or does not end."""
     try:
-        done = subprocess.run(words, capture_output=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return (done.stdout or done.stderr).decode(errors="replace")
@@ -203,40 +238,16 @@ def _fill(word: str, values: Mapping[str, str]) -> str:
     return word
 
 
-def _check_definition(where: str, definition: Any) -> dict[str, Any]:
-    """Check keys and types of one definition; raise EvalError naming what is wrong."""
-    check_shape(definition, SHAPE, where)
-    known = sorted(key.rstrip("?") for key in SHAPE)
-    for key in definition:
-        if key not in known:
-            raise EvalError(f"{where}: unknown key '{key}'; known: {known}")
-    given = {key: value for key, value in definition.items() if value is not None}
-    numbers = [*given["settings"], *given.get("cut", ())]
-    if not given["settings"] or not all(map(math.isfinite, numbers)):
-        raise EvalError(f"{where}: 'settings' and 'cut' must hold finite numbers, and at least one")
-    for key in given.keys() & COMMANDS:
-        try:
-            shlex.split(given[key])
-        except ValueError as error:
-            raise EvalError(f"{where}: '{key}' is no command: {error}") from None
-        if key != "version" and not ("{input}" in given[key] and "{output}" in given[key]):
-            raise EvalError(f"{where}: '{key}' must contain {{input}} and {{output}}")
-    return given
-
-
 def command_factory(
-    definition: Mapping[str, Any],
+    definition: Definition,
 ) -> Callable[[str, Mapping[str, str]], CommandCodec]:
     """Return what makes codecs of one definition."""
-    kind = CuttableCommandCodec if "decode_prefix" in definition else CommandCodec
+    kind = CuttableCommandCodec if definition.decode_prefix else CommandCodec
     if definition is DEFINITIONS.get("avif-layered"):
         kind = LayeredAvif
     return lambda name, given: kind(definition, name, given)
 
 
-def read_definitions(path: Path) -> dict[str, dict[str, Any]]:
-    """Read a JSON file of definitions; raises EvalError with the place of the mistake."""
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise EvalError(f"{path}: expected an object: codec name -> definition")
-    return {name: _check_definition(f"{path.name}: {name}", d) for name, d in content.items()}
+def read_definitions(path: Path) -> dict[str, Definition]:
+    """Read a JSON file of definitions by name; raises EvalError with the place of the mistake."""
+    return read_json(path, dict[str, Definition])

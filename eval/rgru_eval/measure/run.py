@@ -22,7 +22,7 @@ from rgru_eval.measure.pictures import Source, find_pictures, read_picture
 from rgru_eval.measure.progress import Throttle, bar, say
 from rgru_eval.measure.registry import make_codecs
 from rgru_eval.measure.tasks import Outcome, Task, measure_memory, run_parallel, run_task
-from rgru_eval.results import NAMES, Results, Row, check_shape, load_results, read_json
+from rgru_eval.results import NAMES, Results, Row, load_results, read_json
 
 BUSY = 0.5
 """Load beside our own work from which times are told to be doubtful, in cores."""
@@ -372,12 +372,10 @@ def _read_places(file: Path) -> dict[str, str]:
     if not file.exists() or not file.stat().st_size:
         return {}
     try:
-        places: dict[str, str] = read_json(file)
-        check_shape(places, {"*": str}, "places")
+        return read_json(file, dict[str, str])
     except EvalError as error:
         say(f"{file}: damaged, ignored ({error}); the next 'rgru-eval run' writes it anew")
         return {}
-    return places
 
 
 def load_paths(files: Sequence[Path]) -> dict[str, Path]:
