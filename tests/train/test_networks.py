@@ -10,11 +10,11 @@ import pytest
 import tensorflow as tf
 
 from rgru_train.config import CONFIGS, RunConfig
-from rgru_train.nets.config import NetworkConfig
+from rgru_train.nets.config import NetworkConfig, Rnn
 from rgru_train.nets.cost import cost_of
 from rgru_train.nets.kernels import Dense, Products, Separable, blocks, unblocked
 from rgru_train.nets.module import Module
-from rgru_train.nets.networks import Binarizer, Codec
+from rgru_train.nets.networks import Binarizer, Codec, Stack
 from rgru_train.trainer import Trainer
 
 
@@ -225,6 +225,11 @@ def test_dct_start_sees_whitened_functions() -> None:
     np.testing.assert_allclose(seen * 8 / whitening(8, 80), np.eye(80), atol=1e-4)
 
 
+SHOWN = {"kind": "depth_to_space", "factor": 8}
+FIRST = {"kind": "conv", "depth": 8, "stride": 4}
+PAINT = {"reconstruction": "paint", "linear": {}, "head": [], "painter": [SHOWN]}
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -233,17 +238,35 @@ def test_dct_start_sees_whitened_functions() -> None:
         ({"reconstruction": "paint"}, "belong to reconstruction paint"),
         ({"gains": [1.0]}, "gains has 1 entries"),
         ({"codes": "many"}, "Expected `array`, got `str`"),
-        ({"codes": []}, "at least 1"),
+        ({"codes": []}, "of length >= 1"),
         ({"phases": [3, 3]}, "phases are 2, 4 or 5"),
         ({"colour": 3}, "unknown field `colour`"),
         ({"head": []}, "a head belongs to"),
         ({"head": [{"kind": "pool"}]}, "Invalid value 'pool' - at `$.head"),
         ({"head": [{"kind": "conv"}]}, "missing required field `depth`"),
-        ({"head": [{"kind": "conv", "depth": 0}]}, "1 at least"),
+        ({"head": [{"kind": "conv", "depth": 0}]}, "Expected `int` >= 1"),
         ({"head": [{"kind": "conv", "depth": 3.5}]}, "Expected `int`, got `float`"),
         ({"head": [{"kind": "conv", "depth": 3, "width": 3}]}, "unknown field `width`"),
         ({"head": [{"kind": "conv", "depth": 3, "inner": 2}]}, "unknown field `inner`"),
         ({"head": [{"kind": "picture"}]}, "belongs to the painter"),
+        ({"head": [{"kind": "rnn", "depth": 3}]}, "belongs to the encoder or the decoder"),
+        ({"head": [{"kind": "conv", "depth": 3}]}, "head or painter ends in positions 8 pixels"),
+        ({"head": [SHOWN]}, "depth_to_space: 2 channels for 8² positions"),
+        ({"head": [{"kind": "conv", "depth": 64}, SHOWN]}, "ends in 1 channels, not 3"),
+        ({"decoder": [{"kind": "conv", "depth": 8}]}, "decoder has a recurrent layer"),
+        ({"encoder": [{"kind": "rnn", "depth": 8, "stride": 8}]}, "encoder ends in positions 8"),
+        (
+            {"encoder": [{**FIRST, "stride": 32}, {"kind": "depth_to_space"}]},
+            "positions 32",
+        ),
+        ({"encoder": [FIRST, {**FIRST, "init": "dct"}]}, "dct reads RGB"),
+        ({"groups": [5, 1]}, "no more groups than codes"),
+        ({"groups": [0, 1]}, "Expected `int` >= 1 - at `$.groups[0]`"),
+        ({"context_states": 0}, "Expected `int` >= 1 - at `$.context_states`"),
+        ({"gains": [0.0, 1.0]}, "Expected `float` > 0.0 - at `$.gains[0]`"),
+        ({**PAINT, "codes": [16, 21]}, "needs pairs of codes, more than 7"),
+        ({**PAINT, "codes": [14, 14]}, "needs pairs of codes, more than 7"),
+        ({**PAINT, "codes": [16, 16]}, "decoder ends in positions 8 pixels wide, not 16"),
     ],
 )
 def test_a_wrong_config_names_what_is_wrong(change: dict[str, object], words: str) -> None:
@@ -262,7 +285,7 @@ def test_a_narrow_residual_block_has_kernels_of_its_inner_width() -> None:
 def test_gradient_of_a_strided_cell_stays_inside_its_memory() -> None:
     """A strided 1x1 convolution of a cell spoiled the heap: crashes, or gradients far away."""
     cell = [{"kind": "rnn", "depth": 3, "stride": 2, "hidden": 3}]
-    stack = Codec(small(encoder=cell)).encoder
+    stack = Stack(msgspec.convert(cell, tuple[Rnn]), small(), 3, 1.0, "E")
     picture = tf.Variable(np.random.default_rng(0).normal(size=(1, 64, 64, 3)), dtype="float32")
     for _ in range(30):
         with tf.GradientTape() as tape:

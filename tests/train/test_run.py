@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -361,12 +362,45 @@ def test_an_iteration_of_a_low_weight_lowers_the_prices_of_the_layers_before_it(
     assert (low < even).all()
 
 
-@pytest.mark.parametrize("key", ["iteration_weights", "squared_error", "targets"])
-def test_weights_of_another_number_of_iterations_are_refused(key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("iteration_weights", [1.0], "iteration_weights needs one entry"),
+        ("squared_error", [1.0], "squared_error needs one entry"),
+        ("targets", [1.0], "targets needs one entry"),
+        ("targets", [0.3, 0.1], "entry of targets is above"),
+        ("targets", [0.0, 0.1], "> 0.0 - at `$.training.targets"),
+        ("tint", [-1.0, 1.0], ">= 0.0 - at `$.training.tint"),
+        ("curriculum", [[5, 2], [0, 1]], "entry of curriculum is above"),
+        ("curriculum", [[0, 1], [0, 2]], "entry of curriculum is above"),
+        ("curriculum", [[0, 0]], ">= 1 - at `$.training.curriculum"),
+        ("curriculum", [[0, 3]], "more than the network's 2 iterations"),
+        ("crop", 40, "a multiple of 16 - at `$.training.crop"),
+        ("crop", 0, ">= 16 - at `$.training.crop"),
+        ("validation_crop", [176, 100], "a multiple of 16"),
+        ("validation_crop", [176, 0], "two sides, or 0, 0"),
+        ("learning_rate", -1e-3, "> 0.0 - at `$.training.learning_rate"),
+        ("decay", 1.5, "<= 1.0 - at `$.training.decay"),
+        ("average", -0.1, ">= 0.0 - at `$.training.average"),
+        ("seed", -1, ">= 0 - at `$.training.seed"),
+        ("seed", 2**32, "<= 2147483647 - at `$.training.seed"),
+        ("validate_every", 0, ">= 1 - at `$.training.validate_every"),
+    ],
+)
+def test_a_training_that_cannot_be_is_refused_when_it_is_read(
+    key: str, value: object, words: str
+) -> None:
     tables = json.loads(tiny().as_json())
-    tables["training"][key] = [1.0]
-    with pytest.raises(InvalidInput, match=key):
+    tables["training"][key] = value
+    with pytest.raises(InvalidInput, match=re.escape(words)):
         RunConfig.from_json(json.dumps(tables))
+
+
+def test_a_configuration_that_is_no_text_is_named(tmp_path: Path) -> None:
+    for name, read in (("a.toml", RunConfig.from_toml), ("config.json", RunConfig.of_run)):
+        (tmp_path / name).write_bytes(b"\xff")
+        with pytest.raises(InvalidInput, match=re.escape(str(tmp_path))):
+            read(tmp_path if name == "config.json" else tmp_path / name)
 
 
 def test_a_state_that_reaches_more_qualities_scores_better() -> None:

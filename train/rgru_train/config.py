@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from rgru_format import InvalidInput
-from rgru_train.nets.config import NetworkConfig
+from rgru_format import POSITION, InvalidInput
+from rgru_train.nets.config import Count, NetworkConfig, Positive, Share, Weight, Whole
+
+_Cut: TypeAlias = Annotated[int, msgspec.Meta(ge=0, multiple_of=POSITION)]
 
 CONFIGS = Path(__file__).parent / "configs"
 """Configurations that are installed, each NAME.toml."""
@@ -18,84 +20,86 @@ CONFIGS = Path(__file__).parent / "configs"
 class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The ``[training]`` table."""
 
-    crop: int = 128
+    crop: Annotated[int, msgspec.Meta(ge=POSITION, multiple_of=POSITION)] = 128
     """Side of a training crop, pixels; a multiple of the encoder's stride."""
-    batch: int = 4
+    batch: Count = 4
     """Crops a step (over all workers)."""
-    branches: int = 1
+    branches: Count = 1
     """Parts of a device's crops that are computed side by side, each with its share of the cores:
     a CPU divides one small product worse than it works on two. More branches, longer tracing."""
     products: Literal["float32", "bfloat16"] = "float32"
     """``bfloat16``: multiply so in the networks' kernels and in Muon, in training steps only;
     faster where the processor knows it, slower where it does not."""
-    steps: int = 100_000
+    steps: Count = 100_000
     """Length of the run, which the schedule of the learning rate follows."""
     optimizer: Literal["adam", "muon"] = "adam"
     """``adam``, or ``muon``: Muon for the networks' matrices, Adam for all else."""
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
     """After the warm-up."""
-    warmup: int = 200
+    warmup: Whole = 200
     """Steps of linear rise."""
-    decay: float = 0.3
+    decay: Share = 0.3
     """Last share of the steps, over which the learning rate falls to near zero along a cosine."""
-    clip: float = 1.0
+    clip: Positive = 1.0
     """Largest global norm of the gradient."""
     distortion: Literal["l1", "ms_ssim"] = "ms_ssim"
     """``l1`` (the paper's) or ``ms_ssim``."""
-    luma: float = 0.5
+    luma: Share = 0.5
     """Share of luma in MS-SSIM; R, G and B share the rest."""
-    targets: tuple[float, ...] = ()
+    targets: tuple[Positive, ...] = ()
     """Cumulative bits per pixel wanted after each iteration; empty: no rate term (the paper)."""
-    iteration_weights: tuple[float, ...] = ()
+    iteration_weights: tuple[Weight, ...] = ()
     """Weight of each iteration's MS-SSIM; empty: 1 each. An iteration of a low weight is good for
     what follows rather than for itself. Colours have their full weight in each."""
-    squared_error: tuple[float, ...] = ()
+    squared_error: tuple[Weight, ...] = ()
     """Weight of the logarithm of each iteration's mean squared error beside MS-SSIM; empty: 0
     each. Upper layers go on by it where MS-SSIM has no more to say."""
-    ssimulacra2: tuple[float, ...] = ()
+    ssimulacra2: tuple[Weight, ...] = ()
     """Weight of the logarithm of each iteration's sum of errors as SSIMULACRA2 has it, beside
     MS-SSIM; empty: 0 each."""
-    colour_weight: tuple[float, float] = (1.0, 0.1)
+    colour_weight: tuple[Weight, Weight] = (1.0, 0.1)
     """Weight of the colour error at the start and after ``colour_steps`` (``ms_ssim`` only)."""
-    tint: tuple[float, ...] = ()
+    tint: tuple[Weight, ...] = ()
     """Weight of the error of the mean colours of squares of 8x8 pixels in each iteration
     (``ms_ssim`` only); empty: .15 each."""
-    colour_steps: int = 3000
+    colour_steps: Whole = 3000
     """Steps over which the weight of the colour error falls."""
-    rate_steps: int = 0
+    rate_steps: Whole = 0
     """Steps over which the price of rate rises to its full; the context model learns meanwhile."""
     only: tuple[str, ...] = ()
     """Parts that are trained, by the first letters of their weights' names: E encoder,
     B binarizer, L linear path, D decoder, P head or painter, C context model; empty: all."""
-    curriculum: tuple[tuple[int, int], ...] = ()
+    curriculum: tuple[tuple[Whole, Count], ...] = ()
     """Pairs (step, iterations): how many iterations are trained from a step on."""
-    average: float = 0.999
+    average: Share = 0.999
     """Decay of the running mean of the weights, which is what is validated and exported."""
-    seed: int = 1
+    seed: Whole = 1
     """Of starting weights and crops: the crops of a step depend on it and the step alone."""
-    made: float = 0.05
+    made: Share = 0.05
     """Share of crops that are made: flat and saturated grounds, exchanged colours, text and lines
     over photos, near-grey pictures."""
-    save_minutes: float = 5.0
+    save_minutes: Weight = 5.0
     """Minutes between checkpoints."""
-    validate_every: int = 1000
+    validate_every: Count = 1000
     """Steps between validations."""
-    validation_crop: tuple[int, int] = (384, 512)
+    validation_crop: tuple[_Cut, _Cut] = (384, 512)
     """Height and width that validation pictures are cut to (middle); 0, 0: whole pictures, at the
     price of tracing the network for each size anew."""
-    log_every: int = 20
+    log_every: Count = 20
     """Steps between rows of the log; every fifth is printed."""
-    memory: float = 4.0
+    memory: Weight = 4.0
     """Gigabytes of decoded photos kept; what does not fit is decoded when it is drawn."""
 
     def __post_init__(self) -> None:
         """Check what the types do not."""
-        if self.branches < 1 or self.batch % self.branches:
+        if self.batch % self.branches:
             raise ValueError(f"{self.branches} branches cannot share {self.batch} crops evenly")
-        if min(self.crop, self.batch, self.steps, self.validate_every, self.log_every) < 1:
-            raise ValueError("crop, batch, steps, validate_every and log_every are 1 at least")
-        if not (0.0 <= self.luma <= 1.0 and 0.0 <= self.made <= 1.0):
-            raise ValueError("luma and made are shares, from 0 to 1")
+        begins = [step for step, _ in self.curriculum]
+        for key, values in (("targets", list(self.targets)), ("curriculum", begins)):
+            if values != sorted(set(values)):
+                raise ValueError(f"each entry of {key} is above the one before")
+        if any(self.validation_crop) and not all(self.validation_crop):
+            raise ValueError("validation_crop is two sides, or 0, 0")
 
 
 _UNSAID = {"iteration_weights": 1.0, "squared_error": 0.0, "ssimulacra2": 0.0, "tint": 0.15}
@@ -114,6 +118,9 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             values = getattr(self.training, key)
             if values and len(values) != self.network.iterations:
                 raise ValueError(f"[training] {key} needs one entry for each iteration")
+        most = self.network.iterations
+        if any(iterations > most for _, iterations in self.training.curriculum):
+            raise ValueError(f"[training] curriculum has more than the network's {most} iterations")
 
     @classmethod
     def from_toml(cls, source: Path) -> RunConfig:
@@ -133,7 +140,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         except FileNotFoundError:
             known = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.toml")))
             raise InvalidInput(f"{source}: no such file, nor one of {known}") from None
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError, msgspec.DecodeError) as error:
             raise InvalidInput(f"{path}: {error}") from None
 
     @classmethod
@@ -144,13 +151,13 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             InvalidInput: it holds no run, or one of another version.
         """
         try:
-            return cls.from_json((run / "config.json").read_text())
+            return cls.from_json((run / "config.json").read_bytes(), str(run))
         except OSError as error:
             raise InvalidInput(f"{run} holds no run: {error.strerror}") from None
 
     @classmethod
-    def from_json(cls, text: str) -> RunConfig:
-        """Read what ``as_json`` wrote.
+    def from_json(cls, text: str | bytes, place: str = "a run") -> RunConfig:
+        """Read what ``as_json`` wrote, found at a ``place``.
 
         Raises:
             InvalidInput: it is not of this version.
@@ -158,7 +165,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         try:
             return msgspec.json.decode(text, type=cls)
         except msgspec.DecodeError as error:
-            raise InvalidInput(f"a run's configuration: {error}") from None
+            raise InvalidInput(f"{place}: not a configuration of this version: {error}") from None
 
     def as_json(self) -> str:
         """Return the whole description, in an order that does not change."""

@@ -7,12 +7,24 @@ a picture: a head that runs in each iteration, or a painter that a decoder runs 
 
 from __future__ import annotations
 
+import itertools
+import operator
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
 from rgru_format.context.order import NEIGHBOURS
+from rgru_format.limits import MAX_CODES, MAX_LAYERS, POSITION
+
+Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+Weight: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Positive: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
+Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Codes: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MAX_CODES)]
+_Factor: TypeAlias = Annotated[int, msgspec.Meta(ge=2)]
+_Digits: TypeAlias = Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)]
 
 
 class Layer(
@@ -29,14 +41,9 @@ class Layer(
 class _Strided(Layer, frozen=True):
     """A layer with output channels, a kernel and a stride."""
 
-    depth: int
-    kernel: int = 3
-    stride: int = 1
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that no kernel has."""
-        if min(self.depth, self.kernel, self.stride) < 1:
-            raise ValueError("depth, kernel and stride are 1 at least")
+    depth: Count
+    kernel: Count = 3
+    stride: Count = 1
 
     @property
     def scale(self) -> float:
@@ -47,75 +54,61 @@ class _Strided(Layer, frozen=True):
 class Conv(_Strided, frozen=True, tag="conv"):
     """A dense convolution."""
 
-    depth: int
+    depth: Count
     """Output channels."""
-    kernel: int = 3
+    kernel: Count = 3
     """Side of the kernel, in positions."""
-    stride: int = 1
+    stride: Count = 1
     """Input positions an output position."""
     activation: Literal["linear", "relu", "tanh"] = "linear"
     """Function behind it."""
     init: Literal["default", "dct"] = "default"
     """``dct``: start as a block cosine transform of colours (reads RGB)."""
-    init_scale: float = 1.0
+    init_scale: Positive = 1.0
     """Factor on the starting weights."""
 
 
 class Separable(_Strided, frozen=True, tag="separable"):
     """A kernel for each channel by itself, then a 1x1 convolution."""
 
-    depth: int
+    depth: Count
     """Output channels."""
-    kernel: int = 3
+    kernel: Count = 3
     """Side of the channels' kernels, in positions."""
-    stride: int = 1
+    stride: Count = 1
     """Input positions an output position."""
     activation: Literal["linear", "relu"] = "linear"
     """Function behind it."""
-    init_scale: float = 1.0
+    init_scale: Positive = 1.0
     """Factor on the starting weights."""
 
 
 class Residual(Layer, frozen=True, tag="residual"):
     """ReLU, convolution, ReLU, convolution, added to the input."""
 
-    kernel: int = 3
+    kernel: Count = 3
     """Side of both kernels, in positions."""
-    inner: int = 0
+    inner: Whole = 0
     """Channels between the two; 0: as many as come in."""
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that no kernel has."""
-        if self.kernel < 1 or self.inner < 0:
-            raise ValueError("kernel is 1 at least, inner 0 at least")
 
 
 class Rnn(_Strided, frozen=True, tag="rnn"):
     """A convolutional recurrent cell."""
 
-    depth: int
+    depth: Count
     """Channels of the state and of the output."""
-    kernel: int = 3
+    kernel: Count = 3
     """Side of the kernel on the input, in positions."""
-    stride: int = 1
+    stride: Count = 1
     """Input positions an output position."""
-    hidden: int = 1
+    hidden: Count = 1
     """Side of the kernel on the state."""
 
 
-class _Rearrangement(Layer, frozen=True):
-    factor: int = 2
-
-    def __post_init__(self) -> None:
-        """Refuse what rearranges nothing."""
-        if self.factor < 2:
-            raise ValueError("factor is 2 at least")
-
-
-class SpaceToDepth(_Rearrangement, frozen=True, tag="space_to_depth"):
+class SpaceToDepth(Layer, frozen=True, tag="space_to_depth"):
     """Squares of positions to channels of one."""
 
-    factor: int = 2
+    factor: _Factor = 2
     """Side of the squares."""
 
     @property
@@ -124,10 +117,10 @@ class SpaceToDepth(_Rearrangement, frozen=True, tag="space_to_depth"):
         return float(self.factor)
 
 
-class DepthToSpace(_Rearrangement, frozen=True, tag="depth_to_space"):
+class DepthToSpace(Layer, frozen=True, tag="depth_to_space"):
     """Channels of a position to a square of positions."""
 
-    factor: int = 2
+    factor: _Factor = 2
     """Side of the squares."""
 
     @property
@@ -144,13 +137,23 @@ AnyLayer: TypeAlias = Conv | Separable | Residual | Rnn | SpaceToDepth | DepthTo
 
 
 def depth_after(layers: Sequence[AnyLayer], depth: int, scale: float = 1.0) -> int:
-    """Return the channels behind a stack whose input has ``depth`` every ``scale`` pixels."""
+    """Return the channels behind a stack whose input has ``depth`` every ``scale`` pixels.
+
+    Raises:
+        ValueError: a layer cannot take what comes in.
+    """
     for layer in layers:
+        if isinstance(layer, Conv) and layer.init == "dct" and depth != 3:
+            raise ValueError(f"init dct reads RGB, not {depth} channels")
         if isinstance(layer, DepthToSpace):
+            if depth % layer.factor**2:
+                raise ValueError(f"depth_to_space: {depth} channels for {layer.factor}² positions")
             depth //= layer.factor**2
         elif isinstance(layer, SpaceToDepth):
             depth *= layer.factor**2
         elif isinstance(layer, Picture):
+            if scale % 1:
+                raise ValueError("a picture layer stands where a position is a pixel or more")
             depth += 3 * round(scale) ** 2
         elif not isinstance(layer, Residual):
             depth = layer.depth
@@ -158,14 +161,20 @@ def depth_after(layers: Sequence[AnyLayer], depth: int, scale: float = 1.0) -> i
     return depth
 
 
+def scales_after(layers: Sequence[AnyLayer], scale: float) -> list[float]:
+    """Return the pixels a position in front of a stack and behind each of its layers."""
+    factors = (layer.scale for layer in layers)
+    return list(itertools.accumulate(factors, operator.mul, initial=scale))
+
+
 class LinearConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The block transform and its first step."""
 
-    step: float = 300.0
+    step: Positive = 300.0
     """Quantiser step of the first iteration, in levels, for orthonormal functions."""
-    threshold: float = 0.6
+    threshold: Positive = 0.6
     """From this part of a step on, a coefficient is told."""
-    mean_digits: tuple[tuple[float, ...], ...] = ((4.5, 1.5, 0.5), (2.0, 0.67), (2.0, 0.67))
+    mean_digits: tuple[_Digits, _Digits, _Digits] = ((4.5, 1.5, 0.5), (2.0, 0.67), (2.0, 0.67))
     """Block means are told in several digits, worth so many steps (luma and two differences)."""
 
 
@@ -179,7 +188,7 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     the painter paints all that it lacks anew."""
     kernels: Literal["dense", "separable"] = "dense"
     """What the kernels of recurrent cells and residual blocks are."""
-    codes: tuple[int, ...]
+    codes: Annotated[tuple[_Codes, ...], msgspec.Meta(min_length=1, max_length=MAX_LAYERS)]
     """Codes a position, for each iteration."""
     encoder: tuple[AnyLayer, ...]
     """Layers in front of the binarizer."""
@@ -190,33 +199,34 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     painter: tuple[AnyLayer, ...] = ()
     """Layers from the decoder's features and the linear path's coefficients to the picture that
     is added to the linear one (``paint``)."""
-    gains: tuple[float, ...] = ()
+    gains: tuple[Positive, ...] = ()
     """Factor on the residual before the encoder, and (inverse) on what an iteration adds; empty
     means 1 throughout, as in the paper."""
-    binarizer_noise: float = 1.0
+    binarizer_noise: Share = 1.0
     """1: the paper's stochastic binarizer in training; 0: deterministic."""
     linear: LinearConfig | None = None
     """A block transform beside the recurrent networks (``paint``)."""
-    groups: tuple[int, ...] = ()
+    groups: tuple[Count, ...] = ()
     """Entropy-coded groups of each layer; empty means one each."""
     phases: tuple[int, ...] = ()
     """Phases in which each layer is coded, 2, 4 or 5; empty means 2 each."""
-    context_states: int | tuple[int, ...] = 48
+    context_states: Count | tuple[Count, ...] = 48
     """Channels that the context model carries on from each layer: a number, or one for each."""
-    context_hidden: int | tuple[int, ...] = 64
+    context_hidden: Count | tuple[Count, ...] = 64
     """Hidden channels of its passes, likewise; its file has room for the most in all layers."""
 
     def __post_init__(self) -> None:
         """Check what the types do not."""
-        if not self.codes or min(self.codes) < 1:
-            raise ValueError("codes has an entry of at least 1 for each iteration")
         if not set(self.phases) <= set(NEIGHBOURS):
             raise ValueError(f"phases are 2, 4 or 5, got {self.phases}")
         for name in ("gains", "groups", "phases", "context_states", "context_hidden"):
             values = getattr(self, name)
             if isinstance(values, tuple) and values and len(values) != len(self.codes):
                 raise ValueError(f"{name} has {len(values)} entries for {len(self.codes)} codes")
+        if any(groups > codes for groups, codes in zip(self.groups, self.codes, strict=False)):
+            raise ValueError("a layer has no more groups than codes")
         self._check_reconstruction()
+        self._check_sizes()
 
     def _check_reconstruction(self) -> None:
         paints = self.reconstruction == "paint"
@@ -224,11 +234,38 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ValueError("[network.linear] and a painter belong to reconstruction paint")
         if paints == bool(self.head):
             raise ValueError("a head belongs to reconstruction one_shot or additive")
-        if paints and not (self.decoder and isinstance(self.decoder[0], Rnn)):
-            raise ValueError("[network.linear] needs a recurrent layer at the decoder's start")
+        cells = [isinstance(layer, Rnn) for layer in self.decoder]
+        if not any(cells[:1] if paints else cells):
+            raise ValueError("the decoder has a recurrent layer, its first with [network.linear]")
+        if any(isinstance(layer, Rnn) for layer in (*self.head, *self.painter)):
+            raise ValueError("a recurrent layer belongs to the encoder or the decoder")
         others = (*self.encoder, *self.decoder, *self.head)
         if any(isinstance(layer, Picture) for layer in others):
             raise ValueError("a picture layer belongs to the painter")
+
+    def _check_sizes(self) -> None:
+        """Refuse stacks that do not fit together, or do not lead from pixels back to pixels."""
+        most, last, pairs = max(self.codes), self.head or self.painter, 0
+        encoder = scales_after(self.encoder, 1.0)
+        decoder = scales_after(self.decoder, encoder[-1])
+        behind = scales_after(last, decoder[-1])
+        ends = {"encoder": (encoder[-1], POSITION), "head or painter": (behind[-1], 1)}
+        if self.linear:
+            ends["decoder"] = (decoder[-1], POSITION)
+            pairs, told = most // 2, sum(map(len, self.linear.mean_digits))
+            if most % 2 or pairs <= told:
+                raise ValueError(f"[network.linear] needs pairs of codes, more than {told} of them")
+        for name, (found, wanted) in ends.items():
+            if found != wanted:
+                raise ValueError(f"{name} ends in positions {found:g} pixels wide, not {wanted}")
+        for scale in (*encoder, *decoder, *behind):
+            if POSITION / scale % 1:
+                raise ValueError(f"positions {scale:g} pixels wide do not fill {POSITION} pixels")
+        depth_after(self.encoder, 3)
+        features = depth_after(self.decoder, most, POSITION) + pairs
+        depth = depth_after(last, features, decoder[-1])
+        if depth != 3:
+            raise ValueError(f"head or painter ends in {depth} channels, not 3")
 
     @property
     def first_state(self) -> int:

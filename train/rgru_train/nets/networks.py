@@ -59,7 +59,7 @@ class Stack(Module):
     ) -> None:
         super().__init__(name)
         self.layers_ = tuple(layers)
-        self.scales = [scale]
+        self.scales = config.scales_after(layers, scale)
         self.blocks: list[Any] = []
         for i, layer in enumerate(self.layers_):
             tag = f"{layer.__struct_config__.tag}{i}"
@@ -68,8 +68,7 @@ class Stack(Module):
             parts = behind.factor**2 if isinstance(behind, config.DepthToSpace) else 1
             with self.name_scope:
                 self.blocks.append(_build(layer, network, depth, parts, tag))
-            depth = config.depth_after([layer], depth, self.scales[-1])
-            self.scales.append(self.scales[-1] * layer.scale)
+            depth = config.depth_after([layer], depth, self.scales[i])
 
     def __call__(
         self, x: Tensor, states: States, products: Products, picture: Tensor | None = None
