@@ -18,6 +18,7 @@ from rgru_train.config import RunConfig
 from rgru_train.log import read_log
 from rgru_train.photos import summary
 from rgru_train.release import release
+from rgru_train.run import average
 from rgru_train.trainer import Trainer
 
 from .tiny import TINY, tiny
@@ -122,6 +123,29 @@ def test_a_packed_run_goes_on_where_it_was(
         state.unpack(packed, run)
     with pytest.raises(InvalidInput, match="not a packed run"):
         state.unpack(reference / "checkpoint.npz", tmp_path / "other")
+
+
+@pytest.mark.parametrize("lost", ["config", "step", "mean_distortion", "averages"])
+def test_what_is_no_whole_packed_run_is_refused(lost: str, reference: Path, tmp_path: Path) -> None:
+    packed, run = tmp_path / "packed.npz", tmp_path / "run"
+    state.pack(reference, packed)
+    whole = state.read(packed)
+    np.savez(packed, **{key: a for key, a in whole.items() if not key.startswith(lost)})  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="not a packed run"):
+        state.unpack(packed, run)
+    np.savez(packed, **{**whole, "config": np.array("{}")})  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match=r"packed\.npz: not a configuration"):
+        state.unpack(packed, run)
+    assert not run.exists()
+
+
+def test_a_run_without_configuration_is_not_packed(reference: Path, tmp_path: Path) -> None:
+    """It ended in an error of another kind; a mean of such runs could not be resumed."""
+    (tmp_path / state.NEWEST).write_bytes((reference / state.NEWEST).read_bytes())
+    for make in (state.pack, lambda run, out: average([run], out)):
+        with pytest.raises(InvalidInput, match="holds no run"):
+            make(tmp_path, tmp_path / "made.npz")
+    assert not (tmp_path / "made.npz").exists()
 
 
 def test_an_installed_model_is_found_by_its_id_and_as_default(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -181,13 +182,15 @@ def test_validation_reports_every_iteration_and_kind(
 def test_weights_of_another_network_are_refused(
     rows_and_trainer: tuple[list[dict[str, Any]], Trainer], tmp_path: Path
 ) -> None:
+    """Also without, or with another shape of, what is no weight: that ended in a traceback."""
     _, trainer = rows_and_trainer
-    arrays = trainer.arrays()
-    name = "weights/D/rnn0/W/pointwise"
-    for wrong, words in (({}, "is missing, not"), ({name: np.zeros(3)}, r"is \(3,\), not")):
-        state.save(tmp_path, {k: v for k, v in arrays.items() if k != name} | wrong)
-        with pytest.raises(InvalidInput, match=words):
-            Trainer(tiny(), tmp_path).restore()
+    other = Trainer(tiny(), tmp_path)
+    for name in ("weights/D/rnn0/W/pointwise", "step", "mean_distortion", "optimizer/steps"):
+        for wrong, words in (({}, "is missing, not"), ({name: np.zeros(3)}, r"is \(3,\), not")):
+            arrays = {key: a for key, a in trainer.arrays().items() if key != name}
+            state.save(tmp_path, arrays | wrong)
+            with pytest.raises(InvalidInput, match=name.rsplit("/")[-1] + " " + words):
+                other.restore()
 
 
 def test_a_run_starts_from_what_fits_and_says_what_does_not(
@@ -217,6 +220,24 @@ def test_a_kill_while_writing_leaves_the_checkpoint_before(tmp_path: Path) -> No
     assert state.load(tmp_path)["step"] == 7
     (tmp_path / state.NEWEST).unlink()
     assert state.load(tmp_path)["step"] == 7
+
+
+def test_damaged_checkpoints_are_named_whatever_is_wrong_with_them(tmp_path: Path) -> None:
+    """Deflated data of another kind, one array alone, and arrays of texts were tracebacks."""
+    path = tmp_path / state.NEWEST
+    np.savez_compressed(path, step=np.arange(4000) % 1001)
+    content = bytearray(path.read_bytes())
+    for start in range(0, len(content), 7):
+        path.write_bytes(content[:start] + b"\xff" + content[start + 1 :])
+        with contextlib.suppress(InvalidInput):
+            state.read(path)
+    np.savez(path, step=np.array("words"))
+    with pytest.raises(InvalidInput, match="step is not made of numbers"):
+        state.read(path)
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    (tmp_path / "one.npy").replace(path)
+    with pytest.raises(InvalidInput, match=r"checkpoint\.npz: no checkpoint, or damaged"):
+        state.load(tmp_path)
 
 
 def test_the_best_checkpoint_stays(tmp_path: Path) -> None:

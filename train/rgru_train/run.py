@@ -66,7 +66,8 @@ def train(config: RunConfig, options: Options) -> None:
     samples = []
     log = None
     if workers.chief:
-        (options.out / "data.json").write_text(json.dumps(summary(options.data), indent=1))
+        data = json.dumps(summary(options.data), indent=1)
+        write_file(options.out / "data.json", data.encode())
         samples = validation_samples(held_out, training, trainer.model.codec.stride)
         log = Log(options.out, config.digest)
         print(f"step {trainer.step} of {training.steps}; the first one takes longest", flush=True)
@@ -99,15 +100,16 @@ def average(runs: Sequence[Path], out: Path) -> None:
     """Write a run that goes on from the mean of the newest checkpoints of others.
 
     Raises:
-        InvalidInput: a run has no checkpoint, the runs do not fit together, or ``out`` exists.
+        InvalidInput: one is no run, the runs do not fit together, or ``out`` exists.
     """
     if out.exists():
         raise InvalidInput(f"{out} exists: name another folder")
+    config = RunConfig.of_run(runs[0]).as_json()
     arrays = state.mean([state.load(run) for run in runs])
     out.mkdir(parents=True)
-    for name in ("config.json", "data.json"):
-        if (runs[0] / name).exists():
-            shutil.copy(runs[0] / name, out / name)
+    write_file(out / "config.json", config.encode())
+    if (runs[0] / "data.json").exists():
+        shutil.copy(runs[0] / "data.json", out)
     state.save(out, arrays)
 
 

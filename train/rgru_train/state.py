@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from rgru_codec.files import write_file
 from rgru_format import InvalidInput
+from rgru_train.config import RunConfig
 
 NEWEST, PREVIOUS, BEST = "checkpoint.npz", "previous.npz", "best.npz"
 
@@ -57,26 +57,33 @@ def load(folder: Path, names: tuple[str, ...] = (NEWEST, PREVIOUS)) -> Arrays:
     Raises:
         InvalidInput: there is none.
     """
+    reasons = []
     for name in names:
         try:
             return read(folder / name)
-        except InvalidInput:
-            continue
-    raise InvalidInput(f"{folder}: no checkpoint ({' or '.join(names)}) to start from")
+        except InvalidInput as error:
+            reasons.append(str(error))
+    raise InvalidInput(f"{folder}: no checkpoint to start from ({'; '.join(reasons)})")
 
 
 def read(path: Path) -> Arrays:
     """Read the arrays of one file.
 
     Raises:
-        InvalidInput: it cannot be read.
+        InvalidInput: it cannot be read, or holds other things than numbers.
     """
     try:
         # numpy leaves a file that it opened itself, and cannot read, open.
-        with path.open("rb") as file, np.load(file) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise InvalidInput(f"{path}: {error}") from None
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file) as arrays:
+            found = {key: arrays[key] for key in arrays.files}
+        strange = [k for k, a in found.items() if a.dtype.kind not in "fiu" and k != "config"]
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror or error}") from None
+    except Exception as error:  # what zipfile, zlib and numpy say of damage is no closed set
+        raise InvalidInput(f"{path}: no checkpoint, or damaged: {error}") from None
+    if strange:
+        raise InvalidInput(f"{path}: no checkpoint: {strange[0]} is not made of numbers")
+    return found
 
 
 def part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Arrays:
@@ -113,9 +120,10 @@ def pack(folder: Path, out: Path) -> int:
     the optimizer remembers is left out, and comes back within some hundred steps.
 
     Raises:
-        InvalidInput: the folder has no checkpoint.
+        InvalidInput: the folder has no configuration or no checkpoint.
     """
-    return pack_arrays(load(folder), (folder / "config.json").read_text(), out)
+    config = RunConfig.of_run(folder).as_json()
+    return pack_arrays(load(folder), config, out)
 
 
 def pack_arrays(arrays: Arrays, config: str, out: Path) -> int:
@@ -139,12 +147,13 @@ def unpack(file: Path, folder: Path) -> None:
         InvalidInput: the file is no packed run, or the folder exists.
     """
     arrays = read(file)
-    if "config" not in arrays:
+    averages = part(arrays, "averages")
+    if not averages or not {"config", "step", "mean_distortion"} <= arrays.keys():
         raise InvalidInput(f"{file}: not a packed run")
     if folder.exists():
         raise InvalidInput(f"{folder} exists: name another folder")
-    config = str(arrays.pop("config"))
-    for name, array in part(arrays, "averages").items():
+    config = RunConfig.from_json(str(arrays.pop("config")), str(file)).as_json()
+    for name, array in averages.items():
         exact = array.astype(np.float32)
         arrays |= {f"averages/{name}": exact, f"weights/{name}": exact}
     arrays["optimizer/steps"] = np.array(0)  # its memory is empty: it starts as at the beginning

@@ -195,14 +195,15 @@ class Trainer:
         self._assign(self.model.named, state.part(arrays, "weights"))
         self._assign(self.averages, state.part(arrays, "averages"))
         slots = state.part(arrays, "optimizer")
-        self.steps.assign(slots.pop("steps"))
+        self._assign({"steps": self.steps}, slots)
         # Slots of other parts (``only``) start afresh.
         self._assign({n: v for n, v in self.slots.items() if n in slots}, slots)
         if self.control and "log_prices" in arrays:
-            self.control.log_prices = arrays["log_prices"]
-            self.control.mean_rates = arrays["mean_rates"]
-        self.mean_distortion = arrays["mean_distortion"]
-        self.step = int(arrays["step"])
+            of_layers = self.control.wanted.shape
+            self.control.log_prices = _array(arrays, "log_prices", of_layers)
+            self.control.mean_rates = _array(arrays, "mean_rates", of_layers)
+        self.mean_distortion = _array(arrays, "mean_distortion", self.mean_distortion.shape)
+        self.step = int(_array(arrays, "step", ()))
         keras.utils.set_random_seed(self.config.training.seed + self.step)
 
     def start_from(self, arrays: Mapping[str, NDArray[Any]]) -> list[str]:
@@ -233,12 +234,7 @@ class Trainer:
 
     def _assign(self, variables: Mapping[str, Any], values: Mapping[str, NDArray[Any]]) -> None:
         for name, variable in variables.items():
-            value = values.get(name)
-            if value is None or tuple(variable.shape) != value.shape:
-                found = "missing" if value is None else value.shape
-                shapes = f"{name} is {found}, not {tuple(variable.shape)}"
-                raise InvalidInput(f"weights of another network: {shapes}")
-            variable.assign(value)
+            variable.assign(_array(values, name, tuple(variable.shape)))
 
     def use_averages(self) -> state.Arrays:
         """Put the running means in place of the weights; return the weights."""
@@ -249,3 +245,12 @@ class Trainer:
     def use_weights(self, weights: state.Arrays) -> None:
         """Undo ``use_averages``."""
         self._assign(self.model.named, weights)
+
+
+def _array(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """An array of a checkpoint, which has to be of this shape."""
+    found = arrays.get(name)
+    if found is None or found.shape != shape:
+        words = "missing" if found is None else found.shape
+        raise InvalidInput(f"weights of another network: {name} is {words}, not {shape}")
+    return found
