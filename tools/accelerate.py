@@ -15,17 +15,23 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rgru_codec.cli.options import between, count
+from rgru_codec.terminal import tell
+from rgru_format import InvalidInput, RgruError
+
 BEGIN = time.monotonic()
 
 
 def main() -> None:
     """Pack tiles, or train on them."""
+    above_0 = between(0.0, 1e9, open_ends=True)
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -33,25 +39,31 @@ def main() -> None:
     one = commands.add_parser("pack")
     one.add_argument("--data", type=Path, required=True)
     one.add_argument("--out", type=Path, required=True)
-    one.add_argument("--megabytes", type=float, default=35.0)
-    one.add_argument("--seed", type=int, default=1)
+    one.add_argument("--megabytes", type=above_0, default=35.0)
+    one.add_argument("--seed", type=count(0), default=1)
     one.set_defaults(run=pack)
     one = commands.add_parser("run")
     one.add_argument("--config", type=Path, required=True)
     one.add_argument("--tiles", type=Path, required=True, nargs="+")
     one.add_argument("--start", type=Path, required=True, help="a checkpoint, or a packed run")
-    one.add_argument("--seconds", type=float, required=True, help="of the whole call")
-    one.add_argument("--fall", type=float, default=0.4)
-    one.add_argument("--batch", type=int, default=32, help="crops a step")
-    one.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate")
-    one.add_argument("--average", type=float, default=0.995, help="decay of the running mean")
-    one.add_argument("--rise", type=int, default=100, help="steps")
-    one.add_argument("--chunk", type=int, default=16, help="steps of one program")
+    one.add_argument("--seconds", type=above_0, required=True, help="of the whole call")
+    one.add_argument("--fall", type=between(0.0, 1.0), default=0.4)
+    one.add_argument("--batch", type=count(1), default=32, help="crops a step")
+    one.add_argument("--rate", type=above_0, default=1.5e-3, help="highest learning rate")
+    one.add_argument(
+        "--average", type=between(0.0, 1.0), default=0.995, help="decay of the running mean"
+    )
+    one.add_argument("--rise", type=count(1), default=100, help="steps")
+    one.add_argument("--chunk", type=count(1), default=16, help="steps of one program")
     one.add_argument("--keep", type=Path, help="folder for the whole state and compiled programs")
     one.add_argument("--out", type=Path, required=True)
     one.set_defaults(run=run)
     options = parser.parse_args()
-    options.run(options)
+    try:
+        options.run(options)
+    except (RgruError, OSError) as error:
+        tell(f"accelerate: {error}")
+        sys.exit(2)
 
 
 def pack(options: argparse.Namespace) -> None:
@@ -80,10 +92,13 @@ def run(options: argparse.Namespace) -> None:
     from rgru_train.config import RunConfig
 
     config = RunConfig.from_toml(options.config)
-    training = structs.replace(
-        config.training, batch=options.batch, learning_rate=options.rate, average=options.average
-    )
-    config = structs.replace(config, training=training)
+    if config.training.crop > tiles.SIDE:
+        raise InvalidInput(f"{options.config}: tiles have {tiles.SIDE} pixels, fewer than a crop")
+    own = {"batch": options.batch, "learning_rate": options.rate, "average": options.average}
+    try:
+        config = structs.replace(config, training=structs.replace(config.training, **own))
+    except ValueError as error:
+        raise InvalidInput(f"--batch: {error}") from None
     whole = options.keep / "whole.npz" if options.keep else None
     start = whole if whole and whole.exists() else options.start
     run = Accelerated(config, state.read(start))

@@ -16,10 +16,11 @@ from rgru_format import InvalidInput
 from rgru_train.config import RunConfig
 from rgru_train.eye import ssimulacra2_error
 from rgru_train.losses import planes
-from rgru_train.photos import find_photos
+from rgru_train.photos import Photo, find_photos
 from rgru_train.state import NEWEST, read
 from rgru_train.tiles import SIDE, pack, unpack
 from rgru_train.trainer import Trainer
+from tools import accelerate
 
 from .tiny import environment, tiny
 
@@ -101,6 +102,39 @@ def test_photos_too_small_for_tiles_are_named_and_not_cut_for_ever(
 ) -> None:
     with pytest.raises(InvalidInput, match=f"no photo is at least {SIDE} pixels"):
         pack(find_photos(photos)[0], tmp_path / "tiles", megabytes=0.01)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("pack --data {0} --out {0}/tiles", "no photos found"),
+        ("pack --data {0} --out {0}/tiles --megabytes 0", "between 0 and 1e+09"),
+        ("pack --data {0} --out {0}/tiles --seed -1", "must be 0 or more"),
+        ("run --config no --tiles {0} --start {0} --seconds nan --out {0}", "between 0 and 1e+09"),
+        ("run --config no --tiles {0} --start {0} --seconds 9 --chunk 0 --out {0}", "1 or more"),
+    ],
+)
+def test_the_tool_says_in_a_line_what_it_cannot_do(
+    words: str,
+    hint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["accelerate.py", *words.format(tmp_path).split()])
+    with pytest.raises(SystemExit) as done:
+        accelerate.main()
+    assert done.value.code == 2
+    assert hint in capsys.readouterr().err
+
+
+def test_a_folder_is_made_for_tiles_only_if_one_has_room(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (SIDE, SIDE)).save(tmp_path / "a.png")
+    with pytest.raises(InvalidInput, match="no room for a tile"):
+        pack([Photo(tmp_path / "a.png", "")], tmp_path / "tiles", megabytes=1e-5)
+    assert not (tmp_path / "tiles").exists()
 
 
 def test_errors_of_ssimulacra2_are_the_metrics() -> None:

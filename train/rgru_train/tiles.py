@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from rgru_format import InvalidInput
 from rgru_train.crops import draw_weights, large_enough
 from rgru_train.made import Pixels, made
 from rgru_train.photos import Photo, load
@@ -32,21 +33,24 @@ def pack(photos: Sequence[Photo], folder: Path, megabytes: float, seed: int = 1)
     Photos with a side below ``SIDE`` are left out.
 
     Raises:
-        InvalidInput: that leaves none.
+        InvalidInput: that leaves none, or there is no room for one.
     """
     large = large_enough(photos, SIDE)
     weights = draw_weights(large)
     rng = np.random.default_rng(seed)
-    folder.mkdir(parents=True)
     room = megabytes * 1e6
     shares: dict[str, float] = {}
     while True:
         for i in rng.permutation(len(large)):
             coded = _coded(_tile(load(large[i].path), rng))
             room -= len(coded)
+            if room < 0 and not shares:
+                raise InvalidInput(f"{megabytes:g} megabytes have no room for a tile")
             if room < 0:
                 (folder / _TABLE).write_text(json.dumps(shares))
                 return len(shares)
+            if not shares:
+                folder.mkdir(parents=True)
             name = f"{len(shares):05}.avif"
             (folder / name).write_bytes(coded)
             shares[name] = float(weights[i])
