@@ -141,3 +141,11 @@ def test_tables_that_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     table = "file,source,licence,kind\na.png,s,CC0,text\nb.png,s,CC0,text\n"
     (tmp_path / "manifest.csv").write_text(table, encoding="utf-8-sig")
     assert {photo.kind for part in find_photos(tmp_path) for photo in part} == {"text"}
+
+
+def test_a_table_in_another_encoding_is_named(tmp_path: Path) -> None:
+    """It ended in a traceback, without the table's name."""
+    Image.new("L", (64, 64)).save(tmp_path / "a.png")
+    (tmp_path / "manifest.csv").write_text("file,source\na.png,Café\n", encoding="latin-1")
+    with pytest.raises(InvalidInput, match=r"manifest\.csv: not a table in UTF-8"):
+        find_photos(tmp_path)

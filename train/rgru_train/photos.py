@@ -105,8 +105,11 @@ def _table(folder: Path) -> dict[str, dict[str, str]]:
     table = next((path for path in places if path.is_file()), None)
     if table is None:
         return {}
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        return {row.get("file") or "": row for row in csv.DictReader(file)}
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            return {row.get("file") or "": row for row in csv.DictReader(file)}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(f"{table}: not a table in UTF-8 ({error})") from None
 
 
 def _photo(path: Path, row: dict[str, str]) -> Photo:
