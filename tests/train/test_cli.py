@@ -13,9 +13,13 @@ from rgru_train.__main__ import main
         (("pack", "run", "--out", "photo.png"), "the name of a packed run ends in .npz"),
         (("run", "--config", "short", "--data", "", "--out", "run"), "there is no file name"),
         (("run", "--config", "short", "--data", "photos", "--out", ""), "there is no file name"),
+        (("run", "--data", "photos", "--out", "run", "--steps", "-1"), "it must be 0 or more"),
+        (("fit", "run", "--data", "photos", "--steps", "0"), "it must be 1 or more"),
+        (("export", "run", "--size-limit", "nan"), "it must be above 0"),
+        (("export", "run", "--size-limit", "much"), "invalid number value: 'much'"),
     ],
 )
-def test_names_of_other_things_are_refused(
+def test_names_of_other_things_and_numbers_that_mean_nothing_are_refused(
     words: tuple[str, ...], hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as done:

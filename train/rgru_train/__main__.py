@@ -33,6 +33,15 @@ _CONFIG = "TOML file, or the name of an installed configuration (compact, nano, 
 _DATA = "folder with photos (searched recursively)"
 
 
+def _number(kind: type, fits: Callable[[Any], bool], words: str) -> Callable[[str], Any]:
+    def number(text: str) -> Any:
+        if not fits(kind(text)):
+            raise argparse.ArgumentTypeError(f"{text} is out of range, it must be {words}")
+        return kind(text)
+
+    return number
+
+
 def _packed(text: str) -> Path:
     if named_path(text).suffix != ".npz":
         raise argparse.ArgumentTypeError(f"{text}: the name of a packed run ends in .npz")
@@ -62,7 +71,8 @@ def parser() -> argparse.ArgumentParser:
         help="start from the weights of a run's folder, a packed run, a model package, an "
         "installed model's id, or 'default'; what has no counterpart starts afresh",
     )
-    add("--steps", type=int, help="stop (with a checkpoint) at this step")
+    steps = _number(int, lambda count: count >= 0, "0 or more")
+    add("--steps", type=steps, help="stop (with a checkpoint) at this step")
 
     add = command("validate", _validate, "measure a run's newest checkpoint")
     add("run", type=named_path, help="folder of the run")
@@ -71,7 +81,8 @@ def parser() -> argparse.ArgumentParser:
     add = command("fit", _fit, "teach a run's context model on, on codes of whole photos")
     add("run", type=named_path, help="folder of the run")
     add("--data", type=named_path, required=True, help=_DATA)
-    add("--steps", type=int, default=6000, help="of two windows each (default: 6000)")
+    steps = _number(int, lambda count: count > 0, "1 or more")
+    add("--steps", type=steps, default=6000, help="of two windows each (default: 6000)")
 
     add = command("average", _average, "write a run that goes on from the mean of others")
     add("runs", type=named_path, nargs="+", metavar="RUN", help="same start, other crops")
@@ -92,7 +103,8 @@ def parser() -> argparse.ArgumentParser:
     add("--data", type=named_path, help="folder with the photos, if it has moved")
     add("--notes", default="", help="what the model is bad at: a text or a file")
     add("--best", action="store_true", help="the best checkpoint by validation")
-    add("--size-limit", type=float, default=10.0, help="megabytes (default: 10)")
+    size = _number(float, lambda megabytes: megabytes > 0, "above 0")
+    add("--size-limit", type=size, default=10.0, help="megabytes (default: 10)")
 
     add = command("describe", _describe, "print what a network costs")
     add("--config", type=named_path, required=True, help=_CONFIG)
@@ -199,7 +211,7 @@ def _export(options: argparse.Namespace) -> None:
 
     # Not Path.is_file: a long text is no name that it can ask for.
     notes = options.notes
-    text = Path(notes).read_text() if os.path.isfile(notes) else notes  # noqa: PTH113
+    text = Path(notes).read_text("utf-8", "backslashreplace") if os.path.isfile(notes) else notes  # noqa: PTH113
     keys = ("name", "data", "best", "size_limit")
     more = {key: getattr(options, key) for key in keys}
     print(release(options.run, options.out, notes=text, **more))
