@@ -186,6 +186,27 @@ def test_a_package_that_is_too_large_is_refused(released: Path) -> None:
         check_size(released, size / 2e6)
 
 
+def test_a_refused_package_leaves_nothing_and_takes_nothing_away(
+    released: Path, reference: Path, tmp_path: Path
+) -> None:
+    """It stayed, with or without a card; whoever looks next finds a package."""
+    recorded = reference / "data.json"
+    known = recorded.read_bytes()
+    try:
+        recorded.write_bytes(known[:20])
+        with pytest.raises(InvalidInput, match="name the photos with --data"):
+            release(reference, tmp_path / "first")
+    finally:
+        recorded.write_bytes(known)
+    before = {path: path.read_bytes() for path in released.parent.rglob("*") if path.is_file()}
+    for out in (tmp_path / "second", released.parent):
+        with pytest.raises(InvalidInput, match="MB packed, more than"):
+            release(reference, out, name="tiny", best=True, size_limit=1e-3)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    after = {path: path.read_bytes() for path in released.parent.rglob("*") if path.is_file()}
+    assert after == before
+
+
 def test_hours_count_steps_that_a_kill_undid() -> None:
     def row(step: int) -> dict[str, object]:
         return {"kind": "train", "step": step, "seconds": 3.6}

@@ -47,12 +47,12 @@ def check_size(folder: Path, limit: float = SIZE_LIMIT) -> int:
     """
     size, half = packed_size(folder), packed_size(folder, DECODING_HALF)
     for found, most, what in (
-        (size, limit, folder),
-        (half, limit * DECODING_LIMIT / SIZE_LIMIT, f"{folder}, decoding half"),
+        (size, limit, folder.name),
+        (half, limit * DECODING_LIMIT / SIZE_LIMIT, f"{folder.name}, decoding half"),
     ):
         if found > most * 1e6:
             raise InvalidInput(
-                f"{what}: {found / 1e6:.2f} MB packed, more than {most:g}; "
+                f"model {what}: {found / 1e6:.2f} MB packed, more than {most:g}; "
                 "shrink the network, or allow it with --size-limit"
             )
     return size

@@ -161,5 +161,7 @@ def check(model: Model, package: Package, tolerance: float = 1.0) -> float:
     wanted = np.clip(expected[0, 0].numpy(), 0, 255)
     difference = float(np.median(np.abs(painter.show() - wanted)))
     if not difference <= tolerance:
-        raise InvalidInput(f"{package.folder}: {difference:.3g} levels from what was trained")
+        raise InvalidInput(
+            f"model {package.id.hex()}: {difference:.3g} levels from what was trained"
+        )
     return difference

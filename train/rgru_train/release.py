@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgru_codec.packages import CARD
+from rgru_format import InvalidInput
 from rgru_train.card import SIZE_LIMIT, check_size, model_card
 from rgru_train.config import RunConfig
 from rgru_train.export import export
@@ -35,6 +38,8 @@ def release(
 ) -> Path:
     """Write the package of a run with its model card; return its folder.
 
+    It takes its place when all is well: one that is refused leaves nothing behind.
+
     Args:
         run: the folder of the run.
         out: where the package's folder goes.
@@ -51,13 +56,15 @@ def release(
     trainer = Trainer(config, run)
     trainer.restore(best)
     trainer.use_averages()
-    package = export(trainer.model, name, out).folder
-    known, pictures = _data(run, data, config, trainer.model.codec.stride)
-    lengths = code_lengths(trainer.model, pictures[:_PICTURES]) if pictures else []
-    card = model_card(name, package, config, trainer.step, read_log(run), known, lengths, notes)
-    (package / CARD).write_text(card)
-    check_size(package, size_limit)
-    return package
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".new-") as place:
+        package = export(trainer.model, name, Path(place)).folder
+        check_size(package, size_limit)
+        known, pictures = _data(run, data, config, trainer.model.codec.stride)
+        lengths = code_lengths(trainer.model, pictures[:_PICTURES]) if pictures else []
+        card = model_card(name, package, config, trainer.step, read_log(run), known, lengths, notes)
+        (package / CARD).write_bytes(card.encode(errors="backslashreplace"))
+        return shutil.copytree(package, out / package.name, dirs_exist_ok=True)
 
 
 def _data(
@@ -65,7 +72,10 @@ def _data(
 ) -> tuple[dict[str, Any] | None, list[NDArray[np.uint8]]]:
     """What is known of the photos, and validation pictures if the photos are at hand."""
     recorded = run / "data.json"
-    known = json.loads(recorded.read_text()) if recorded.exists() else None
+    try:
+        known = json.loads(recorded.read_bytes()) if recorded.exists() else None
+    except ValueError as error:
+        raise InvalidInput(f"{recorded}: {error}; name the photos with --data") from None
     if data is None and known and Path(known["folder"]).is_dir():
         data = Path(known["folder"])
     if data is None:
