@@ -149,3 +149,12 @@ def test_a_table_in_another_encoding_is_named(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text("file,source\na.png,Café\n", encoding="latin-1")
     with pytest.raises(InvalidInput, match=r"manifest\.csv: not a table in UTF-8"):
         find_photos(tmp_path)
+
+
+def test_a_photo_that_is_too_large_to_be_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("L", (64, 64)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64)
+    with pytest.raises(Unreadable, match=r"a\.png"):
+        load(tmp_path / "a.png")

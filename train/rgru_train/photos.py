@@ -26,6 +26,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 TABLES = ("train_manifest.csv", "manifest.csv")
 UNKNOWN = "not recorded"
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _HELD_OUT_OF = 32
 """One file name in so many is held out for validation."""
 _OF_A_KIND = 2
@@ -122,7 +123,7 @@ def _opened(path: Path) -> Image.Image:
     """Open a photo, whatever its name says; Pillow would run other programs on some formats."""
     try:
         return Image.open(path, formats=FORMATS)
-    except (OSError, SyntaxError, ValueError) as error:
+    except _UNREADABLE as error:
         raise Unreadable(f"{path}: cannot be read as a photo ({error})") from error
 
 
@@ -135,7 +136,7 @@ def load(path: Path) -> NDArray[np.uint8]:
     with _opened(path) as image:
         try:
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
+        except _UNREADABLE as error:
             raise Unreadable(f"{path}: cannot be read as a photo ({error})") from error
 
 
