@@ -214,3 +214,9 @@ def test_hours_count_steps_that_a_kill_undid() -> None:
     # Killed behind step 60, resumed from step 40: 100 steps were taken.
     rows = [row(step) for step in (20, 40, 60, 60, 80)]
     assert hours(rows) == pytest.approx(0.1)
+
+
+def test_a_line_of_the_log_that_is_no_text_is_left_out(tmp_path: Path) -> None:
+    """As a crash of the machine leaves it; export ended in a traceback."""
+    (tmp_path / "log.jsonl").write_bytes(b'{"step": 1}\n\xff\0\n{"step": 2}\n{"st')
+    assert read_log(tmp_path) == [{"step": 1}, {"step": 2}]

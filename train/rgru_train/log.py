@@ -50,7 +50,7 @@ class Log:
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """Return all rows of a run's log; a last line that a kill cut short is left out."""
     path, rows = folder / "log.jsonl", []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
             rows.append(json.loads(line))
         except ValueError:
