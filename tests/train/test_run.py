@@ -315,6 +315,12 @@ def test_a_kill_loses_five_minutes_at_most_whatever_a_step_takes(
     assert saved == [2, 4, 6, 8]
 
 
+def test_events_that_cannot_be_written_are_an_error_of_the_system(tmp_path: Path) -> None:
+    (tmp_path / "events").write_bytes(b"")
+    with pytest.raises(FileExistsError):
+        Log(tmp_path, "")
+
+
 def test_training_ms_ssim_is_tensorflows() -> None:
     target, picture = noisy_pictures((2, 176, 192, 3))
     found = ms_ssim(planes(tf.constant(picture[None])), planes(tf.constant(target[None])))[0]

@@ -23,7 +23,9 @@ class Log:
 
     def __init__(self, folder: Path, digest: str) -> None:
         self.path, self.digest = folder / "log.jsonl", digest
-        self.events = tf.summary.create_file_writer(str(folder / "events"))
+        events = folder / "events"
+        events.mkdir(exist_ok=True)  # what TensorFlow says where it cannot is no OSError
+        self.events = tf.summary.create_file_writer(str(events))
 
     def write(self, kind: str, row: dict[str, Any]) -> None:
         """Add one row; numbers and lists of numbers become scalars in TensorBoard."""
