@@ -1,9 +1,13 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from rgru_eval.measure import run, tasks
+from rgru_eval.measure.run import Order
+
+SMALL = "jpeg:optimize,q=10+50"
 
 
 @pytest.fixture
@@ -28,3 +32,14 @@ def no_memory_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fresh process a codec costs seconds; one test of the run has it on."""
     monkeypatch.setattr(run, "_measure_memory", lambda *arguments: None)
     tasks.forget()
+
+
+def order(folder: Path, tmp_path: Path, **changes: Any) -> Order:
+    values: dict[str, Any] = {
+        "images": (str(folder),),
+        "codecs": (SMALL,),
+        "out": tmp_path / "out.json",
+        "metrics": ("msssim", "psnr"),
+        "jobs": 1,
+    }
+    return Order(**(values | changes))
