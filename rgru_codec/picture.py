@@ -41,7 +41,8 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_BITS_PER_SAMPLE, _SAMPLE_FORMAT = 258, 339
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO = 0
 _RANGES = {1.0: -math.inf, 255.0: 16.0, 65535.0: 4096.0}
 """Ranges of floats: the largest value, and how far a picture has to reach to be in it."""
 _OVERSHOOT = 1 / 8
@@ -258,7 +259,10 @@ def _eight_bits(image: Image.Image) -> Image.Image:
             f"the picture has signed integers, or integers of {bits} bits, of no range that is "
             "known: scale them to 0..65535 first"
         )
-    converted = Image.fromarray(_scaled(values, bits))
+    scaled = _scaled(values, bits)
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow heeds it of 8 bits and fewer only
+        scaled = 255 - scaled
+    converted = Image.fromarray(scaled)
     converted.info = {k: v for k, v in image.info.items() if k != "transparency"}
     key = image.info.get("transparency")
     if isinstance(key, int):

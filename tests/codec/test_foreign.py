@@ -104,9 +104,9 @@ def test_sixteen_bits_are_scaled_in_either_byte_order(kind: str) -> None:
     assert np.array_equal(np.asarray(from_array(ramp, convert_depth=True)).ravel(), np.arange(256))
 
 
-def tiff(bits: int, rows: bytes, width: int, kind: int = 1) -> bytes:
+def tiff(bits: int, rows: bytes, width: int, kind: int = 1, shades: int = 1) -> bytes:
     """A grey TIFF of one row."""
-    entries = [(256, 3, width), (257, 3, 1), (258, 3, bits), (259, 3, 1), (262, 3, 1), (273, 4, 8)]
+    entries = [(256, 3, width), (257, 3, 1), (258, 3, bits), (259, 3, 1), (262, 3, shades), (273, 4, 8)]
     entries += [(277, 3, 1), (278, 3, 1), (279, 4, len(rows)), (339, 3, kind)]
     body = rows + bytes(len(rows) % 2)
     table = struct.pack("<H", len(entries))
@@ -114,6 +114,13 @@ def tiff(bits: int, rows: bytes, width: int, kind: int = 1) -> bytes:
         table += struct.pack("<HHI", tag, code, 1)
         table += struct.pack("<I", value) if code == 4 else struct.pack("<HH", value, 0)
     return b"II*\0" + struct.pack("<I", 8 + len(body)) + body + table + bytes(4)
+
+
+@pytest.mark.parametrize(("bits", "kind"), [(8, np.uint8), (16, np.dtype("<u2"))])
+def test_tiff_whose_zero_is_white_is_no_negative(bits: int, kind: Any) -> None:
+    rows = np.array([0, 2**bits - 1, 2 ** (bits - 2)], kind)
+    planes = read_planes(tiff(bits, rows.tobytes(), 3, shades=0), convert_depth=True)
+    assert planes.pixels[0, :, 0].tolist() == [255, 0, 191]
 
 
 def test_twelve_bits_are_scaled_by_twelve_bits() -> None:
