@@ -45,6 +45,8 @@ class Facts:
     """Of the deepest channel."""
     grey_bits: int = 8
     """Of a grey PNG, which scale its transparent value."""
+    grey: bool = False
+    """Whether the file holds grey that Pillow opens as colour."""
     colour: ColourSpace | None = None
     """What the numbers mean, where the file says so otherwise than by an ICC profile."""
     overrides_icc: bool = False
@@ -174,6 +176,7 @@ def _png(file: BinaryIO, image: Image.Image) -> Facts:
     return Facts(
         bits=16 if head[8] == 16 else 8,
         grey_bits=head[8] if head[9] == 0 and head[8] in (1, 2, 4) else 8,
+        grey=head[9] == 4 and image.mode == "RGBA",  # with alpha, of 16 bits
         colour=said or _colour_told(image),
         overrides_icc=said is not None,
         notes=tuple(notes),

@@ -131,6 +131,8 @@ def to_planes(
 
 
 def _taken_apart(image: Image.Image, facts: Facts, wanted: Wanted) -> Planes:
+    if facts.grey and _is_grey(image):
+        image = image.convert("LA")
     own = read_metadata(image, facts)
     grey = image.mode in _GREY or image.mode.startswith(("I", "F"))
     metadata = wanted.of(own, grey=grey)
@@ -149,6 +151,11 @@ def _taken_apart(image: Image.Image, facts: Facts, wanted: Wanted) -> Planes:
         _hide(pixels, alpha)
     said = Colour(*points) if points else None
     return Planes(pixels, grey, alpha, icc, metadata.exif, metadata.xmp, said, notes)
+
+
+def _is_grey(image: Image.Image) -> bool:
+    red, green, blue, *_ = (band.tobytes() for band in image.split())
+    return red == green == blue
 
 
 def _hide(pixels: Pixels, alpha: Pixels) -> None:

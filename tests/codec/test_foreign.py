@@ -54,6 +54,22 @@ def test_the_transparent_value_of_grey_is_found_at_every_depth(bits: int) -> Non
         assert planes.pixels[0, :, 0].tolist() == scaled
 
 
+def test_grey_with_alpha_of_sixteen_bits_stays_grey() -> None:
+    levels = np.array([[[0, 65535], [40 * 257, 9 * 257], [65535, 0]]], ">u2")
+    head = struct.pack(">IIBBBBB", 3, 1, 16, 4, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(b"\0" + levels.tobytes())), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in parts)
+    planes = read_planes(data, convert_depth=True)
+    assert planes.grey
+    assert planes.pixels[0, :, 0].tolist() == [0, 40, 255]
+    assert planes.alpha is not None
+    assert planes.alpha[0].tolist() == [255, 9, 0]
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        image.paste((255, 0, 0, 255), (0, 0, 1, 1))
+        assert not to_planes(image, convert_depth=True).grey
+
+
 def test_the_transparent_colour_of_sixteen_bits_is_found() -> None:
     values = np.array([[[1000, 2000, 3000], [65535, 0, 0], [257, 514, 771]]], ">u2")
     head = struct.pack(">IIBBBBB", 3, 1, 16, 2, 0, 0, 0)
@@ -106,7 +122,14 @@ def test_sixteen_bits_are_scaled_in_either_byte_order(kind: str) -> None:
 
 def tiff(bits: int, rows: bytes, width: int, kind: int = 1, shades: int = 1) -> bytes:
     """A grey TIFF of one row."""
-    entries = [(256, 3, width), (257, 3, 1), (258, 3, bits), (259, 3, 1), (262, 3, shades), (273, 4, 8)]
+    entries = [
+        (256, 3, width),
+        (257, 3, 1),
+        (258, 3, bits),
+        (259, 3, 1),
+        (262, 3, shades),
+        (273, 4, 8),
+    ]
     entries += [(277, 3, 1), (278, 3, 1), (279, 4, len(rows)), (339, 3, kind)]
     body = rows + bytes(len(rows) % 2)
     table = struct.pack("<H", len(entries))
