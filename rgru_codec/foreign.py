@@ -27,7 +27,9 @@ _LARGEST_TEXT = 2**20 - 1
 """Bytes of a text or profile that Pillow takes; a larger one makes it refuse the picture."""
 _LARGEST_TEXTS = 2**26
 _HEAD = 1 << 16
-_ORIENTATION = 274
+_ORIENTATION, _IPTC = 274, 33723
+_IPTC_OF_PHOTOSHOP = 0x0404
+_IPTC_LEFT_OUT = "IPTC was left out"
 _GAIN_MAPS = (
     b'hdrgm:Version="',
     b"http://ns.apple.com/HDRGainMap/",
@@ -102,7 +104,10 @@ def _facts(file: BinaryIO, image: Image.Image) -> Facts:
     if format_ in ("JPEG", "MPO"):
         return _jpeg(image)
     if format_ == "TIFF":
-        return Facts(orientation=_orientation_of_tiff(image))
+        notes = (_IPTC_LEFT_OUT,) if _IPTC in getattr(image, "tag_v2", ()) else ()
+        return Facts(orientation=_orientation_of_tiff(image), notes=notes)
+    if format_ == "GIF":
+        return Facts(notes=_comment(image))
     if format_ in ("AVIF", "HEIF"):
         return _isobmff(_read(file, image))
     if format_ == "JPEG2000":
@@ -241,7 +246,9 @@ def _jpeg(image: Image.Image) -> Facts:
             pieces.setdefault(rest[:32], {})[offset] = rest[40:]
         elif content.startswith(b"urn:iso:"):
             marks += content[:64]
-    notes = []
+    notes = [*_comment(image)]
+    if _IPTC_OF_PHOTOSHOP in image.info.get("photoshop", ()):
+        notes.append(_IPTC_LEFT_OUT)
     joined = None
     if pieces:
         joined = xmp.joined(main or b"", pieces)
@@ -253,6 +260,10 @@ def _jpeg(image: Image.Image) -> Facts:
     elif (frames := getattr(image, "n_frames", 1)) > 1:
         notes.append(f"further pictures of the file were left out: {frames - 1}")
     return Facts(xmp=joined, notes=tuple(notes))
+
+
+def _comment(image: Image.Image) -> tuple[str, ...]:
+    return ("a comment was left out",) if image.info.get("comment") else ()
 
 
 def _isobmff(head: bytes) -> Facts:

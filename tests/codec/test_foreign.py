@@ -122,15 +122,8 @@ def test_sixteen_bits_are_scaled_in_either_byte_order(kind: str) -> None:
 
 def tiff(bits: int, rows: bytes, width: int, kind: int = 1, shades: int = 1) -> bytes:
     """A grey TIFF of one row."""
-    entries = [
-        (256, 3, width),
-        (257, 3, 1),
-        (258, 3, bits),
-        (259, 3, 1),
-        (262, 3, shades),
-        (273, 4, 8),
-    ]
-    entries += [(277, 3, 1), (278, 3, 1), (279, 4, len(rows)), (339, 3, kind)]
+    entries = [(256, 3, width), (257, 3, 1), (258, 3, bits), (259, 3, 1), (262, 3, shades)]
+    entries += [(273, 4, 8), (277, 3, 1), (278, 3, 1), (279, 4, len(rows)), (339, 3, kind)]
     body = rows + bytes(len(rows) % 2)
     table = struct.pack("<H", len(entries))
     for tag, code, value in entries:
@@ -312,6 +305,33 @@ def png_with(*chunks: tuple[bytes, bytes], behind: bool = False) -> bytes:
     data = file.getvalue()
     at = len(data) - 12 if behind else 33
     return data[:at] + b"".join(chunk(*one) for one in chunks) + data[at:]
+
+
+def saved(kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(photo(16, 24)).save(file, kind, **options)
+    return file.getvalue()
+
+
+def jpeg_with_iptc() -> bytes:
+    iptc = b"\x1c\x02\x78\0\5Hello"
+    content = b"Photoshop 3.0\x008BIM\4\4\0\0" + struct.pack(">I", len(iptc)) + iptc
+    data = saved("JPEG")
+    return data[:2] + b"\xff\xed" + struct.pack(">H", len(content) + 2) + content + data[2:]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (saved("JPEG", comment=b"by me"), "a comment was left out"),
+        (saved("GIF", comment=b"by me"), "a comment was left out"),
+        (saved("TIFF", tiffinfo={33723: b"\x1c\x02\x78\0\5Hello"}), "IPTC was left out"),
+        (jpeg_with_iptc(), "IPTC was left out"),
+    ],
+)
+def test_comments_and_iptc_that_are_left_out_are_said(data: bytes, words: str) -> None:
+    with pytest.warns(UserWarning, match=words):
+        rgru_codec.compress(data, layers=1)
 
 
 LARGE = zlib.compress(b"A" * 2**21)
