@@ -79,10 +79,10 @@ class Animation:
 
 def _labelled(image: Image.Image, text: str) -> Image.Image:
     """Draw a strip of text below a picture."""
-    frame = image.convert("RGB")
+    frame = image.convert("RGBA" if image.has_transparency_data else "RGB")
     size = max(min(frame.height // 20, frame.width // (len(text) // 2 + 1)), 8)
     font = ImageFont.load_default(size)
-    canvas = Image.new("RGB", (frame.width, frame.height + 2 * size), (24, 24, 24))
+    canvas = Image.new(frame.mode, (frame.width, frame.height + 2 * size), (24, 24, 24))
     canvas.paste(frame)
     if image.mode.startswith("RGB") and "icc_profile" in image.info:
         canvas.info["icc_profile"] = image.info["icc_profile"]

@@ -282,23 +282,16 @@ def _damage(error: Damaged, layers: int, groups: int) -> Damaged:
 
 
 def _stages(decoder: Decoder, data: bytes, ends: list[int]) -> Iterator[tuple[int, Stage]]:
-    """Yield the picture of each layer, and its number; the last one shows all that is there.
-
-    Alpha and metadata may stand behind the codes that they belong to.
-    """
+    """Yield the picture of each layer, and its number; the last one shows all that is there."""
     from rgru_codec.streams import stages_at
     from rgru_format import RgruError
 
-    last: tuple[int, Stage] | None = None
     seen = (0, 0)
     with contextlib.suppress(RgruError):  # the decoder remembers it
         for layer, stage in enumerate(stages_at(decoder, data, [*ends, len(data)]), 1):
             if (stage.layers, stage.groups) != seen:
-                if last is not None:
-                    yield last
-                last, seen = (layer, stage), (stage.layers, stage.groups)
-    if last is not None:
-        yield last[0], dataclasses.replace(last[1], picture=decoder.picture())
+                seen = (stage.layers, stage.groups)
+                yield layer, stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -330,7 +323,8 @@ class Stages:
         animation = None if self.animate is None else Animation(self.animate)
         count = 0
         decoder = self.work.decoder()
-        ends = [layer.end for layer in found.layers]
+        # Alpha and metadata may stand behind the codes that they belong to.
+        ends = [found.bytes_for(layers=layer.number) for layer in found.layers]
         for layer, stage in _stages(decoder, data, ends):
             count += 1
             self.work.stripped(stage.picture)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageSequence
 
 import rgru_codec
 from rgru_codec.cli.status import number
@@ -364,6 +364,27 @@ def test_an_animation_keeps_the_colour_profile(rgru: Rgru, folder: Path, name: s
         assert rgru("decompress", "p.rgru", "--animate", name, "--strip", strip).code == 0
         with Image.open(name) as image:
             assert image.info.get("icc_profile") == kept
+
+
+def test_each_step_is_the_picture_of_so_many_layers(rgru: Rgru, folder: Path) -> None:
+    """Alpha and metadata stand behind the first layer: its step was opaque, without them."""
+    Path("t.rgru").write_bytes(rgru_codec.compress(translucent("RGBA"), layers=3, xmp=b"<x/>"))
+    assert rgru("decompress", "t.rgru", "--steps", "s").code == 0
+    for layers in (1, 2, 3):
+        assert rgru("decompress", "t.rgru", "-l", layers, "-o", f"{layers}.png").code == 0
+        assert Path(f"s/t-0{layers}.png").read_bytes() == Path(f"{layers}.png").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.png", "a.gif"])
+def test_an_animation_keeps_alpha(rgru: Rgru, folder: Path, name: str) -> None:
+    image = picture().convert("LA")
+    image.paste((90, 0), (4, 4, 20, 20))
+    Path("t.rgru").write_bytes(rgru_codec.compress(image, layers=3))
+    assert rgru("decompress", "t.rgru", "--animate", name).code == 0
+    with Image.open(name) as moving:
+        for frame in ImageSequence.Iterator(moving):
+            alpha = frame.convert("RGBA").getchannel("A").crop((0, 0, *image.size))
+            assert alpha.tobytes() == image.getchannel("A").tobytes()
 
 
 @pytest.mark.parametrize("stages", [("--steps", "s"), ("--animate", "a.webp")], ids=" ".join)
