@@ -71,7 +71,7 @@ def _may_be_picture(head: bytes) -> bool:
 _OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "PNG": {"compress_level": 1, "compress_type": 3},  # runs only: fast, and small for photos
-    "WEBP": {"lossless": True},
+    "WEBP": {"lossless": True, "exact": True},  # colour under full transparency, too
 }
 _LOSSY: dict[str, dict[str, Any]] = {"JPEG": {}, "WEBP": {"lossless": False}, "AVIF": {}}
 """Formats whose quality can be chosen, and what goes with it."""

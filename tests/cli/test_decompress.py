@@ -209,6 +209,17 @@ def test_alpha_is_kept_or_the_picture_refused(
     assert alpha == rgru_codec.decompress(data).getchannel("A").tobytes()
 
 
+@pytest.mark.parametrize("suffix", ["png", "webp", "tiff"])
+def test_colour_under_full_transparency_is_kept(rgru: Rgru, folder: Path, suffix: str) -> None:
+    image = picture().convert("RGBA")
+    image.putalpha(0)
+    data = rgru_codec.compress(image, layers=1)
+    Path("b.rgru").write_bytes(data)
+    assert rgru("decompress", "b.rgru", "-o", f"b.{suffix}").code == 0
+    with Image.open(f"b.{suffix}") as back:
+        assert back.tobytes() == rgru_codec.decompress(data).tobytes()
+
+
 def test_alpha_that_is_opaque_can_be_left_out(rgru: Rgru, folder: Path) -> None:
     Path("b.rgru").write_bytes(rgru_codec.compress(picture().convert("RGBA"), layers=1))
     assert rgru("decompress", "b.rgru", "-o", "b.bmp").code == 0
