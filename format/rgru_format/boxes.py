@@ -36,7 +36,7 @@ class Box:
 
     type: bytes
     """Four bytes of printable ASCII, the first a letter."""
-    content: bytes
+    content: bytes = dataclasses.field(repr=False)
     """What the box says: of metadata the bytes themselves, never deflated."""
 
     def __post_init__(self) -> None:

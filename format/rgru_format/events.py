@@ -36,7 +36,7 @@ class GroupRead:
     """Number of the layer, from 1."""
     group: int
     """Number of the group in its layer, from 0."""
-    payload: bytes
+    payload: bytes = dataclasses.field(repr=False)
     offset: int
     """First byte of the element, counted from the start of the file."""
     end: int

@@ -59,7 +59,7 @@ class Report:
     size: int
     """Bytes of the file, those behind its end too; after a fault, those that were looked at."""
     header: Header
-    model: ContextModel | None
+    model: ContextModel | None = dataclasses.field(repr=False)
     """None if it is not known."""
     elements: tuple[BoxRead | GroupRead, ...]
     """In the order of the file."""

@@ -50,6 +50,13 @@ def test_other_names_are_not_found() -> None:
             getattr(rgru_codec, name)
 
 
+def test_what_a_file_says_is_short_when_printed() -> None:
+    """The numbers of the model and the bytes of the file filled thousands of lines."""
+    data = rgru_codec.compress(photo(64, 64), layers="all", xmp=b"<x/>" * 999)
+    assert len(repr(rgru_codec.info(data))) < 4000
+    assert max(len(repr(event)) for event in rgru_codec.Decoder().feed(data)) < 200
+
+
 def saved(image: Image.Image, **options: Any) -> bytes:
     rgru_codec.pillow.register()
     file = io.BytesIO()
