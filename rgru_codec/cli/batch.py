@@ -241,8 +241,10 @@ class Failures:
         if path is None:
             return
         outputs.claim(path, LIST)
-        self._regular = path != STREAM and (Path(path).is_file() or not os.path.lexists(path))
-        if Path(path).is_file() and not _is_list(Path(path), {job.source for job in plan.jobs}):
+        is_file = Path(path).is_file()
+        self._regular = not _is_ours(path) and (is_file or not os.path.lexists(path))
+        known = {job.source for job in plan.jobs}
+        if self._regular and is_file and not _is_list(Path(path), known):
             raise Failure(
                 USAGE,
                 f"{path}: exists, and holds something else than a list of inputs that failed; "

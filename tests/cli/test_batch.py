@@ -68,6 +68,16 @@ def test_a_failure_does_not_stop_the_others(rgru: Rgru, photos: Path) -> None:
     assert Path("failures.txt").read_text() == "p/2.jpg\nmissing.png\n"
 
 
+def test_failures_are_added_to_a_log_that_standard_output_is(folder: Path) -> None:
+    """``>> log``: what the log says already is no list, and is none of ours."""
+    Path("log").write_text("earlier\n")
+    words = [sys.executable, "-m", "rgru_codec.cli", "compress", "b.png", "-o", "c.rgru"]
+    with Path("log").open("ab") as log:
+        command = [*words, "--failures", "/dev/stdout"]
+        subprocess.run(command, stdout=log, stderr=log, env=environment(), check=False)
+    assert Path("log").read_text() == "earlier\nrgru: b.png: no such file or directory\nb.png\n"
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_name_that_is_too_long_does_not_stop_the_others(
     rgru: Rgru, photos: Path, jobs: int
