@@ -139,8 +139,9 @@ class Plan:
         """
         if output is None:
             inputs, output = _in_and_out(inputs, kind)
-        check_names(output, *inputs, *read)
-        check_standard_input(inputs)
+        others = tuple(name for name in read if name is not None)
+        check_names(output, *inputs, *others)
+        check_standard_input([*inputs, *others])
         found = [_expand(text, suffixes, kind) for text in inputs]
         pairs = [pair for one in found for pair in one.pairs]
         many = len(pairs) != 1 or _is_folder(inputs[0])
@@ -155,7 +156,6 @@ class Plan:
                 Job(source, target, True, force, times)
                 for (source, _), target in zip(pairs, targets, strict=True)
             ]
-        others = tuple(name for name in read if name is not None)
         return cls(jobs, kind, sum(one.passed_over for one in found), others, many)
 
 

@@ -155,6 +155,7 @@ def test_two_inputs_for_one_output(rgru: Rgru, folder: Path) -> None:
         ("compress", "-", "-"),
         ("compress", "-", "a.png", "/dev/stdin", "-o", "out/"),
         ("decompress", "-", "-", "-o", "out/"),
+        ("compress", "-", "--xmp", "/dev/stdin", "-o", "out"),
         ("info", "-", "-"),
         ("verify", "-", "-"),
         ("compare", "-", "-"),
