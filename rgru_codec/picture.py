@@ -123,6 +123,7 @@ def to_planes(
                 "use --depth 8 (convert_depth=True) to convert it"
             )
         with reading():
+            _name_depth(image)
             image.load()
         try:
             return _taken_apart(image, facts, wanted or Wanted())
@@ -213,6 +214,19 @@ def _deep(image: Image.Image, facts: Facts) -> str:
         if tile[0] == "SGI16":
             return "16 bits"
     return ""
+
+
+def _name_depth(image: Any) -> None:
+    """Tell Pillow that bands of a TIFF which stand apart, not packed, have 16 bits: it forgets."""
+    if _tiff_bits(image) != 16 or image.mode not in ("RGB", "RGBA", "CMYK"):
+        return
+    order = "L" if image.tag_v2.prefix == b"II" else "B"
+    image.tile = [
+        tile._replace(args=(f"{tile.args[0]};16{order}", *tile.args[1:]))
+        if tile.codec_name == "raw" and len(tile.args[0]) == 1
+        else tile
+        for tile in image.tile
+    ]
 
 
 def _tiff_bits(image: Image.Image) -> int:

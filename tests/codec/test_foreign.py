@@ -139,6 +139,23 @@ def test_tiff_whose_zero_is_white_is_no_negative(bits: int, kind: Any) -> None:
     assert planes.pixels[0, :, 0].tolist() == [255, 0, 191]
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_bands_of_sixteen_bits_that_stand_apart(order: str) -> None:
+    """Pillow takes them for bands of 8 bits, which gives another picture."""
+    bands = np.random.default_rng(0).integers(0, 2**16, (3, 5, 7), np.uint16)
+    content = bands.astype(f"{order}u2").tobytes()
+    lists = struct.pack(f"{order}3H3I3I", 16, 16, 16, *(8 + n * 70 for n in range(3)), 70, 70, 70)
+    at = 8 + len(content)
+    entries = [(256, 4, 1, 7), (257, 4, 1, 5), (258, 3, 3, at), (259, 4, 1, 1), (262, 4, 1, 2)]
+    entries += [(273, 4, 3, at + 6), (277, 4, 1, 3), (278, 4, 1, 5), (279, 4, 3, at + 18)]
+    entries += [(284, 4, 1, 2)]
+    table = struct.pack(f"{order}H", len(entries))
+    table += b"".join(struct.pack(f"{order}HHII", *entry) for entry in entries) + bytes(4)
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", at + len(lists))
+    planes = read_planes(head + content + lists + table, convert_depth=True)
+    assert planes.pixels.tolist() == (np.moveaxis(bands, 0, -1) >> 8).tolist()
+
+
 def test_twelve_bits_are_scaled_by_twelve_bits() -> None:
     values = [0, 2048, 4095, 1000]
     packed = "".join(f"{value:012b}" for value in values)
