@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from rgru_codec.msssim import WEIGHTS
+from rgru_codec.msssim import WEIGHTS, count_scales
 from rgru_train.nets.module import Tensor
 
 _TAPS = 11
@@ -35,11 +35,6 @@ def planes(pictures: Tensor) -> Tensor:
     r, g, b = ops.unstack(pictures, axis=-1)
     luma = _LUMA[0] * r + _LUMA[1] * g + _LUMA[2] * b
     return ops.transpose(ops.stack([r, g, b, luma]), (1, 3, 0, 2, 4))
-
-
-def scales_that_fit(side: int) -> int:
-    """Return how many of the five scales a picture of this smallest side holds."""
-    return max(s for s in range(1, 6) if s == 1 or side // 2 ** (s - 1) >= _TAPS)
 
 
 def _band(side: int, apart: int) -> NDArray[np.float32]:
@@ -73,7 +68,7 @@ def ms_ssim(pictures: Tensor, target: Tensor, *, sampled: bool = False) -> Tenso
     Returns:
         (T, C, B) in [0, 1].
     """
-    scales = scales_that_fit(min(target.shape[1], target.shape[-1]))
+    scales = count_scales(target.shape[1], target.shape[-1])
     weights = np.array(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
     product = 1.0
     for scale, (x, y, apart) in enumerate(at_scales(pictures, target, sampled)):
@@ -88,7 +83,7 @@ def ms_ssim(pictures: Tensor, target: Tensor, *, sampled: bool = False) -> Tenso
 
 def at_scales(x: Tensor, y: Tensor, sampled: bool) -> Iterator[tuple[Tensor, Tensor, int]]:
     """Yield planes at the scales that y holds, and how many pixels apart their windows are."""
-    scales = scales_that_fit(min(y.shape[1], y.shape[-1]))
+    scales = count_scales(y.shape[1], y.shape[-1])
     for scale in range(scales):
         if scale:
             x, y = halve(x), halve(y)
