@@ -7,12 +7,13 @@ are not read. Without it a photo's source is its name without the trailing numbe
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import hashlib
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +120,12 @@ def _photo(path: Path, row: dict[str, str]) -> Photo:
     return Photo(path, source, row.get("kind") or "", licence or UNKNOWN, named or UNKNOWN)
 
 
-def _opened(path: Path) -> Image.Image:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     """Open a photo, whatever its name says; Pillow would run other programs on some formats."""
     try:
-        return Image.open(path, formats=FORMATS)
+        with Image.open(path, formats=FORMATS) as image:
+            yield image
     except _UNREADABLE as error:
         raise Unreadable(f"{path}: cannot be read as a photo ({error})") from error
 
@@ -134,10 +137,7 @@ def load(path: Path) -> NDArray[np.uint8]:
         Unreadable: it is damaged, or no photo of a format that is read.
     """
     with _opened(path) as image:
-        try:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-        except _UNREADABLE as error:
-            raise Unreadable(f"{path}: cannot be read as a photo ({error})") from error
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def summary(folder: Path) -> dict[str, Any]:
