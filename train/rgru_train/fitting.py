@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -46,7 +46,6 @@ _LEAST = 32
 """Matrices with fewer inputs or outputs are left to Adam: a state has fewer than networks have."""
 
 Floats = NDArray[np.float32]
-Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,14 +101,13 @@ def _filled(values: Floats, side: int) -> Floats:
     return np.pad(values, [(0, side - height), (0, side - width), (0, 0)])
 
 
-def fit(run: Path, data: Path, steps: int, say: Say = print) -> None:
+def fit(run: Path, data: Path, steps: int) -> None:
     """Teach a run's context model on; the checkpoint then holds it and the running means.
 
     Args:
         run: the folder of the run.
         data: the folder with the photos.
         steps: how many, of two windows each.
-        say: is told how it goes.
 
     Raises:
         InvalidInput: no photo to learn from, or no package can be made of the run.
@@ -122,14 +120,14 @@ def fit(run: Path, data: Path, steps: int, say: Say = print) -> None:
         raise InvalidInput(f"{data}: too few photos, none is left to measure by")
     with tempfile.TemporaryDirectory() as place:
         package = export(trainer.model, "fitted", Path(place))
-        say(f"coding {len(training)} photos, and {len(held_out)} to measure by")
+        print(f"coding {len(training)} photos, and {len(held_out)} to measure by")
         seen, unseen = ([Grids.of(package, one) for one in of] for of in (training, held_out))
     fitting = _Fitting(trainer.model.context, package.codes)
     before = fitting.lengths(unseen)
-    fitting.run(seen, steps, before, say)
+    fitting.run(seen, steps, before)
     after = fitting.lengths(unseen)
     for t, values in enumerate(zip(before, after, strict=True), start=1):
-        say("layer {}: {:.5f} to {:.5f} bits per pixel".format(t, *values))
+        print("layer {}: {:.5f} to {:.5f} bits per pixel".format(t, *values))
     for name, variable in fitting.weights.items():
         trainer.averages[name].assign(variable)
     trainer.use_averages()  # the package's kernels were rounded
@@ -155,7 +153,7 @@ class _Fitting:
         found = [self._measure(*self._tensors([one], rng)).numpy() for one in pictures]
         return np.asarray(np.mean(found, axis=0), np.float32)
 
-    def run(self, pictures: Sequence[Grids], steps: int, typical: Floats, say: Say) -> None:
+    def run(self, pictures: Sequence[Grids], steps: int, typical: Floats) -> None:
         """Take steps, and put the running means in place of the weights."""
         rng = np.random.default_rng(1)
         areas = np.array([min(math.prod(one.size), 4 * _SIDE**2) for one in pictures], float)
@@ -165,7 +163,7 @@ class _Fitting:
             numbers = (rate_at(step, steps), min(_AVERAGE, step / (step + 10.0)))
             found = self._step(*tensors, typical, *(tf.constant(n, tf.float32) for n in numbers))
             if step % 100 == 0:
-                say(f"step {step}: {' '.join(f'{bits:.4f}' for bits in found.numpy())}")
+                print(f"step {step}: {' '.join(f'{bits:.4f}' for bits in found.numpy())}")
         for name, variable in self.weights.items():
             variable.assign(self.averages[name])
 
@@ -175,10 +173,8 @@ class _Fitting:
         windows = [one.window(self.codes, rng) for one in pictures]
         layers = zip(*(one.codes for one in windows), strict=True)
         codes = [tf.constant(np.stack(layer)) for layer in layers]
-        inside, counted = (
-            tf.constant(np.stack([getattr(one, name) for one in windows]))
-            for name in ("inside", "counted")
-        )
+        inside = tf.constant(np.stack([one.inside for one in windows]))
+        counted = tf.constant(np.stack([one.counted for one in windows]))
         return codes, inside, counted
 
     def _bits(self, codes: list[Tensor], inside: Tensor, counted: Tensor) -> Tensor:
