@@ -69,7 +69,7 @@ class Crops:
     def _crop(self, rng: np.random.Generator) -> Pixels:
         """The more detailed of two random crops, three times out of four: sky teaches little."""
         picture = self._picture(int(rng.choice(len(self.photos), p=self.weights)))
-        first, second = self._cut(picture, rng), self._cut(picture, rng)
+        first, second = (square(picture, self.training.crop, rng) for _ in range(2))
         busier = first if _detail(first) >= _detail(second) else second
         crop = busier if rng.random() < 0.75 else first
         if rng.random() < self.training.made:
@@ -77,10 +77,11 @@ class Crops:
         crop = crop[:, ::-1] if rng.random() < 0.5 else crop
         return np.ascontiguousarray(crop.transpose(1, 0, 2) if rng.random() < 0.5 else crop)
 
-    def _cut(self, picture: Pixels, rng: np.random.Generator) -> Pixels:
-        own = self.training.crop
-        y, x = (int(rng.integers(0, side - own + 1)) for side in picture.shape[:2])
-        return picture[y : y + own, x : x + own]
+
+def square(picture: Pixels, side: int, rng: np.random.Generator) -> Pixels:
+    """Cut a square of so many pixels a side out of a picture, anywhere."""
+    y, x = (int(rng.integers(0, length - side + 1)) for length in picture.shape[:2])
+    return picture[y : y + side, x : x + side]
 
 
 def large_enough(photos: Sequence[Photo], side: int) -> list[Photo]:

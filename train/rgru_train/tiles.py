@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rgru_format import InvalidInput
-from rgru_train.crops import draw_weights, large_enough
+from rgru_train.crops import draw_weights, large_enough, square
 from rgru_train.made import Pixels, made
 from rgru_train.photos import Photo, load
 
@@ -42,7 +42,7 @@ def pack(photos: Sequence[Photo], folder: Path, megabytes: float, seed: int = 1)
     shares: dict[str, float] = {}
     while True:
         for i in rng.permutation(len(large)):
-            coded = _coded(_tile(load(large[i].path), rng))
+            coded = _coded(square(load(large[i].path), SIDE, rng))
             room -= len(coded)
             if room < 0 and not shares:
                 raise InvalidInput(f"{megabytes:g} megabytes have no room for a tile")
@@ -54,11 +54,6 @@ def pack(photos: Sequence[Photo], folder: Path, megabytes: float, seed: int = 1)
             name = f"{len(shares):05}.avif"
             (folder / name).write_bytes(coded)
             shares[name] = float(weights[i])
-
-
-def _tile(photo: Pixels, rng: np.random.Generator) -> Pixels:
-    y, x = (int(rng.integers(0, side - SIDE + 1)) for side in photo.shape[:2])
-    return photo[y : y + SIDE, x : x + SIDE]
 
 
 def _read(path: Path) -> Pixels:
