@@ -22,7 +22,7 @@ from rgru_train.config import RunConfig
 from rgru_train.nets.module import Tensor
 from rgru_train.objective import Model, followed, loss_of, mean_after, wanted_rates
 from rgru_train.optimizer import clipped, make_optimizer
-from rgru_train.state import Arrays, part
+from rgru_train.state import Arrays, part, shaped
 
 State = dict[str, Any]
 
@@ -55,10 +55,7 @@ class Accelerated:
         """The state that a checkpoint holds; the optimizer may begin with nothing remembered."""
         averages = part(arrays, "averages")
         weights = part(arrays, "weights") or averages
-        for name, variable in self.model.named.items():
-            for found in (weights.get(name), averages.get(name)):
-                if found is None or found.shape != tuple(variable.shape):
-                    raise InvalidInput(f"weights of another network: {name} is missing or differs")
+        shapes = {name: variable.shape for name, variable in self.model.named.items()}
         missing = [name for name in ("step", *_PLAIN) if name not in arrays]
         if missing:
             raise InvalidInput(f"a start without {', '.join(missing)}: pack a run with a rate term")
@@ -66,8 +63,8 @@ class Accelerated:
         state: State = {
             "step": arrays["step"],
             "steps": np.array(arrays.get("optimizer/steps", 0)),
-            "weights": {name: weights[name] for name in self.model.named},
-            "averages": {name: averages[name] for name in self.model.named},
+            "weights": {name: shaped(weights, name, shape) for name, shape in shapes.items()},
+            "averages": {name: shaped(averages, name, shape) for name, shape in shapes.items()},
             "optimizer": slots | {n: a for n, a in part(arrays, "optimizer").items() if n in slots},
             **{name: arrays[name] for name in _PLAIN},
         }

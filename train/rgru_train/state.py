@@ -92,6 +92,15 @@ def part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Arrays:
     return {n.removeprefix(start): array for n, array in arrays.items() if n.startswith(start)}
 
 
+def shaped(arrays: Mapping[str, NDArray[Any]], name: str, shape: Sequence[int]) -> NDArray[Any]:
+    """Return an array of a checkpoint; raises InvalidInput unless it is there in this shape."""
+    found = arrays.get(name)
+    if found is None or found.shape != tuple(shape):
+        words = "missing" if found is None else found.shape
+        raise InvalidInput(f"weights of another network: {name} is {words}, not {tuple(shape)}")
+    return found
+
+
 def mean(runs: Sequence[Arrays]) -> Arrays:
     """Return weights, their running means and all else half-way between runs; the largest step.
 

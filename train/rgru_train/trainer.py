@@ -200,10 +200,10 @@ class Trainer:
         self._assign({n: v for n, v in self.slots.items() if n in slots}, slots)
         if self.control and "log_prices" in arrays:
             of_layers = self.control.wanted.shape
-            self.control.log_prices = _array(arrays, "log_prices", of_layers)
-            self.control.mean_rates = _array(arrays, "mean_rates", of_layers)
-        self.mean_distortion = _array(arrays, "mean_distortion", self.mean_distortion.shape)
-        self.step = int(_array(arrays, "step", ()))
+            self.control.log_prices = state.shaped(arrays, "log_prices", of_layers)
+            self.control.mean_rates = state.shaped(arrays, "mean_rates", of_layers)
+        self.mean_distortion = state.shaped(arrays, "mean_distortion", self.mean_distortion.shape)
+        self.step = int(state.shaped(arrays, "step", ()))
         keras.utils.set_random_seed(self.config.training.seed + self.step)
 
     def start_from(self, arrays: Mapping[str, NDArray[Any]]) -> list[str]:
@@ -234,7 +234,7 @@ class Trainer:
 
     def _assign(self, variables: Mapping[str, Any], values: Mapping[str, NDArray[Any]]) -> None:
         for name, variable in variables.items():
-            variable.assign(_array(values, name, tuple(variable.shape)))
+            variable.assign(state.shaped(values, name, variable.shape))
 
     def use_averages(self) -> state.Arrays:
         """Put the running means in place of the weights; return the weights."""
@@ -245,12 +245,3 @@ class Trainer:
     def use_weights(self, weights: state.Arrays) -> None:
         """Undo ``use_averages``."""
         self._assign(self.model.named, weights)
-
-
-def _array(arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """An array of a checkpoint, which has to be of this shape."""
-    found = arrays.get(name)
-    if found is None or found.shape != shape:
-        words = "missing" if found is None else found.shape
-        raise InvalidInput(f"weights of another network: {name} is {words}, not {shape}")
-    return found
