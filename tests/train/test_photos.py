@@ -13,7 +13,7 @@ from rgru_format import InvalidInput, Unreadable
 from rgru_train import made
 from rgru_train.config import TrainingConfig
 from rgru_train.crops import Crops, draw_weights
-from rgru_train.photos import Photo, find_photos, load
+from rgru_train.photos import Photo, Pixels, find_photos, load
 
 from .tiny import write_table
 
@@ -73,7 +73,7 @@ def test_photos_are_read_upright(tmp_path: Path) -> None:
     "make", [made.flat, made.shapes, made.exchanged, made.lettered, made.nearly_grey]
 )
 def test_made_crops_are_crops_and_follow_from_the_numbers(
-    make: Callable[[made.Pixels, np.random.Generator], made.Pixels],
+    make: Callable[[Pixels, np.random.Generator], Pixels],
 ) -> None:
     crop = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     before = crop.copy()

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from rgru_format import InvalidInput, Unreadable
 from rgru_train.config import TrainingConfig
-from rgru_train.made import Pixels, made
-from rgru_train.photos import Photo, load
+from rgru_train.made import made
+from rgru_train.photos import Photo, Pixels, load
 
 
 class Crops:

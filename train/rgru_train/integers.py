@@ -24,6 +24,7 @@ from rgru_train.nets.context import (
     ContextModel,
 )
 from rgru_train.objective import Model
+from rgru_train.photos import Pixels
 
 _LAYER, _PASS = "UABa", "VvWwRr"
 """Letters of SPEC for what a layer and a pass hold: large ones are kernels, small ones biases."""
@@ -145,9 +146,7 @@ def floats(context: IntegerContextModel) -> dict[str, NDArray[np.float32]]:
     return {name: array.astype(np.float32) for name, array in found.items()}
 
 
-def code_lengths(
-    model: Model, pictures: Sequence[NDArray[np.uint8]]
-) -> list[tuple[float, float, float]]:
+def code_lengths(model: Model, pictures: Sequence[Pixels]) -> list[tuple[float, float, float]]:
     """Return bits per pixel of each layer, means of pictures.
 
     Args:
@@ -163,9 +162,7 @@ def code_lengths(
     return [(float(f), float(i), float(coded)) for f, i, coded in np.mean(rows, axis=0)]
 
 
-def _lengths(
-    model: Model, integer: IntegerContextModel, picture: NDArray[np.uint8]
-) -> NDArray[np.float64]:
+def _lengths(model: Model, integer: IntegerContextModel, picture: Pixels) -> NDArray[np.float64]:
     """(layers, 3): bits per pixel of one picture; see ``code_lengths``."""
     x = (tf.cast(picture[None], tf.float32) - 127.5) * LEVELS
     codes, _ = model.codec.iterate(x)

@@ -8,10 +8,9 @@ from __future__ import annotations
 import string
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-Pixels = NDArray[np.uint8]
+from rgru_train.photos import Pixels
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _LETTERS = string.ascii_letters + string.digits + "    .,;:!?&%()"

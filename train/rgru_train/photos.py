@@ -23,6 +23,7 @@ from PIL import Image, ImageOps
 
 from rgru_format import InvalidInput, Unreadable
 
+Pixels = NDArray[np.uint8]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 TABLES = ("train_manifest.csv", "manifest.csv")
@@ -130,7 +131,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise Unreadable(f"{path}: cannot be read as a photo ({error})") from error
 
 
-def load(path: Path) -> NDArray[np.uint8]:
+def load(path: Path) -> Pixels:
     """Read a photo as (H, W, 3), uint8, upright.
 
     Raises:

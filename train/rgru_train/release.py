@@ -8,9 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rgru_codec.packages import CARD
 from rgru_format import InvalidInput
 from rgru_train.card import SIZE_LIMIT, check_size, model_card
@@ -18,7 +15,7 @@ from rgru_train.config import RunConfig
 from rgru_train.export import export
 from rgru_train.integers import code_lengths
 from rgru_train.log import read_log
-from rgru_train.photos import find_photos, summary
+from rgru_train.photos import Pixels, find_photos, summary
 from rgru_train.trainer import Trainer
 from rgru_train.validation import validation_samples
 
@@ -69,7 +66,7 @@ def release(
 
 def _data(
     run: Path, data: Path | None, config: RunConfig, stride: int
-) -> tuple[dict[str, Any] | None, list[NDArray[np.uint8]]]:
+) -> tuple[dict[str, Any] | None, list[Pixels]]:
     """What is known of the photos, and validation pictures if the photos are at hand."""
     recorded = run / "data.json"
     try:

@@ -18,8 +18,8 @@ from PIL import Image
 
 from rgru_format import InvalidInput
 from rgru_train.crops import draw_weights, large_enough, square
-from rgru_train.made import Pixels, made
-from rgru_train.photos import Photo, load
+from rgru_train.made import made
+from rgru_train.photos import Photo, Pixels, load
 
 SIDE = 320
 """Of a tile, in pixels."""

@@ -17,7 +17,7 @@ from rgru_codec.metrics import bpp_at, colour_differences
 from rgru_train.config import TrainingConfig
 from rgru_train.losses import ms_ssim, planes
 from rgru_train.objective import Model
-from rgru_train.photos import Photo, load
+from rgru_train.photos import Photo, Pixels, load
 
 QUALITIES = (0.90, 0.95, 0.98)
 """MS-SSIM at which rates are told."""
@@ -28,7 +28,6 @@ _CUBE = (0, 64, 128, 192, 255)
 _JUDGED = 16
 """SSIMULACRA2 takes half a second a picture: at most so many are judged by it, evenly spread."""
 
-Pixels = NDArray[np.uint8]
 Measures = dict[str, NDArray[np.float64]]
 """Name to a value for each iteration."""
 
