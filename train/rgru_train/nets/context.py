@@ -326,14 +326,9 @@ class ContextModel(Module):
         known = [ops.stop_gradient(own) for own in codes]
         of_model, of_codes = [], []
         for logits, constant, own in zip(self.logits(known), known, codes, strict=False):
-            of_model.append(_sum(code_lengths(logits, constant)))
-            of_codes.append(_sum(code_lengths(ops.stop_gradient(logits), own)))
+            of_model.append(ops.sum(code_lengths(logits, constant), axis=[1, 2, 3]))
+            of_codes.append(ops.sum(code_lengths(ops.stop_gradient(logits), own), axis=[1, 2, 3]))
         return of_model, of_codes
-
-
-def _sum(lengths: Tensor) -> Tensor:
-    """(B, h, w, C) to (B,)."""
-    return ops.sum(lengths, axis=[1, 2, 3])
 
 
 def code_lengths(logits: Tensor, codes: Tensor) -> Tensor:
