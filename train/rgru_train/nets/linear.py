@@ -16,7 +16,6 @@ from __future__ import annotations
 import keras
 import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 
 from rgru_codec.metrics import LEVELS
 from rgru_format.limits import POSITION
@@ -64,8 +63,9 @@ class LinearPath(Module):
         worth += [(i, 1.0) for i in range(len(digits), self._coefficients)]
         flat = told.reshape(-1, self._coefficients) * (LEVELS * config.step)
         with self.name_scope:
-            self.analysis = _kernel(told / (LEVELS * config.step), "analysis")
-            self.synthesis = _kernel(np.stack([w * flat[:, i] for i, w in worth]), "synthesis")
+            self.analysis = variable(told / (LEVELS * config.step) / UNIT, name="analysis")
+            synthesis = np.stack([weight * flat[:, i] for i, weight in worth])
+            self.synthesis = variable(synthesis / UNIT, name="synthesis")
             self.fineness = _from_state(state, self.pairs, "fineness")
             self.thresholds = _from_state(state, codes, "thresholds")
             self.steps = _from_state(state, self.pairs, "steps")
@@ -111,11 +111,6 @@ class LinearPath(Module):
         """Turn coefficients (B, H/16, W/16, pairs) into their picture (B, H, W, 3)."""
         picture = matmul(UNIT * coefficients, ops.convert_to_tensor(self.synthesis))
         return unblocked(picture, POSITION)
-
-
-def _kernel(start: NDArray[np.float64], name: str) -> keras.Variable:
-    """A weight in units of ``UNIT``."""
-    return variable(start / UNIT, name=name)
 
 
 def _from_state(state: int, depth: int, name: str) -> Dense:
