@@ -12,11 +12,7 @@ def batches(
 ) -> tf.data.Dataset:
     """Return batches for steps ``first_step`` to ``last_step - 1``.
 
-    Args:
-        crops: where they are drawn.
-        first_step: the first.
-        last_step: one past the last.
-        part: which crops of each batch; by default all.
+    ``part``: which crops of each batch; by default all.
     """
     side = crops.training.crop
     shape = (len(part or range(crops.training.batch)), side, side, 3)
