@@ -7,6 +7,7 @@ draw for both codecs.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -215,13 +216,13 @@ def extremes(results: Results, codec: str, against: str, metric: str) -> list[tu
     return sorted(changes, key=lambda change: change[1])
 
 
-def losses(results: Results, group: Group | None = None) -> list[str]:
+def losses(results: Results, entries: Sequence[dict[str, Any]]) -> list[str]:
     """Say in words by which metric each learned codec needs more bits than which anchor."""
-    entries = {e["codec"]: e for e in summarise(results, group, intervals=False)}
+    known = {e["codec"]: e for e in entries}
     lines = []
-    for entry in (e for e in entries.values() if is_learned(results, e["codec"])):
+    for entry in (e for e in entries if is_learned(results, e["codec"])):
         for name in (m for m in METRICS if m in entry):
-            behind = [_behind(entry, entries[a], name) for a in anchors(results) if a in entries]
+            behind = [_behind(entry, known[a], name) for a in anchors(results) if a in known]
             words = ", ".join(filter(None, behind))
             if words:
                 lines.append(f"{METRICS[name].title}: {entry['label']} needs {words}.")

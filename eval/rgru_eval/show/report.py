@@ -191,7 +191,7 @@ def build_page(
         colours=[look[c] for c in codecs] + [Style(PUBLISHED_COLOUR, "", 2.2)],
         data=_payload(results, parts, metrics, look, pictures, opponents),
         lead=_lead(results, whole, summaries[whole.title]),
-        losses={g.title: losses(results, g) for g in parts if g.whole_set},
+        losses={g.title: losses(results, summaries[g.title]) for g in parts if g.whole_set},
         notes=_notes(results),
         groups={group.title: _pictures_of(group) for group in parts},
         metrics={m: METRICS[m].title for m in metrics},

@@ -86,22 +86,18 @@ def page_rates(
         codecs: those to show, all by default.
         metrics: those to show.
     """
-    entries = [
-        e
-        for e in summarise(results, group, intervals=False)
-        if codecs is None or e["codec"] in codecs
-    ]
-    against = anchors(results)
+    entries, against = summarise(results, group, intervals=False), anchors(results)
+    shown = [e for e in entries if codecs is None or e["codec"] in codecs]
     heads = ["bits per pixel at equal quality", "", "", ""]
     heads += [f"BD-rate against {results.label(anchor)}" for anchor in against]
     rows: list[list[str]] = []
     for name in metrics:
-        metric, own = METRICS[name], [e for e in entries if name in e]
+        metric, own = METRICS[name], [e for e in shown if name in e]
         if own:
             at = [f"at {target:g}" for target in metric.targets]
             rows.append([f"**{metric.title}**", *at, *("" for _ in against)])
             rows += [_page_row(results, e, name, against) for e in own]
-    lost = "\n".join(f"- {line}" for line in losses(results, group)) or "Nowhere."
+    lost = "\n".join(f"- {line}" for line in losses(results, entries)) or "Nowhere."
     return f"{markdown(heads, rows)}\n\nWhere more bits are needed than an anchor needs:\n\n{lost}"
 
 
@@ -160,11 +156,9 @@ def received_table(results: Results, group: Group) -> pd.DataFrame:
     for codec, file, own in received_files(results, group):
         bpps, means = received(own, "msssim_rgb", CUTS_BPP)
         at = dict(zip(bpps, means, strict=True))
-        last = means[-1] if means else None
         row = {"RGB MS-SSIM": f"{results.label(codec)}, {file}"}
         for bpp in RECEIVED_SHOWN:
-            whole = bpps and bpp > bpps[-1]
-            value = last if whole else at.get(bpp)
+            value = means[-1] if bpps and bpp > bpps[-1] else at.get(bpp)
             row[f"at {bpp:g} bpp"] = "nothing yet" if value is None else f"{value:.4f}"
         found = area(bpps, means)
         rows[codec, file] = row | {"AUC of one file": "n/a" if found is None else f"{found:.4f}"}
