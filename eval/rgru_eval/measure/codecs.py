@@ -75,7 +75,7 @@ class Codec(ABC):
 
     PARAMETERS: ClassVar[Mapping[str, Value]] = {}
     SHOWN: ClassVar[tuple[str, ...]] = ()  # parameters that the identity always names
-    SETTINGS: ClassVar[tuple[float, ...]] = ()
+    SETTINGS: tuple[float, ...] = ()
     UNIT: str = "quality"
 
     def __init__(self, name: str, given: Mapping[str, str] | None = None) -> None:
@@ -103,7 +103,7 @@ class Codec(ABC):
         ]
         if self._own_ladder:
             shown.append(f"q={self._own_ladder}")
-        return self.name + (":" + ",".join(s for s in shown if s) if any(shown) else "")
+        return f"{self.name}:{','.join(shown)}" if shown else self.name
 
     def spec(self) -> str:
         """Return the spec that makes this codec again, in another process too."""

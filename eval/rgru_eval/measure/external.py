@@ -17,7 +17,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -26,8 +26,7 @@ from PIL import Image as Pil
 from PIL.Image import Image
 
 from rgru_eval.errors import EvalError, UnavailableError
-from rgru_eval.measure.codecs import Codec, CuttableCodec
-from rgru_eval.results import read_json
+from rgru_eval.measure.codecs import Codec, CuttableCodec, Factory
 
 TIMEOUT_S = 600
 
@@ -122,9 +121,8 @@ class CommandCodec(Codec):
     ) -> None:
         self.definition = definition
         self.UNIT = definition.unit
+        self.SETTINGS = tuple(map(float, definition.settings))
         super().__init__(name, given)
-        if self._own_ladder is None:
-            self.settings = tuple(map(float, definition.settings))
 
     def label(self) -> str:
         return self.definition.label or self.name
@@ -203,12 +201,12 @@ class LayeredAvif(CuttableCommandCodec):
 
     def decode_prefix(self, data: bytes) -> Image | None:
         """Decode the last whole layer, with zeros in the place of what has not arrived."""
-        place, layers = data.find(b"mdat"), layer_ends(data)
-        whole = sum(end <= len(data) for end in layers)
+        ends = layer_ends(data)
+        whole = sum(end <= len(data) for end in ends)
         if not whole:
             return None
-        size = place - 4 + int.from_bytes(data[place - 4 : place], "big")
-        return self._decode(self.definition.decode_prefix, data.ljust(size, b"\0"), whole - 1)
+        padded = data.ljust(ends[-1], b"\0")
+        return self._decode(self.definition.decode_prefix, padded, whole - 1)
 
 
 def layer_ends(data: bytes) -> list[int]:
@@ -238,16 +236,9 @@ def _fill(word: str, values: Mapping[str, str]) -> str:
     return word
 
 
-def command_factory(
-    definition: Definition,
-) -> Callable[[str, Mapping[str, str]], CommandCodec]:
+def command_factory(definition: Definition) -> Factory:
     """Return what makes codecs of one definition."""
     kind = CuttableCommandCodec if definition.decode_prefix else CommandCodec
     if definition is DEFINITIONS.get("avif-layered"):
         kind = LayeredAvif
     return lambda name, given: kind(definition, name, given)
-
-
-def read_definitions(path: Path) -> dict[str, Definition]:
-    """Read a JSON file of definitions by name; raises EvalError with the place of the mistake."""
-    return read_json(path, dict[str, Definition])

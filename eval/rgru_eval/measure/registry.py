@@ -10,8 +10,9 @@ from pathlib import Path
 from rgru_eval.errors import EvalError, in_words
 from rgru_eval.measure.builtin import Avif, Jpeg, Jpeg2000, JpegXl, Webp
 from rgru_eval.measure.codecs import ANCHORS, BASELINE, Codec, Factory, split_specs
-from rgru_eval.measure.external import DEFINITIONS, command_factory, read_definitions
+from rgru_eval.measure.external import DEFINITIONS, Definition, command_factory
 from rgru_eval.measure.rgru import Rgru
+from rgru_eval.results import read_json
 
 BUILT_IN: dict[str, Factory] = {
     "rgru": Rgru,
@@ -42,7 +43,8 @@ def registry(definitions: Sequence[str] = ()) -> dict[str, Factory]:
         if path.suffix == ".py":
             known.update(_python_codecs(path))
         else:
-            known.update({n: command_factory(d) for n, d in read_definitions(path).items()})
+            found = read_json(path, dict[str, Definition])
+            known.update({name: command_factory(one) for name, one in found.items()})
     for name in known:
         if not re.fullmatch(r"[^,:\s]([^,:]*[^,:\s])?", str(name)):
             raise EvalError(f"codec '{name}': a name has no commas or colons, nor spaces around it")
