@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -270,18 +270,18 @@ def _tasks_left(
             known = {k for k, v in row.items() if v is not None}
             have[key] = have.get(key, known) & known
     files = str(files_folder(order.out)) if order.keep_files and not order.beam else ""
+    of_all = (order.prefixes, order.definitions, files)
     tasks = []
     for source in sources:
         about = pictures[source.id]
         wanted = metric_names(order.metrics, min(about["width"], about["height"]))
         for codec in codecs:
-            there = have.get((source.id, codec.identity()), set())
-            if _name(source, codec.identity()) in failed:
-                there = set()
+            name = codec.identity()
+            again = _name(source, name) in failed
+            there = set() if again else have.get((source.id, name), set())
             missing = tuple(g for g in order.metrics if wanted & {*GROUPS[g]} - there)
             if missing:
-                task = Task(source, codec.identity(), missing, order.prefixes, order.definitions)
-                tasks.append(replace(task, spec=codec.spec(), files=files))
+                tasks.append(Task(source, name, missing, *of_all, codec.spec()))
     done = len(sources) * len(codecs) - len(tasks)
     say(
         f"pictures: {len(sources)}, codecs: {len(codecs)}, tasks to do: {len(tasks)}"
