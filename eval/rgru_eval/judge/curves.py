@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from rgru_eval.judge.metrics import METRICS, Floats, Metric
+from rgru_eval.judge.metrics import METRICS, MS_SSIM, Floats, Metric
 from rgru_eval.results import NAMES, Results
 
 RATES = 0.04 * 100 ** (np.arange(41) / 40)
@@ -137,9 +137,7 @@ def _table(codec: str, metric: str, bpp: pd.DataFrame, quality: pd.DataFrame) ->
     return Table(codec, METRICS[metric], images, settings, bpp.to_numpy(), quality.to_numpy())
 
 
-def rate_at(
-    bpp: Floats, quality: Floats, target: float, metric: Metric = METRICS["msssim_rgb"]
-) -> Crossing:
+def rate_at(bpp: Floats, quality: Floats, target: float, metric: Metric = MS_SSIM) -> Crossing:
     """Return the rate at which a curve (ascending bpp) first reaches a quality.
 
     The rate before the first point, or behind the last, is given as a bound.

@@ -102,6 +102,7 @@ METRICS = {
         falling=True,
     ),
 }
+MS_SSIM = METRICS["msssim_rgb"]
 # What is asked for, and what it gives, in order: Judge has a method for each.
 GROUPS = {
     "msssim": ("msssim_rgb", "msssim_luma"),

@@ -23,7 +23,7 @@ from rgru_eval.judge.curves import (
     rows_of,
     tabulate,
 )
-from rgru_eval.judge.metrics import METRICS, Floats, Metric
+from rgru_eval.judge.metrics import METRICS, MS_SSIM, Floats, Metric
 from rgru_eval.measure.codecs import ANCHORS, on_any_ladder
 from rgru_eval.results import Results
 
@@ -34,9 +34,7 @@ LEAST_OVERLAP = 0.05
 
 
 def bd_rate(
-    anchor: tuple[Floats, Floats],
-    test: tuple[Floats, Floats],
-    metric: Metric = METRICS["msssim_rgb"],
+    anchor: tuple[Floats, Floats], test: tuple[Floats, Floats], metric: Metric = MS_SSIM
 ) -> tuple[float, float, float] | None:
     """Return (percent, lowest, highest common quality): Bjontegaard delta rate, Akima splines.
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rgru_eval.judge.curves import Group, groups, received, tabulate
-from rgru_eval.judge.metrics import METRICS
+from rgru_eval.judge.metrics import MS_SSIM
 from rgru_eval.judge.published import PUBLISHED, is_kodak
 from rgru_eval.measure.tasks import CUTS_BPP
 from rgru_eval.results import Results
@@ -18,7 +18,6 @@ from rgru_eval.show.style import PUBLISHED as PUBLISHED_COLOUR
 from rgru_eval.show.style import Style, styles
 from rgru_eval.show.tables import received_files
 
-MS_SSIM = METRICS["msssim_rgb"]
 DECIBELS = "RGB MS-SSIM in dB, -10 log10(1 - MS-SSIM)"
 SIZE_INCHES = (9, 5.6)
 DPI = 130

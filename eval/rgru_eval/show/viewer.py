@@ -19,7 +19,7 @@ import numpy as np
 from PIL.Image import Image
 
 from rgru_eval.errors import EvalError, in_words
-from rgru_eval.judge.metrics import METRICS
+from rgru_eval.judge.metrics import MS_SSIM
 from rgru_eval.judge.statistics import is_learned
 from rgru_eval.measure.builtin import Avif, Jpeg, Webp
 from rgru_eval.measure.codecs import Codec, CuttableCodec
@@ -28,7 +28,6 @@ from rgru_eval.measure.progress import bar, say
 from rgru_eval.measure.tasks import file_of, ready_codec, run_parallel
 from rgru_eval.results import Results, Row
 
-MSSIM = METRICS["msssim_rgb"]
 BYTES_TARGETS_BPP = (0.15, 0.3)
 RECEIVED_BPP = (0.03, 0.06, 0.1, 0.15, 0.25, 0.4, 0.7, 1.2)
 WORST_SIDE = 32
@@ -51,7 +50,7 @@ class Target:
         )
 
     def _scaled(self, value: float) -> float:
-        return math.log2(value) if self.column == "bytes" else float(MSSIM.scaled(value))
+        return math.log2(value) if self.column == "bytes" else float(MS_SSIM.scaled(value))
 
     def text(self) -> str:
         """Return it in words."""
@@ -233,7 +232,7 @@ def _tasks(
     if not here:
         return [], []
     leader = rows[next((name for name in here if is_learned(results, name)), here[0])]
-    wanted = [Target("msssim_rgb", quality) for quality in MSSIM.targets]
+    wanted = [Target("msssim_rgb", quality) for quality in MS_SSIM.targets]
     wanted += [Target("bytes", bpp * pixels / 8) for bpp in BYTES_TARGETS_BPP]
     targets = [replace(t, value=t.nearest(leader)[t.column]) for t in wanted]
     tasks = []
