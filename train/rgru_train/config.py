@@ -175,11 +175,9 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return what ``other`` says differently, one line a key."""
         lines = []
         for table in ("network", "training"):
-            mine, theirs = getattr(self, table), getattr(other, table)
-            for field in mine.__struct_fields__:
-                old, new = (msgspec.to_builtins(getattr(one, field)) for one in (mine, theirs))
-                if old != new:
-                    lines.append(f"[{table}] {field}: {old} -> {new}")
+            mine, theirs = (msgspec.to_builtins(getattr(run, table)) for run in (self, other))
+            changed = (key for key in mine if mine[key] != theirs[key])
+            lines += [f"[{table}] {key}: {mine[key]} -> {theirs[key]}" for key in changed]
         return lines
 
     def weights(self, key: str) -> tuple[float, ...]:
