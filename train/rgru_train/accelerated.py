@@ -82,10 +82,7 @@ class Accelerated:
     def step(self, state: State, crops: Tensor, rate: Tensor) -> tuple[State, dict[str, Tensor]]:
         """Return the state after a step on (B, side, side, 3) uint8 crops, and a row of the log.
 
-        Args:
-            state: before it.
-            crops: the batch.
-            rate: learning rate.
+        ``rate``: the learning rate.
         """
         training = self.config.training
         colour = schedule.colour_weight_at(training, training.steps)

@@ -104,10 +104,7 @@ def _filled(values: Floats, side: int) -> Floats:
 def fit(run: Path, data: Path, steps: int) -> None:
     """Teach a run's context model on; the checkpoint then holds it and the running means.
 
-    Args:
-        run: the folder of the run.
-        data: the folder with the photos.
-        steps: how many, of two windows each.
+    Steps are of two windows each; ``data`` is the folder with the photos.
 
     Raises:
         InvalidInput: no photo to learn from, or no package can be made of the run.

@@ -74,10 +74,8 @@ def progress(row: dict[str, Any], steps: int) -> str:
 def machine_rate(branches: int) -> float:
     """Measure multiply-adds a second of 1024 x 1024 float32 matrix products on this machine.
 
-    The best of several, since other processes may want the machine too.
-
-    Args:
-        branches: how many products are computed side by side, as in a step.
+    The best of several, since other processes may want the machine too. As in a step, so many
+    products as there are ``branches`` are computed side by side.
     """
     matrices = [tf.random.normal((1024, 1024)) for _ in range(branches)]
     product = tf.function(lambda: tf.add_n([tf.reduce_sum(tf.matmul(a, a)) for a in matrices]))

@@ -62,14 +62,9 @@ class Optimizer:
         rate: Tensor,
         steps: Tensor,
     ) -> tuple[Tensors, Tensors]:
-        """Return new weights and new slots, by name.
+        """Return new weights and new slots, by name, of step number ``steps``, the first being 1.
 
-        Args:
-            weights: before the step.
-            slots: what the step before has left.
-            gradients: of all weights.
-            rate: learning rate.
-            steps: number of this step, from 1.
+        ``rate``: the learning rate.
         """
         changed, kept = dict(weights), dict(slots)
         by_shape = defaultdict(list)

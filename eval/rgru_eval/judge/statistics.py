@@ -151,11 +151,7 @@ def summarise(
     """Return one entry a codec: label, pictures, speeds, and by metric rates, BD-rates, area.
 
     Rates are compared with those of the baseline; BD-rates stand against each of ``anchors``.
-
-    Args:
-        results: what was measured.
-        group: which pictures, all by default.
-        intervals: whether to draw pictures again for 95 % intervals, which takes seconds.
+    Without a group all pictures count. The 95 % ``intervals`` take seconds.
     """
     draws, bd_draws = (DRAWS, BD_DRAWS) if intervals else (0, 0)
     tables = tabulate(results, group)

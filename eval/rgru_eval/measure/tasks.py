@@ -176,8 +176,7 @@ def run_parallel(
 def measure_memory(probe: tuple[str, tuple[str, ...], Path]) -> dict[str, float]:
     """Encode and decode one picture in this (fresh) process; return its peak memory in MB.
 
-    Args:
-        probe: spec, definitions and picture.
+    ``probe``: spec, definitions and picture.
     """
     spec, definitions, path = probe
     codec, picture = ready_codec(spec, definitions), read_picture(path)

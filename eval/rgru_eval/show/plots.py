@@ -38,11 +38,9 @@ def write_plots(results: Results, folder: Path) -> list[Path]:
 
 
 def draw_figure(path: Path, draw: Callable[[Any], bool]) -> bool:
-    """Make one figure without touching a display.
+    """Make one figure, a PNG file, without touching a display.
 
-    Args:
-        path: the PNG file.
-        draw: draws into axes and tells whether there was anything; if not, no file is written.
+    ``draw`` draws into axes and tells whether there was anything; if not, no file is written.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg

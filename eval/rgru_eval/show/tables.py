@@ -78,13 +78,8 @@ def page_rates(
 ) -> str:
     """Return bpp at equal quality and BD-rates as Markdown, a block of rows a metric.
 
-    Below it stand, in words, the comparisons that learned codecs lose.
-
-    Args:
-        results: what was measured.
-        group: which pictures, all by default.
-        codecs: those to show, all by default.
-        metrics: those to show.
+    Below it stand, in words, the comparisons that learned codecs lose, also of codecs not shown.
+    By default all pictures and all codecs are.
     """
     entries, against = summarise(results, group, intervals=False), anchors(results)
     shown = [e for e in entries if codecs is None or e["codec"] in codecs]
