@@ -6,14 +6,15 @@ group; a loss of more than ``LARGEST_DROP`` dB is a fault of the model.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rgru_eval.judge.metrics import METRICS, Judge
+import pandas as pd
+
+from rgru_eval.judge.metrics import MS_SSIM, Judge
 from rgru_eval.show.tables import markdown
 
 if TYPE_CHECKING:
@@ -77,15 +78,8 @@ def measure(name: str, image: Image, count: int) -> Curve:
 
 def _arrival(name: str, image: Image, stage: Stage, msssim: float) -> Arrival:
     bpp = 8 * stage.bytes / (image.width * image.height)
-    return Arrival(
-        name,
-        stage.bytes,
-        bpp,
-        stage.layers,
-        stage.groups,
-        msssim,
-        float(METRICS["msssim_rgb"].scaled(msssim)),
-    )
+    decibels = float(MS_SSIM.scaled(msssim))
+    return Arrival(name, stage.bytes, bpp, stage.layers, stage.groups, msssim, decibels)
 
 
 def table(curves: Sequence[Curve]) -> str:
@@ -116,27 +110,20 @@ def failures(curves: Iterable[Curve]) -> list[str]:
 
 def write_csv(curves: Iterable[Curve], path: Path) -> None:
     """Write the cuts of all curves, one a line."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in dataclasses.fields(Arrival)])
-        for curve in curves:
-            for cut in curve.cuts:
-                values = (
-                    f"{v:.5f}" if isinstance(v, float) else v for v in dataclasses.astuple(cut)
-                )
-                writer.writerow(values)
+    rows = pd.DataFrame([cut for curve in curves for cut in curve.cuts])
+    rows.to_csv(path, index=False, float_format="%.5f", lineterminator="\n")
 
 
 def plot(curves: Sequence[Curve], path: Path) -> None:
     """Draw MS-SSIM in dB against the bytes received."""
-    from rgru_eval.show.plots import draw_figure
+    from rgru_eval.show.plots import DECIBELS, draw_figure
 
     def draw(axes: Any) -> bool:
         for curve in curves:
             kilobytes = [cut.bytes / 1000 for cut in curve.cuts]
             axes.plot(kilobytes, [cut.db for cut in curve.cuts], ".-", label=curve.picture)
         axes.set_xlabel("kilobytes received of one file")
-        axes.set_ylabel("RGB MS-SSIM in dB, -10 log10(1 - MS-SSIM)")
+        axes.set_ylabel(DECIBELS)
         axes.grid(color="0.9")
         axes.legend()
         return True
