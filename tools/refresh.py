@@ -23,7 +23,8 @@ from typing import Any
 
 from PIL import Image
 
-from rgru_eval.show.tables import signed
+from rgru_eval.measure.codecs import ANCHORS
+from rgru_eval.show.tables import markdown, signed
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -90,11 +91,7 @@ def rates(kodak: Path) -> None:
     print(run("rgru-eval", "plot", *results, "-o", DOCS))
 
 
-_JPEG, _AVIF, _SLOW = (
-    "jpeg:subsampling=420,optimize",
-    "avif:speed=6,subsampling=444",
-    "avif:speed=4,subsampling=444",
-)
+_JPEG, _AVIF, _SLOW = ANCHORS
 _KINDS = {
     "RGB MS-SSIM, against JPEG": ("msssim_rgb", _JPEG),
     "against AVIF speed 4": ("msssim_rgb", _SLOW),
@@ -120,13 +117,7 @@ def kinds(kodak: Path) -> None:
 
 _WHY = {"msssim_rgb": "0.95", "ssimulacra2": "70", "psnr": "32"}
 """Metrics of why.md, and where their curves are read."""
-_WHY_CODECS = (
-    "rgru",
-    "avif:speed=6,subsampling=444",
-    "jxl:effort=7",
-    "webp:method=4",
-    "jpeg:subsampling=420,optimize",
-)
+_WHY_CODECS = ("rgru", _AVIF, "jxl:effort=7", "webp:method=4", _JPEG)
 
 
 def why(kodak: Path) -> None:
@@ -138,16 +129,14 @@ def why(kodak: Path) -> None:
 
 def why_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Write rates and speeds of codecs, rows of ``rgru-eval summary --json``."""
-    head = (
-        "|  | RGB MS-SSIM .95 | SSIMULACRA2 70 | PSNR 32 dB | compress, Mpx/s | decompress, Mpx/s |"
-    )
-    lines = [head, "| --- | ---: | ---: | ---: | ---: | ---: |"]
+    heads = ["", "RGB MS-SSIM .95", "SSIMULACRA2 70", "PSNR 32 dB"]
+    lines = []
     for row in rows:
         rates = (row[metric]["rates"][at] for metric, at in _WHY.items())
         cells = [f"{rate['bound']}{rate['bpp']:.3f}".replace("0.", ".", 1) for rate in rates]
-        cells += [f"{row[name]:.3g}" for name in ("encode_mps", "decode_mps")]
-        lines.append(f"| {row['label']} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        speeds = [f"{row[name]:.3g}" for name in ("encode_mps", "decode_mps")]
+        lines.append([row["label"], *cells, *speeds])
+    return markdown([*heads, "compress, Mpx/s", "decompress, Mpx/s"], lines)
 
 
 def samples(kodak: Path) -> None:
