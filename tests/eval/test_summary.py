@@ -8,6 +8,7 @@ import pytest
 
 from rgru_eval.judge.curves import (
     Crossing,
+    Group,
     area,
     groups,
     rate_at,
@@ -192,7 +193,7 @@ def test_a_codec_that_failed_at_another_setting_of_each_picture_stays_in_the_tab
         note = {"what": "task", "name": f"other on s/{image}", "why": f"at quality {setting}: no"}
         results.metadata["skipped"].append(note)
     assert tabulate(results)["other", "msssim_rgb"].images == ("s/p0", "s/p2")
-    assert "other (without 2 pictures)" in text(results)
+    assert "other (without 2 pictures)" in text(results, groups(results)[0])
     line = "skipped task other on s/p0: at quality 3: no (3 more of this codec)"
     assert failures(results) == [line]
 
@@ -261,7 +262,7 @@ def test_summary_without_the_baseline() -> None:
     (entry,) = summarise(results)
     assert entry["msssim_rgb"]["bd"] == {}
     assert "change" not in entry["msssim_rgb"]["rates"]["0.95"]
-    assert "n/a" in text(results)
+    assert "n/a" in text(results, groups(results)[0])
 
 
 def test_text_table() -> None:
@@ -270,7 +271,7 @@ def test_text_table() -> None:
     assert shown.count("-25 % [-25, -25]") == 6
     assert "-25.0 % [-25.0, -25.0]" in shown
     assert "4/4 · 4/4 · 4/4" in shown
-    assert text(Results()) == "no rows to summarise"
+    assert text(Results(), Group("s", ())) == "no rows to summarise"
 
 
 def test_the_summary_is_json() -> None:

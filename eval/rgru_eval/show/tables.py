@@ -114,15 +114,14 @@ def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def text(results: Results, group: Group | None = None) -> str:
-    """Return the summary of a group (None: all pictures) for a terminal."""
-    entries = summarise(results, group, intervals=group is None or group.whole_set)
+def text(results: Results, group: Group) -> str:
+    """Return the summary of a group for a terminal."""
+    entries = summarise(results, group, intervals=group.whole_set)
     if not entries:
         return "no rows to summarise"
-    count = len(group.images if group else results.metadata["images"])
     against = results.label(results.metadata.get("baseline", ""))
     parts = [
-        f"{group.title if group else 'all pictures'}: {count} pictures; whole files;"
+        f"{group.title}: {len(group.images)} pictures; whole files;"
         f" percentages and wins against {against}; [95 % interval]"
     ]
     frames = [rates(results, entries, metric) for metric in METRICS]
