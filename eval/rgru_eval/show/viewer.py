@@ -178,13 +178,8 @@ def make_views(
 ) -> list[dict[str, Any]]:
     """Return for each picture: original, targets, views by codec, what was received.
 
-    Args:
-        results: the rows among which files are chosen.
-        sources: the pictures.
-        codecs: those that run here.
-        files: folders with measured files.
-        definitions: of more codecs.
-        jobs: processes, 0 for one a core.
+    ``files`` are folders with measured files, ``codecs`` those that run here; ``jobs`` 0 is one
+    process a core.
     """
     pictures: dict[str, dict[str, Any]] = {}
     tasks: list[ViewTask] = []
