@@ -426,9 +426,10 @@ def test_a_training_that_cannot_be_is_refused_when_it_is_read(
 
 def test_a_configuration_that_is_no_text_is_named(tmp_path: Path) -> None:
     for name, read in (("a.toml", RunConfig.from_toml), ("config.json", RunConfig.of_run)):
-        (tmp_path / name).write_bytes(b"\xff")
-        with pytest.raises(InvalidInput, match=re.escape(str(tmp_path))):
-            read(tmp_path if name == "config.json" else tmp_path / name)
+        for content in (b"\xff", b'{"training": {"only": ["\xff"]}}'):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(InvalidInput, match=re.escape(str(tmp_path))):
+                read(tmp_path if name == "config.json" else tmp_path / name)
 
 
 def test_a_state_that_reaches_more_qualities_scores_better() -> None:

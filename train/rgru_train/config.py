@@ -164,7 +164,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         try:
             return msgspec.json.decode(text, type=cls)
-        except msgspec.DecodeError as error:
+        except (ValueError, msgspec.DecodeError) as error:
             raise InvalidInput(f"{place}: not a configuration of this version: {error}") from None
 
     def as_json(self) -> str:
