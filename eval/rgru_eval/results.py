@@ -159,7 +159,7 @@ def read_json(path: Path, kind: type[T]) -> T:
     """Read a file of JSON as something of a kind; raises EvalError where it is none."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise EvalError(f"{path}: not a file of rgru-eval ({error})") from None
 
 
@@ -182,7 +182,7 @@ def load_results(path: Path) -> Results:
             raise ValueError(f"columns missing: {sorted(missing)}")
         results = Results(msgspec.convert(content["metadata"], dict[str, Any]), rows)
         _check(results)
-    except (EvalError, KeyError, TypeError, ValueError) as error:
+    except (EvalError, KeyError, TypeError, ValueError, msgspec.MsgspecError) as error:
         raise EvalError(
             f"{path}: the results file is damaged ({in_words(error)}); restore it, or measure"
             " again: 'rgru-eval run --restart'"
