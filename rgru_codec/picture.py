@@ -43,6 +43,7 @@ _TURNS = {
 }
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _WHITE_IS_ZERO = 0
+_SIGNED = 2
 _RANGES = {1.0: -math.inf, 255.0: 16.0, 65535.0: 4096.0}
 """Ranges of floats: the largest value, and how far a picture has to reach to be in it."""
 _OVERSHOOT = 1 / 8
@@ -270,16 +271,22 @@ def _at_frame(image: Image.Image, frame: int | None) -> Iterator[None]:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """I;16, I and F scaled to L; every other mode as it is."""
-    if not image.mode.startswith(("I", "F")):
-        return image
-    values = np.asarray(image)
     tags = getattr(image, "tag_v2", {})
     bits = _tiff_bits(image) or 16
-    if np.issubdtype(values.dtype, np.integer) and (bits > 16 or tags.get(_SAMPLE_FORMAT) == (2,)):
+    signed = _SIGNED in tags.get(_SAMPLE_FORMAT, ())
+    if signed or (bits > 16 and image.mode.startswith("I")):
         raise InvalidInput(
             f"the picture has signed integers, or integers of {bits} bits, of no range that is "
             "known: scale them to 0..65535 first"
         )
+    if not image.mode.startswith(("I", "F")):
+        return image
+    if image.format == "FITS":  # it keeps the highest byte first, and Pillow reads it last
+        raise InvalidInput(
+            "the picture is a FITS of more than 8 bits, whose numbers cannot be read here: "
+            "convert it to a TIFF or PNG of 16 bits first"
+        )
+    values = np.asarray(image)
     scaled = _scaled(values, bits)
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow heeds it of 8 bits and fewer only
         scaled = 255 - scaled

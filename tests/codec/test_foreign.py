@@ -175,12 +175,23 @@ def test_depths_that_cannot_be_read_are_refused(bits: int) -> None:
 
 def test_signed_and_long_integers_have_no_range_that_is_known() -> None:
     signed = tiff(16, np.array([0, 100, 32767, 5], "<i2").tobytes(), 4, kind=2)
+    signed_bytes = tiff(8, np.array([0, 100, -100, 5], "i1").tobytes(), 4, kind=2)
     long = tiff(32, np.array([0, 100, 200, 5], "<u4").tobytes(), 4)
-    for data in (signed, long):
+    for data in (signed, signed_bytes, long):
         with pytest.raises(
             rgru_codec.InvalidInput, match=r"scale them to 0\.\.65535|cannot be read"
         ):
             read_planes(data, convert_depth=True)
+
+
+@pytest.mark.parametrize(("bits", "kind"), [(16, ">i2"), (-32, ">f4")])
+def test_fits_of_more_than_eight_bits_is_refused(bits: int, kind: str) -> None:
+    """Its highest byte comes first, and Pillow reads it last: another picture, without a word."""
+    cards = ["SIMPLE  = T", f"BITPIX  = {bits}", "NAXIS   = 2", "NAXIS1  = 3", "NAXIS2  = 1", "END"]
+    head = "".join(card.ljust(80) for card in cards).ljust(2880).encode()
+    rows = np.array([0, 1, 256]).astype(kind).tobytes()
+    with pytest.raises(rgru_codec.InvalidInput, match="FITS of more than 8 bits"):
+        read_planes(head + rows.ljust(2880, b"\0"), convert_depth=True)
 
 
 @pytest.fixture
