@@ -53,8 +53,10 @@ def run(args: argparse.Namespace) -> int:
 
     check_standard_input((args.reference, args.picture))
     limits = Limits(max_pixels=args.max_pixels)
-    a, first_size, _ = _open(args.reference, args.layers, limits, args.threads)
+    a, first_size, first_layers = _open(args.reference, args.layers, limits, args.threads)
     b, second_size, layers = _open(args.picture, args.layers, limits, args.threads)
+    if args.layers is not None and first_layers is None and layers is None:
+        raise Failure(USAGE, "--layers: neither of the two is a .rgru file, others have no layers")
     height, width = a.shape[:2]
     if a.shape != b.shape:
         raise Failure(

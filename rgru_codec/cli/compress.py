@@ -184,7 +184,7 @@ def _metadata(name: str, path: str) -> bytes:
     if len(content) > most:
         words = f"has more than the {number(most)} bytes that metadata may take"
         raise Failure(LIMIT, f"{place}: {words}")
-    if name == "icc" and not is_profile(content):
+    if name == "icc" and content and not is_profile(content):
         raise Failure(USAGE, f"{place}: is not an ICC profile")
     if name == "exif" and content and not is_exif(without_prefix(content)):
         raise Failure(USAGE, f"{place}: is not Exif data, which begins with II* or MM*")

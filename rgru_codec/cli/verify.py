@@ -20,7 +20,6 @@ from rgru_codec.cli.status import (
     exit_code,
     fail,
     layer_count,
-    number,
     show,
 )
 
@@ -102,12 +101,12 @@ def check(data: bytes | Iterable[bytes], max_pixels: int) -> tuple[int, str]:
         words, held = "codes decode", layer_count(decoded.codes.layer, decoded.codes.group)
     words = f"checksums match, {words}; {held}"
     if report.ignored:
-        words += f"; {number(report.ignored)} bytes behind the end of the picture were ignored"
+        words += f"; ignored: {counted(report.ignored, 'byte')} behind the end of the picture"
     if report.unfinished:
         missing = report.ending.missing
         cut = f"{words}; cut short: {counted(missing, 'byte')} or more {are(missing)} missing"
         return CUT, cut + (f"; {report.suspicion}" if report.suspicion else "")
-    words = f"{words}, {number(report.size)} bytes"
+    words = f"{words}, {counted(report.size, 'byte')}"
     if not report.layers:
         return CUT, f"{words}; cut short before its first layer"
     if report.alpha_missing:

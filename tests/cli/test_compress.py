@@ -298,6 +298,7 @@ def test_metadata_options(rgru: Rgru, folder: Path) -> None:
     assert found["icc_profile"] == profile
     assert found["xmp"] == b"<x/>"
     assert found["exif"] == b"Exif\0\0" + (folder / "exif").read_bytes()
+    assert kept("--icc", os.devnull, "--exif", os.devnull) == {}
     for name in ("icc", "exif", "xmp"):
         result = rgru("compress", "m.png", "-o", "m.rgru", f"--{name}", "missing")
         assert result.code == 1

@@ -224,6 +224,8 @@ def test_compare(rgru: Rgru, folder: Path, data: bytes) -> None:
     assert "PSNR infinite, MS-SSIM 1.00000" in rgru("compare", "a.png", "a.png").out
     first = json.loads(rgru("compare", "a.png", "whole.rgru", "--json", "--layers", 0).out)
     assert first["psnr"] < table["psnr"] or first["ms_ssim"] < table["ms_ssim"]
+    result = rgru("compare", "a.png", "a.png", "--layers", 1)
+    assert (result.code, "neither of the two is a .rgru file" in result.err) == (2, True)
 
 
 def test_compare_grey_pictures(rgru: Rgru, folder: Path) -> None:

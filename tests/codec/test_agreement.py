@@ -7,6 +7,7 @@ are given every conformance vector.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,8 +72,8 @@ def said_by_verify(data: bytes) -> Any:
         _, words = verify.check(data, max_pixels=2**26)
     except RgruError as error:
         return describe_error(error)
-    behind = words.partition(" bytes behind the end of the picture were ignored")
-    return int(behind[0].split()[-1]) if behind[1] else 0
+    behind = re.search(r"ignored: ([\d ]+) bytes? behind the end of the picture", words)
+    return int(behind[1].replace(" ", "")) if behind else 0
 
 
 def said_by_push_decoder(data: bytes, step: int) -> Any:
