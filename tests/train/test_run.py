@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -351,6 +352,16 @@ def test_crops_depend_on_seed_and_step_alone(photos: Path) -> None:
     assert (one.draw(5) != one.draw(6)).any()
     (batch,) = batches(other, 5, 6)
     np.testing.assert_array_equal(batch, one.draw(5))
+
+
+def test_no_thread_outlives_the_batches(photos: Path) -> None:
+    """A run that was stopped had saved its checkpoint, and did not end."""
+    before = threading.active_count()
+    drawn = batches(crops(photos), 0, 1000)
+    next(drawn)
+    assert threading.active_count() > before
+    drawn.close()
+    assert threading.active_count() == before
 
 
 def test_workers_share_the_crops_of_a_step(photos: Path) -> None:

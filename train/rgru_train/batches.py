@@ -1,25 +1,44 @@
-"""Batches of crops for TensorFlow, prepared ahead of the step."""
+"""Batches of crops, prepared ahead of the step."""
 
 from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 
 import tensorflow as tf
 
 from rgru_train.crops import Crops
 
+_THREADS = 2
+_AHEAD = 8
+"""Batches that are drawn before they are asked for."""
+
 
 def batches(
     crops: Crops, first_step: int, last_step: int, part: range | None = None
-) -> tf.data.Dataset:
-    """Return batches for steps ``first_step`` to ``last_step - 1``.
+) -> Generator[tf.Tensor, None, None]:
+    """Yield (B, side, side, 3) uint8 for steps ``first_step`` to ``last_step - 1``.
 
-    ``part``: which crops of each batch; by default all.
+    Whoever stops before the end closes the iterator, or lets go of it: no thread outlives it. (A
+    thread of TensorFlow's own that draws in Python can keep a process from ending for ever.)
+
+    Args:
+        crops: draws them.
+        first_step: that of the first batch.
+        last_step: that behind the last one.
+        part: which crops of each batch; by default all.
     """
-    side = crops.training.crop
-    shape = (len(part or range(crops.training.batch)), side, side, 3)
-
-    def draw(step: tf.Tensor) -> tf.Tensor:
-        drawn = tf.numpy_function(lambda step: crops.draw(int(step), part), [step], tf.uint8)
-        return tf.ensure_shape(drawn, shape)
-
-    steps = tf.data.Dataset.range(first_step, last_step)
-    return steps.map(draw, num_parallel_calls=2, deterministic=True).prefetch(8)
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        waiting = deque(
+            pool.submit(crops.draw, step, part)
+            for step in range(first_step, min(first_step + _AHEAD, last_step))
+        )
+        for step in range(first_step, last_step):
+            batch = waiting.popleft().result()
+            if step + _AHEAD < last_step:
+                waiting.append(pool.submit(crops.draw, step + _AHEAD, part))
+            yield tf.constant(batch)
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -157,8 +157,8 @@ class _Loop:
         trainer, training = self.trainer, self.training
         last = training.steps if steps is None else min(steps, training.steps)
         part = trainer.workers.part_of(training.batch)
-        following = iter(batches(self.crops, trainer.step, last, part))
-        with _stop_signals() as stops:
+        following = batches(self.crops, trainer.step, last, part)
+        with contextlib.closing(following), _stop_signals() as stops:
             while trainer.step < last:
                 begin = time.perf_counter()
                 batch = next(following)
