@@ -270,7 +270,11 @@ def _at_frame(image: Image.Image, frame: int | None) -> Iterator[None]:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """I;16, I and F scaled to L; every other mode as it is."""
+    """I;16, I and F scaled to L; every other mode as it is.
+
+    Raises:
+        InvalidInput: Numbers of no range that is known, or that Pillow reads as others.
+    """
     tags = getattr(image, "tag_v2", {})
     bits = _tiff_bits(image) or 16
     signed = _SIGNED in tags.get(_SAMPLE_FORMAT, ())

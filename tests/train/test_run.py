@@ -355,7 +355,7 @@ def test_crops_depend_on_seed_and_step_alone(photos: Path) -> None:
 
 
 def test_no_thread_outlives_the_batches(photos: Path) -> None:
-    """A run that was stopped had saved its checkpoint, and did not end."""
+    """A run that was stopped had saved its checkpoint, and was still there half a minute later."""
     before = threading.active_count()
     drawn = batches(crops(photos), 0, 1000)
     next(drawn)

@@ -20,8 +20,8 @@ def batches(
 ) -> Generator[tf.Tensor, None, None]:
     """Yield (B, side, side, 3) uint8 for steps ``first_step`` to ``last_step - 1``.
 
-    Whoever stops before the end closes the iterator, or lets go of it: no thread outlives it. (A
-    thread of TensorFlow's own that draws in Python can keep a process from ending for ever.)
+    Whoever stops before the end closes the iterator, or lets go of it: no thread outlives it,
+    so that none keeps a stopped run from ending.
 
     Args:
         crops: draws them.
