@@ -123,6 +123,16 @@ def with_orientation_reset(exif: bytes) -> bytes:
     return bytes(patched)
 
 
+def with_resolution_turned(exif: bytes) -> bytes:
+    """Return the structure with horizontal and vertical resolution exchanged, if it says both."""
+    at = {one.tag: slice(one.at + 2, one.at + _ENTRY) for one in _Directory(exif).entries}
+    if not {_X_RESOLUTION, _Y_RESOLUTION} <= at.keys():
+        return exif
+    patched, x, y = bytearray(exif), at[_X_RESOLUTION], at[_Y_RESOLUTION]
+    patched[x], patched[y] = exif[y], exif[x]
+    return bytes(patched)
+
+
 def without_gps(exif: bytes) -> bytes | None:
     """Return the structure without its GPS directory, whose bytes become 0; None if not possible.
 

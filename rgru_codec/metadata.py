@@ -121,8 +121,10 @@ class Wanted:
                     f"the picture has its own, {own.orientation}"
                 )
             orientation = own.orientation
+        on_side = orientation in range(5, 9)
         if exif is not None:
             exif = tiff.with_orientation_reset(exif)
+            exif = tiff.with_resolution_turned(exif) if on_side else exif
         if xmp is not None:
             xmp = _without(_XMP_ORIENTATION, xmp)
         if "gps" in self.strip:
@@ -130,7 +132,7 @@ class Wanted:
                 notes.append("Exif was left out: the place cannot be taken out of it alone")
             exif, xmp = exif and without_gps("exif", exif), xmp and without_gps("xmp", xmp)
         if own.dpi is not None and "exif" not in self.strip:
-            exif = tiff.with_dpi(exif, own.dpi)
+            exif = tiff.with_dpi(exif, own.dpi[::-1] if on_side else own.dpi)
         icc, said = self._colour(own, grey)
         return Metadata(orientation, icc, exif, xmp, said, notes=tuple(notes))
 

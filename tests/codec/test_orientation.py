@@ -269,6 +269,23 @@ def test_resolution_joins_the_exif_that_is_there() -> None:
     assert "dpi" not in rgru_codec.decompress(rgru_codec.compress(image, layers=1, strip=True)).info
 
 
+@pytest.mark.parametrize("in_exif", [True, False])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_resolution_turns_with_the_picture(orientation: int, in_exif: bool) -> None:
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    dpi = (300, 150)
+    if in_exif:
+        exif.update({282: 300, 283: 150, 296: 2})
+    file = io.BytesIO()
+    image = Image.fromarray(photo(16, 24))
+    image.save(file, "PNG", exif=exif, **({} if in_exif else {"dpi": dpi}))
+    found = rgru_codec.decompress(rgru_codec.compress(Image.open(file), layers=1))
+    on_side = orientation > 4
+    assert found.size == ((16, 24) if on_side else (24, 16))
+    assert found.info["dpi"] == pytest.approx(dpi[::-1] if on_side else dpi, rel=1e-3)
+
+
 @pytest.mark.parametrize(("text", "turned"), [(b"6\0", True), (b"200\0", False), (b"60\0", False)])
 def test_an_orientation_in_text_is_one_digit(text: bytes, turned: bool) -> None:
     head = b"MM\0*" + struct.pack(">IHHHI", 8, 1, 0x112, 2, len(text))
