@@ -79,6 +79,8 @@ _EXACT = frozenset({"AVIF", "JPEG", "JPEG2000", "MPO", "PNG", "TIFF", "WEBP"})
 """Formats that keep size and alpha, or refuse a picture, and whose loss of colour is meant."""
 _OPAQUE = frozenset({"BMP", "DIB", "PPM"})
 """Formats that keep everything but alpha."""
+_MISNAMED = frozenset({".pbm", ".pfm"})
+"""Suffixes under which Pillow writes PPM all the same."""
 _LARGEST_ICON = 256
 _NAMES = {"icc_profile": "the ICC profile", "exif": "Exif", "xmp": "XMP"}
 _LARGE = 1 << 24
@@ -100,7 +102,7 @@ def format_suffix(text: str) -> str:
     from PIL import Image
 
     suffix = "." + text.lower().removeprefix(".")
-    if suffix in RGRU.suffixes or _registered(suffix) not in Image.SAVE:
+    if suffix in RGRU.suffixes | _MISNAMED or _registered(suffix) not in Image.SAVE:
         raise Failure(
             USAGE,
             f"--format {text}: no picture format is known by this name that can be written; use "
@@ -127,7 +129,7 @@ def picture_format(name: str, default: str | None = None) -> str:
     if suffix in RGRU.suffixes:
         raise Failure(USAGE, f"{name}: the output of this command is a picture, such as .png")
     found = _registered(suffix)
-    if found is not None and found in Image.SAVE:
+    if found is not None and found in Image.SAVE and suffix not in _MISNAMED:
         return found
     known = found is not None or suffix in PICTURE_SUFFIXES
     if known or (default is None and _WORD.fullmatch(suffix)):
@@ -251,7 +253,10 @@ def _with_piece(
         from PIL.PngImagePlugin import PngInfo
 
         info = PngInfo()
-        info.add_itxt("XML:com.adobe.xmp", content.decode("utf-8", "replace"))
+        try:
+            info.add_itxt("XML:com.adobe.xmp", content.decode())
+        except UnicodeDecodeError:
+            return None
         return {**options, "pnginfo": info}
     if name == "xmp" and kind == "JPEG":  # Pillow writes one segment, and refuses what needs more
         from rgru_codec.xmp import segments

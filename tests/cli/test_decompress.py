@@ -136,6 +136,7 @@ def test_limit(rgru: Rgru, folder: Path) -> None:
 def test_bad_outputs(rgru: Rgru, folder: Path) -> None:
     for target, words in (
         ("b.xyz", "no picture format is known by '.xyz'"),
+        ("b.pfm", "no picture format is known by '.pfm'"),  # Pillow would write PPM
         ("b.rgru", "the output of this command is a picture"),
         ("b.jxl", "no picture format is known by '.jxl'"),
         ("b.mp4", "no picture format is known by '.mp4'"),
@@ -145,6 +146,7 @@ def test_bad_outputs(rgru: Rgru, folder: Path) -> None:
         result = rgru("decompress", "whole.rgru", "-o", target)
         assert (result.code, words in result.err) == (2, True)
     assert rgru("decompress", "whole.rgru", "--format", "xyz").code == 2
+    assert rgru("decompress", "whole.rgru", "--format", "pbm").code == 2
 
 
 @pytest.mark.parametrize(
@@ -266,6 +268,15 @@ def test_metadata_goes_along(rgru: Rgru, folder: Path) -> None:
     rgru("decompress", "m.rgru", "-o", "s.png", "--strip", "all")
     with Image.open("s.png") as image:
         assert not image.info
+
+
+def test_xmp_that_is_no_text_is_left_out_of_a_png_and_said(rgru: Rgru, folder: Path) -> None:
+    data = rgru_codec.compress(picture(), layers=1, xmp=b"<x:xmpmeta \xff\xfe/>")
+    (folder / "t.rgru").write_bytes(data)
+    result = rgru("decompress", "t.rgru", "-o", "t.png")
+    assert (result.code, "metadata was left out, PNG cannot hold XMP" in result.err) == (0, True)
+    with Image.open("t.png") as image:
+        assert "xmp" not in image.info
 
 
 def test_metadata_that_is_too_large_for_the_format(rgru: Rgru, folder: Path) -> None:
