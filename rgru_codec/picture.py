@@ -128,7 +128,7 @@ def to_planes(
             image.load()
         try:
             return _taken_apart(image, facts, wanted or Wanted())
-        except (ValueError, TypeError, OSError) as error:  # Pillow's converters
+        except (ValueError, TypeError, OverflowError, OSError) as error:  # Pillow's converters
             raise InvalidInput(f"mode {image.mode} cannot be converted: {error}") from None
 
 

@@ -130,6 +130,13 @@ def test_transparency_of_png(mode: str, transparency: Any) -> None:
     assert np.array_equal(np.asarray(found.getchannel("A")), expected)
 
 
+def test_a_transparent_value_beyond_all_integers_is_invalid_input() -> None:
+    image = base().convert("L")
+    image.info["transparency"] = 2**70
+    with pytest.raises(rgru_codec.InvalidInput, match="mode L cannot be converted"):
+        to_planes(image)
+
+
 def test_grey_is_luma_of_equal_planes() -> None:
     planes = to_planes(base().convert("L"))
     assert planes.grey
