@@ -305,8 +305,11 @@ class _Encoder:
             fewest = pack_group(payload, self.ordinal, group == 0)
             if len(fewest) > room:
                 least = min(begin + len(fewest), self.writer.size) + len(behind)
-                words = f"cannot be met: the smallest file of this picture has {least} bytes"
-                raise InvalidInput(f"a target of {self.size} bytes {words}")
+                bpp = 8 * least / math.prod(self.planes.pixels.shape[:2])
+                raise InvalidInput(
+                    f"a target of {self.size} bytes cannot be met: the smallest file of this "
+                    f"picture, of {bpp:.3g} bits per pixel, has {least} bytes"
+                )
         if payload is not None:
             self.end = begin
             self.filling = pack_group(payload, self.ordinal, group == 0) + behind

@@ -196,6 +196,9 @@ def test_a_size_too_small_says_what_is_needed(pixels: Pixels) -> None:
     assert len(rgru_codec.compress(pixels, target_size=smallest)) == smallest
     with pytest.raises(rgru_codec.InvalidInput, match=f"the smallest.*has {smallest} bytes"):
         rgru_codec.compress(pixels, target_size=smallest - 1)
+    bpp = f"{8 * smallest / pixels[..., 0].size:.3g} bits per pixel"
+    with pytest.raises(rgru_codec.InvalidInput, match=bpp):
+        rgru_codec.compress(pixels, bpp=0.001)
 
 
 @pytest.mark.parametrize("size", [(70, 90), (90, 70), (128, 32)])
