@@ -2,9 +2,10 @@
 
 import { unpackAlpha } from './alpha.js';
 import { ALPHA, type Box, COLOUR } from './boxes.js';
+import { checkDecode } from './checks.js';
 import { Codes } from './codes.js';
 import type { Header } from './container.js';
-import { Damaged, InvalidInput, LimitExceeded, OutOfMemory } from './errors.js';
+import { Damaged, LimitExceeded, OutOfMemory } from './errors.js';
 import { gridSize, type Limits, limitsOf } from './limits.js';
 import type { Engine } from './model.js';
 import type { DecodeOptions, Picture } from './options.js';
@@ -27,8 +28,8 @@ const DISPLAY_P3 = 12;
 
 /**
  * Pictures of a file as it arrives.
- * @throws NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing, behind the pictures that
- *   could be had
+ * @throws InvalidInput for the options; NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing, behind
+ *   the pictures that could be had
  */
 export async function* decodeFile(
   source: AsyncIterable<Uint8Array>,
@@ -66,11 +67,7 @@ class Decoding {
     private readonly options: DecodeOptions,
     private readonly watch: Watch,
   ) {
-    const { layers = 0, pictures = 'all' } = options;
-    if (!Number.isInteger(layers) || layers < 0)
-      throw new InvalidInput(`layers must be a whole number, 0 or more, got ${String(layers)}`);
-    if (!['all', 'latest', 'last', 'none'].includes(pictures))
-      throw new InvalidInput(`pictures must be all, latest, last or none, got ${String(pictures)}`);
+    checkDecode(options);
     this.limits = limitsOf(options.limits);
     this.reader = new Reader(this.limits);
     this.pace = new Pace(options.signal);

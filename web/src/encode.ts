@@ -2,6 +2,7 @@
 
 import { packAlpha } from './alpha.js';
 import { ALPHA } from './boxes.js';
+import { checkEncode } from './checks.js';
 import { Codes } from './codes.js';
 import { CRC_START, joined, KIND_BOX, KIND_GROUP, KIND_LAYER, packElement, packHeader } from './container.js';
 import { InvalidInput } from './errors.js';
@@ -42,6 +43,7 @@ export async function* encodeFile(
   options: EncodeOptions = {},
   show = false,
 ): AsyncGenerator<Encoded, void> {
+  checkEncode(options);
   const limits = limitsOf(options.limits);
   const { width, height, data } = (pixels ?? {}) as Pixels;
   if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray))
@@ -54,9 +56,7 @@ export async function* encodeFile(
   const { maxBytes = Infinity, encoder = 'default' } = options;
   const layers = options.layers === undefined || options.layers === 'all' ? plan.layers.length : options.layers;
   const enough = qualityOf(options);
-  if (!(typeof maxBytes === 'number' && maxBytes > 0))
-    throw new InvalidInput(`maxBytes must be a number above 0, got ${String(maxBytes)}`);
-  if (!Number.isInteger(layers) || layers < 0 || layers > plan.layers.length)
+  if (layers > plan.layers.length)
     throw new InvalidInput(`layers is ${layers}; model ${engine.model.id} has ${plan.layers.length}`);
   const encoding = await encodingHalf(engine, half, encoder);
   const pace = new Pace(options.signal);
@@ -89,8 +89,6 @@ export async function* encodeFile(
 
 /** MS-SSIM that is aimed at; above 1 where something else says how much is written. */
 function qualityOf({ layers, maxBytes, msssim }: EncodeOptions): number {
-  if (msssim !== undefined && !(msssim > 0 && msssim < 1))
-    throw new InvalidInput(`msssim must lie between 0 and 1, got ${msssim}`);
   return msssim ?? (layers === undefined && maxBytes === undefined ? DEFAULT_MSSSIM : 2);
 }
 

@@ -1,5 +1,6 @@
 /** rgru in browsers: files to bitmaps as they arrive, pictures to files. The work is done in a worker. */
 
+import { check, checkDecode, checkEncode, checkFlag } from './checks.js';
 import { Talk } from './client.js';
 import { hex, joined } from './container.js';
 import type { Header } from './container.js';
@@ -58,6 +59,8 @@ const DEFAULT = 'default';
 
 /** URL of a folder of models, with a slash at its end. */
 function folder({ models = 'models/' }: Options): string {
+  const isUrl = typeof models === 'string' || typeof models?.href === 'string'; // that of a frame is no URL of this page
+  check('models', models, isUrl, 'a URL');
   const url = new URL(models, globalThis.document?.baseURI ?? globalThis.location?.href);
   if (!url.pathname.endsWith('/')) url.pathname += '/';
   return url.href;
@@ -65,14 +68,18 @@ function folder({ models = 'models/' }: Options): string {
 
 /**
  * Pictures of a file as it arrives, one for each layer.
- * @throws NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing, behind the pictures that could be had
+ * @throws InvalidInput for the options; NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing, behind
+ *   the pictures that could be had
  */
 export async function* decodeStream(data: Data, options: StreamOptions = {}): AsyncGenerator<Shown, void> {
   const { models, signal, onheader, ...sent } = options;
   const pieces = piecesOf(data, signal);
   try {
+    checkDecode(sent);
+    check('onheader', onheader, typeof onheader === 'function', 'a function');
+    const base = folder({ models });
     const talk = new Talk(signal);
-    talk.send({ kind: 'decode', models: folder({ models }), options: sent });
+    talk.send({ kind: 'decode', models: base, options: sent });
     for await (const reply of talk.read()) {
       if (reply.kind === 'more') void feed(talk, pieces);
       else if (reply.kind === 'header') onheader?.(reply.header);
@@ -123,6 +130,8 @@ export async function* encodeStream(
 ): AsyncGenerator<Written, void> {
   const { models, model, signal, ...sent } = options;
   if (typeof image !== 'object' || !image) throw new InvalidInput('image must be a picture of the page, or pixels');
+  checkEncode(sent);
+  checkFlag('show', sent.show);
   const base = folder({ models });
   const talk = new Talk(signal);
   const given = holdsLevels(image) ? image : await bitmapOf(image);

@@ -1,6 +1,7 @@
 /** What a decoder is willing to spend, and what SPEC section 9 allows. */
 
 import { InvalidInput, LimitExceeded } from './errors.js';
+import { shown } from './shown.js';
 
 /** Side of the square of pixels that one position of the grid stands for. */
 export const POSITION = 16;
@@ -32,13 +33,15 @@ export type GivenLimits = { [Name in keyof Limits]?: number | undefined };
 
 export const DEFAULT_LIMITS: Limits = { maxPixels: 2 ** 26, maxMetadataBytes: 2 ** 24, maxMemory: 2 ** 32 - 2 ** 16 };
 
-/** @throws InvalidInput one is no number, or below 0 */
+/** @throws InvalidInput they are no object, or one is no number, or below 0 */
 export function limitsOf(given: GivenLimits | undefined): Limits {
+  if (typeof (given ?? {}) !== 'object')
+    throw new InvalidInput(`limits must be an object such as {maxPixels: 1e7}, got ${shown(given)}`);
   const limits = { ...DEFAULT_LIMITS };
   for (const name of Object.keys(limits) as (keyof Limits)[]) {
     const value: unknown = given?.[name] ?? limits[name];
     if (typeof value !== 'number' || !(value >= 0))
-      throw new InvalidInput(`limits: ${name} must be a number, 0 or more, got ${String(value)}`);
+      throw new InvalidInput(`limits: ${name} must be a number, 0 or more, got ${shown(value)}`);
     limits[name] = value;
   }
   return limits;

@@ -4,6 +4,7 @@ import { ContextPlan } from './context.js';
 import { ContextWeights } from './contextweights.js';
 import { InvalidInput } from './errors.js';
 import { DecodingHalf, type Windows } from './painter.js';
+import { shown } from './shown.js';
 import type { Wasm } from './wasm.js';
 import { Arrays } from './weights.js';
 
@@ -129,6 +130,7 @@ export function parseTable(data: Uint8Array): Record<string, unknown> {
 
 /** @throws InvalidInput a caller names a model by something else than its id */
 export function checkId(id: string): string {
-  if (!/^[0-9a-f]{8}$/.test(id)) throw new InvalidInput(`model must be an id of eight hexadecimal digits, got ${id}`);
+  if (typeof id !== 'string' || !/^[0-9a-f]{8}$/.test(id))
+    throw new InvalidInput(`model must be an id of eight hexadecimal digits, got ${shown(id)}`);
   return id;
 }

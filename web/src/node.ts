@@ -10,8 +10,9 @@ import { modelInFolder } from './folder.js';
 import { joined } from './container.js';
 import { Damaged, InvalidInput } from './errors.js';
 import { type GivenLimits, limitsOf } from './limits.js';
-import type { Model } from './model.js';
+import { checkId, type Model } from './model.js';
 import type { DecodeOptions, EncodeOptions, Picture, Pixels } from './options.js';
+import { shown } from './shown.js';
 import { type Data, piecesOf } from './source.js';
 
 export * from './errors.js';
@@ -30,10 +31,10 @@ const known = new Map<string, Model>();
 function finder(options: Models): (id: string) => Model {
   const { models } = options ?? {};
   if (!((typeof models === 'string' && models) || models instanceof URL))
-    throw new InvalidInput(`models must be a folder or a URL, got ${models === '' ? "''" : String(models)}`);
+    throw new InvalidInput(`models must be a folder or a URL, got ${shown(models)}`);
   const place = String(models);
   return (id) => {
-    const key = `${place} ${id}`;
+    const key = `${place} ${checkId(id)}`;
     let model = known.get(key);
     if (!model) {
       const folder = place.startsWith('file:') ? fileURLToPath(place) : place;

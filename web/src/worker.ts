@@ -8,7 +8,7 @@ import { tell } from './errors.js';
 import { fetchedModel } from './fetchmodel.js';
 import { limitsOf } from './limits.js';
 import type { Reply, Request } from './messages.js';
-import type { Model } from './model.js';
+import { checkId, type Model } from './model.js';
 import type { Picture, Pixels } from './options.js';
 
 type Task<Kind extends Request['kind']> = Request & { kind: Kind };
@@ -28,7 +28,7 @@ const models = new Map<string, Model>();
 
 function modelAt(base: string): (id: string) => Model {
   return (id) => {
-    const key = `${base} ${id}`;
+    const key = `${base} ${checkId(id)}`;
     const model = models.get(key) ?? fetchedModel(base, id);
     models.set(key, model);
     return model;

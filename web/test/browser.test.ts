@@ -317,6 +317,44 @@ for (const [name, programs] of BROWSERS) {
       assert.deepEqual(rest, { ...wanted, kept: true, width: 512 });
     });
 
+    test('options of another type than they say are refused before anything is fetched', async () => {
+      await open('empty.html');
+      const words = await page.evaluate(async () => {
+        const library = '/dist/index.js';
+        const { decode, encode, InvalidInput } = (await import(library)) as typeof import('../src/index.js');
+        const fetched: unknown[] = [];
+        window.fetch = (...asked) => Promise.reject(fetched.push(asked));
+        const nothing = (): undefined => undefined;
+        const [reading, writing]: [object[], object[]] = [
+          [{ layers: '3' }, { layers: nothing }, { partial: 'no' }, { limits: 1e7 }, { onheader: 7 }, { models: 7 }],
+          [{ layers: '3' }, { msssim: '.9' }, { maxBytes: '9999' }, { encoder: 5 }, { show: 'no' }, { models: null }],
+        ];
+        const told: string[] = [];
+        const tell = (error: unknown): void =>
+          void told.push(error instanceof InvalidInput ? error.message : `not InvalidInput: ${String(error)}`);
+        for (const options of reading) await decode(new Uint8Array(30), options).catch(tell);
+        for (const options of writing) await encode(new ImageData(16, 16), options).catch(tell);
+        return { told, fetched: fetched.length };
+      });
+      assert.deepEqual(words, {
+        told: [
+          "layers must be a whole number, 0 or more, got '3'",
+          'layers must be a whole number, 0 or more, got a function',
+          "partial must be true or false, got 'no'",
+          'limits must be an object such as {maxPixels: 1e7}, got 10000000',
+          'onheader must be a function, got 7',
+          'models must be a URL, got 7',
+          "layers must be a whole number, 0 or more, or 'all', got '3'",
+          "msssim must be a number between 0 and 1, got '.9'",
+          "maxBytes must be a number above 0, got '9999'",
+          'encoder must be the name of an encoder, got 5',
+          "show must be true or false, got 'no'",
+          'models must be a URL, got null',
+        ],
+        fetched: 0,
+      });
+    });
+
     test('levels of other kinds than those of sRGB are encoded as what they show', async (context) => {
       await open('empty.html');
       const found = await page.evaluate(async () => {

@@ -156,6 +156,42 @@ test('limits and numbers of layers that mean nothing are refused', async () => {
   await assert.rejects(rgru.encode(picture, { models, model, limits: { maxMemory: NaN } }), rgru.InvalidInput);
 });
 
+test('options of another type than they say are refused, with what was given', async () => {
+  const both = { limits: [1e7, '10M', true], layers: ['3', NaN, true, [3], 3n, null] };
+  const reading = { ...both, partial: ['no', 1, null] };
+  const writing = {
+    ...both,
+    msssim: ['.9', [0.9], NaN, true, null, 0, 1],
+    maxBytes: ['9999', [9999], NaN, true, null, 0],
+    encoder: [5, true, null, ['default']],
+  };
+  for (const [name, value] of each(reading)) {
+    const options = { models, [name]: value } as unknown as rgru.DecodeOptions & rgru.Models;
+    await assert.rejects(rgru.decode(file, options), refusal(name, value), `${name} ${String(value)}`);
+    await assert.rejects(rgru.decodeCodes(file, options), refusal(name, value));
+  }
+  for (const [name, value] of each(writing)) {
+    const options = { models, model, [name]: value } as rgru.EncodeOptions & rgru.Models & { model: string };
+    await assert.rejects(rgru.encode(picture, options), refusal(name, value), `${name} ${String(value)}`);
+  }
+  for (const id of [12345678, [model], Symbol('x')] as unknown as string[])
+    await assert.rejects(rgru.encode(picture, { models, model: id }), refusal('model', id));
+  await assert.rejects(
+    rgru.encode(picture, { models, model, msssim: '.9' as unknown as number }),
+    /^InvalidInput: msssim must be a number between 0 and 1, got '.9'$/,
+  );
+});
+
+function each(values: Record<string, unknown[]>): [string, unknown][] {
+  return Object.entries(values).flatMap(([name, list]) => list.map((value): [string, unknown] => [name, value]));
+}
+
+/** The error that names an option and what it was given. */
+function refusal(name: string, value: unknown): RegExp {
+  const given = typeof value === 'string' ? `'${value}'` : Array.isArray(value) ? 'an object' : String(value);
+  return new RegExp(`^InvalidInput: ${name} must be .*, got ${given.replace(/[().]/g, '\\$&')}n?$`);
+}
+
 test('a picture comes also of no layers, whichever pictures are asked for', async () => {
   assert.equal((await rgru.decode(file, { models, layers: 0 })).layers, 0);
   for (const nothing of [new Uint8Array(0), file.subarray(0, 9)])
