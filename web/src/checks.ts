@@ -7,7 +7,7 @@ import { shown } from './shown.js';
 
 const PICTURES: unknown[] = ['all', 'latest', 'last', 'none'];
 
-/** @throws InvalidInput an option of decoding is of another type than it says, or out of range */
+/** @throws InvalidInput an option of decoding, `signal` apart, is of another type than it says, or out of range */
 export function checkDecode({ limits, layers, partial, pictures }: DecodeOptions): void {
   limitsOf(limits);
   check('layers', layers, isCount(layers), 'a whole number, 0 or more');
@@ -16,12 +16,23 @@ export function checkDecode({ limits, layers, partial, pictures }: DecodeOptions
 }
 
 /** @throws InvalidInput an option of encoding is of another type than it says, or out of range */
-export function checkEncode({ limits, layers, msssim, maxBytes, encoder }: EncodeOptions): void {
+export function checkEncode({ limits, layers, msssim, maxBytes, encoder, signal }: EncodeOptions): void {
   limitsOf(limits);
+  checkSignal(signal);
   check('layers', layers, layers === 'all' || isCount(layers), "a whole number, 0 or more, or 'all'");
   check('msssim', msssim, isAbove0(msssim) && msssim < 1, 'a number between 0 and 1');
   check('maxBytes', maxBytes, isAbove0(maxBytes), 'a number above 0');
   check('encoder', encoder, typeof encoder === 'string', 'the name of an encoder');
+}
+
+/**
+ * Signals of frames, whose class is another, are as good; null is none, as of `fetch`.
+ * @throws InvalidInput it is no signal
+ */
+export function checkSignal(signal: AbortSignal | null | undefined): void {
+  const calls: unknown[] = [signal?.throwIfAborted, signal?.addEventListener, signal?.removeEventListener];
+  const fits = calls.every((call) => typeof call === 'function');
+  check('signal', signal ?? undefined, fits, 'an AbortSignal, as the signal of an AbortController is');
 }
 
 /** @throws InvalidInput something is neither true nor false: 'no' would count as true */

@@ -130,7 +130,7 @@ export async function* encodeStream(
 ): AsyncGenerator<Written, void> {
   const { models, model, signal, ...sent } = options;
   if (typeof image !== 'object' || !image) throw new InvalidInput('image must be a picture of the page, or pixels');
-  checkEncode(sent);
+  checkEncode(options);
   checkFlag('show', sent.show);
   const base = folder({ models });
   const talk = new Talk(signal);

@@ -1,5 +1,6 @@
 /** What files are read from, as pieces of bytes. */
 
+import { checkSignal } from './checks.js';
 import { InvalidInput } from './errors.js';
 
 /** Whole files, and streams of them. Null, the body of a reply that has none, is refused. */
@@ -7,9 +8,10 @@ export type Data = ArrayBuffer | ArrayBufferView | Blob | ReadableStream<Uint8Ar
 
 /**
  * Pieces of bytes, until the signal aborts, also while the source has none; then it is told to end.
- * @throws InvalidInput it is nothing that holds bytes
+ * @throws InvalidInput it is nothing that holds bytes, or the signal is none; streams are not locked then
  */
 export function piecesOf(data: Data, signal?: AbortSignal): AsyncIterableIterator<Uint8Array, void> {
+  checkSignal(signal);
   const source = sourceOf(data);
   const end = async (): Promise<void> => {
     await source.return?.();

@@ -282,6 +282,32 @@ for (const [name, programs] of BROWSERS) {
       assert.equal(damaged, 8);
     });
 
+    test('a signal that is no AbortSignal is refused, and one of a frame is as good as one of the page', async () => {
+      await open('empty.html');
+      const told = await page.evaluate(async () => {
+        const library = '/dist/index.js';
+        const { decode, encode, InvalidInput } = (await import(library)) as typeof import('../src/index.js');
+        const file = await (await fetch('/picture.rgru')).blob();
+        const stream = file.stream();
+        const tell = (error: Error): unknown => (error instanceof InvalidInput ? error.message : error.name);
+        const signal = new AbortController() as unknown as AbortSignal;
+        const frame = document.body.appendChild(document.createElement('iframe')).contentWindow as typeof globalThis &
+          Window;
+        const stop = new frame.AbortController();
+        const models = '/models/';
+        const refused = [
+          await decode(stream, { models, signal }).catch(tell),
+          await encode(new ImageData(16, 16), { models, signal }).catch(tell),
+        ];
+        const { width } = await decode(file, { models, signal: stop.signal });
+        stop.abort();
+        const stopped = await decode(file, { models, signal: stop.signal }).catch(tell);
+        return { refused, locked: stream.locked, width, stopped };
+      });
+      const refusal = 'signal must be an AbortSignal, as the signal of an AbortController is, got an object';
+      assert.deepEqual(told, { refused: [refusal, refusal], locked: false, width: 512, stopped: 'AbortError' });
+    });
+
     test('sources that stall or fail, another worker and a bad cache', async () => {
       await open('empty.html');
       const found = await page.evaluate(async () => {

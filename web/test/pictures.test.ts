@@ -292,6 +292,20 @@ test('work can be cancelled', async () => {
   assert.deepEqual(await rgru.encode(picture, { models, model, layers: 'all' }), file);
 });
 
+test('a signal that is no AbortSignal is refused, and the stream stays as it was', async () => {
+  for (const given of [new AbortController(), {}, 'stop', 5, true, new EventTarget()]) {
+    const options = { models, model, signal: given as AbortSignal };
+    const stream = new Blob([file.slice()]).stream();
+    const refused = /^InvalidInput: signal must be an AbortSignal, as the signal of an AbortController is, got /;
+    await assert.rejects(rgru.decode(stream, options), refused);
+    assert.equal(stream.locked, false);
+    await assert.rejects(rgru.decodeCodes(file, options), refused);
+    await assert.rejects(rgru.encode(picture, options), refused);
+  }
+  const none = { models, signal: null as unknown as AbortSignal };
+  assert.equal((await rgru.decode(file, none)).layers, 8);
+});
+
 test('work can be cancelled while nothing arrives, and the source is told', { timeout: 20000 }, async () => {
   for (const pieces of [[], [file.subarray(0, 500)]]) {
     let told = false;
