@@ -21,13 +21,17 @@ export const layer: number = new RgruImage().naturalWidth;
 `;
 const SIDES = { node: [NODE, { lib: ['es2022'], types: ['node'] }], browser: [BROWSER, { types: [] }] } as const;
 
-for (const [side, moduleResolution, customConditions] of [
-  ['node', 'nodenext', []],
-  ['node', 'bundler', ['node']],
-  ['browser', 'bundler', []],
-  ['browser', 'nodenext', ['browser']],
+for (const [side, moduleResolution, customConditions, name] of [
+  ['node', 'nodenext', [], 'rgru'],
+  ['node', 'nodenext', [], 'rgru/node'],
+  ['node', 'bundler', ['node'], 'rgru'],
+  ['node', 'bundler', [], 'rgru/node'],
+  ['browser', 'bundler', [], 'rgru'],
+  ['browser', 'bundler', [], 'rgru/browser'],
+  ['browser', 'nodenext', ['browser'], 'rgru'],
+  ['browser', 'nodenext', [], 'rgru/browser'],
 ] as const)
-  test(`users in ${side} have its types, with nothing but its library: ${moduleResolution}`, (context) => {
+  test(`users in ${side} have its types, with nothing but its library: ${name} under ${moduleResolution}`, (context) => {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rgru-types-'));
     context.after(() => fs.rmSync(folder, { recursive: true }));
     fs.mkdirSync(path.join(folder, 'node_modules'));
@@ -48,7 +52,15 @@ for (const [side, moduleResolution, customConditions] of [
     };
     fs.writeFileSync(path.join(folder, 'package.json'), '{"type": "module"}');
     fs.writeFileSync(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['program.ts'] }));
-    fs.writeFileSync(path.join(folder, 'program.ts'), program);
+    fs.writeFileSync(path.join(folder, 'program.ts'), program.replace("'rgru'", `'${name}'`));
     const { stdout } = spawnSync('node', [path.join(WEB, 'node_modules/typescript/bin/tsc'), '-p', folder]);
     assert.equal(String(stdout), '');
   });
+
+test('rgru/browser and rgru/node are the code of their side, whoever asks', () => {
+  for (const [name, file] of [
+    ['rgru/browser', '/dist/index.js'],
+    ['rgru/node', '/dist/node.js'],
+  ] as const)
+    assert.ok(import.meta.resolve(name).endsWith(file), import.meta.resolve(name));
+});
