@@ -26,6 +26,8 @@ export class RgruImage extends Base {
   static observedAttributes = ['src', 'alt', 'models', 'layers', 'loading', 'width', 'height'];
   private readonly internals = this.attachInternals();
   private readonly sheet = new CSSStyleSheet();
+  /** Attributes that the element itself has set, where its internals know neither role nor label. */
+  private readonly own = new Map<string, string>();
   private canvas: HTMLCanvasElement | undefined;
   private words: HTMLSpanElement | undefined;
   /** Of the load that goes on or has ended; none: it is due as soon as the element is in a document. */
@@ -89,13 +91,31 @@ export class RgruImage extends Base {
 
   /** Role, words and shape. */
   private describe(): void {
-    this.internals.role = this.getAttribute('alt') === '' ? 'presentation' : 'img';
-    this.internals.ariaLabel = this.alt;
+    this.announce(this.getAttribute('alt') === '' ? 'presentation' : 'img', this.alt);
     if (this.words) this.words.textContent = this.alt;
     const [width, height] = ['width', 'height'].map((name) => Number(this.getAttribute(name))) as [number, number];
     const side = width > 0 ? `width:${width}px` : height > 0 ? `height:${height}px` : '';
     const [w, h] = this.naturalWidth ? [this.naturalWidth, this.naturalHeight] : [width, height];
     this.sheet.replaceSync(`${STYLE}:host{${side};${w > 0 && h > 0 ? `aspect-ratio:${w}/${h}` : ''}}`);
+  }
+
+  /** Role and label, below those of the page. Firefox before 119 knows them as attributes only. */
+  private announce(role: string, label: string): void {
+    if ('role' in ElementInternals.prototype) {
+      this.internals.role = role;
+      this.internals.ariaLabel = label;
+    } else {
+      this.put('role', role);
+      this.put('aria-label', label);
+    }
+  }
+
+  /** Set an attribute, unless the page has set it. */
+  private put(name: string, value: string): void {
+    const now = this.getAttribute(name);
+    if (now !== null && now !== this.own.get(name)) return;
+    this.own.set(name, value);
+    this.setAttribute(name, value);
   }
 
   private end(): void {

@@ -254,6 +254,37 @@ for (const [name, programs] of BROWSERS) {
       if (name === 'chrome') assert.ok(await page.$('::-p-aria([name="other"][role="image"])'));
     });
 
+    test('the element has role and label where its internals know none, as in Firefox before 119', async () => {
+      await open('empty.html');
+      const told = await page.evaluate(async () => {
+        for (const name of ['role', 'ariaLabel']) Reflect.deleteProperty(ElementInternals.prototype, name);
+        const library = '/dist/element.js';
+        await import(library);
+        document.body.innerHTML = `<rgru-image></rgru-image><rgru-image alt="shapes"></rgru-image>
+          <rgru-image alt="x" role="figure" aria-label="mine"></rgru-image>`;
+        const [bare, named, set] = document.querySelectorAll('rgru-image') as unknown as Element[];
+        if (!bare || !named || !set) throw new Error('no elements');
+        const told: unknown[] = [];
+        const tell = (of: Element): unknown => told.push([of.getAttribute('role'), of.getAttribute('aria-label')]);
+        [bare, named, set].forEach(tell);
+        named.setAttribute('alt', '');
+        tell(named);
+        named.setAttribute('role', 'button'); // the page's, from now on
+        for (const element of [named, set]) element.setAttribute('alt', 'other');
+        [named, set].forEach(tell);
+        return told;
+      });
+      assert.deepEqual(told, [
+        ['img', ''],
+        ['img', 'shapes'],
+        ['figure', 'mine'],
+        ['presentation', ''],
+        ['button', 'other'],
+        ['figure', 'mine'],
+      ]);
+      if (name === 'chrome') assert.ok(await page.$('::-p-aria([name="other"][role="button"])'));
+    });
+
     test('work can be cancelled, and errors keep their kind', async () => {
       await open('empty.html');
       const [aborted, after, damaged] = await page.evaluate(async () => {
