@@ -19,7 +19,7 @@ from rgru_eval.errors import EvalError, InterruptedRunError, UnavailableError
 from rgru_eval.measure import run, tasks
 from rgru_eval.measure.builtin import Webp
 from rgru_eval.measure.pictures import Source, find_pictures, read_picture
-from rgru_eval.measure.run import files_folder, load_notes, paths_file
+from rgru_eval.measure.run import files_folder, load_notes, load_paths, paths_file
 from rgru_eval.measure.tasks import Task, cuts_of, file_of
 from rgru_eval.results import NAMES, load_results
 
@@ -424,6 +424,22 @@ def test_a_second_run_into_the_same_file_is_refused(folder: Path, tmp_path: Path
             run.run(order(folder, tmp_path))
         other.communicate(b"\n", timeout=60)
     assert len(run.run(order(folder, tmp_path)).rows) == 6
+
+
+def test_a_run_into_the_same_file_by_another_name_is_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link had a lock of its own."""
+    link = folder / "link.json"
+    link.symlink_to(tmp_path / "out.json")
+    monkeypatch.chdir(tmp_path)
+    with run._alone(tmp_path / "out.json"):
+        for name in (link, Path("out.json"), folder / ".." / "out.json"):
+            with pytest.raises(EvalError, match="another run is writing this file"):
+                run.run(order(folder, tmp_path, out=name))
+    run.run(order(folder, tmp_path, out=link))
+    assert load_paths([tmp_path / "out.json"]).keys() == load_results(link).pictures.keys()
+    assert files_folder(link).is_dir()
 
 
 def test_parallel_run_stops_at_ctrl_c_and_goes_on(folder: Path, tmp_path: Path) -> None:

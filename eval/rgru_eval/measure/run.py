@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -292,7 +293,13 @@ def _tasks_left(
 
 def files_folder(out: Path) -> Path:
     """Return where the files that were measured are kept, for the viewer of the report."""
-    return out.with_name(out.name + ".files")
+    return _beside(out, ".files")
+
+
+def _beside(out: Path, ending: str) -> Path:
+    """Return a place beside a results file, the same by whichever of its names it is called."""
+    file = Path(os.path.realpath(out))
+    return file.with_name(file.name + ending)
 
 
 def _measure(results: Results, order: Order, tasks: Sequence[Task]) -> None:
@@ -358,7 +365,7 @@ def _measure_memory(
 
 def paths_file(out: Path) -> Path:
     """Return where the pictures' places on this machine are noted; not for sharing."""
-    return out.with_name(out.name + ".local")
+    return _beside(out, ".local")
 
 
 def _save_paths(out: Path, sources: Sequence[Source]) -> None:
