@@ -39,7 +39,7 @@ COLUMNS = (
     ("decode_s", "number", "seconds to decode, one thread"),
 )
 NAMES = tuple(name for name, _, _ in COLUMNS)
-_DIGITS = {"bpp": 6} | {name: metric.digits for name, metric in METRICS.items()}
+_DIGITS = {"setting": 9, "bpp": 6} | {name: metric.digits for name, metric in METRICS.items()}
 
 _TYPES: dict[str, Any] = {"string": str, "integer": int, "number": float}
 _Row = msgspec.defstruct(

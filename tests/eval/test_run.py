@@ -312,6 +312,35 @@ def test_a_codec_that_fails_at_some_settings(
     assert capsys.readouterr().err.count("skipped task shaky:method=4,q=10+20+30 on photos/b") == 3
 
 
+def test_only_the_settings_that_failed_are_measured_again(folder: Path, tmp_path: Path) -> None:
+    """The whole ladder was, with its prefixes."""
+    plugin, calls = tmp_path / "shaky.py", tmp_path / "calls"
+    plugin.write_text(
+        "from rgru_eval.measure.builtin import Jpeg\n"
+        "class Shaky(Jpeg):\n"
+        "    def encode(self, image, setting):\n"
+        f"        with open({str(calls)!r}, 'a') as file: file.write(f'{{setting:g}} ')\n"
+        "        if setting == 20 and image.mode == 'L': raise RuntimeError('out of luck')\n"
+        "        return super().encode(image, setting)\n"
+        "CODECS = {'shaky': Shaky}\n"
+    )
+    codecs = ("shaky:progressive,q=10+20+30.1234",)
+    wanted = order(folder, tmp_path, codecs=codecs, definitions=(str(plugin),))
+    before = run.run(wanted)
+    assert len(before.metadata["skipped"]) == 1
+    calls.unlink()
+    assert run.run(wanted).metadata["skipped"] == before.metadata["skipped"]
+    assert calls.read_text() == "20 "
+    plugin.write_text(plugin.read_text().replace("== 'L'", "== ''"))
+    tasks.forget()
+    results = run.run(wanted)
+    assert calls.read_text() == "20 20 "
+    assert len(results.rows) == len(before.rows) + 1
+    assert not results.metadata["skipped"]
+    run.run(wanted)
+    assert calls.read_text() == "20 20 "
+
+
 def test_a_run_that_measures_nothing_fails(folder: Path, tmp_path: Path) -> None:
     plugin = tmp_path / "dead.json"
     plugin.write_text(

@@ -6,7 +6,8 @@ import json
 import os
 import shlex
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
@@ -262,33 +263,50 @@ def _tasks_left(
     results: Results, order: Order, sources: Sequence[Source], codecs: Sequence[Codec]
 ) -> list[Task]:
     """Return what no row answers yet, and what failed; of lacking metrics only these."""
-    pictures = results.pictures
-    failed = {note["name"] for note in results.metadata["skipped"] if note["what"] == "task"}
-    have: dict[tuple[str, str], set[str]] = {}
-    for row in results.rows:
-        if row["kind"] == "file":
-            key = (f"{row['set']}/{row['image']}", row["codec"])
-            known = {k for k, v in row.items() if v is not None}
-            have[key] = have.get(key, known) & known
+    pictures, have = results.pictures, _columns_there(results)
+    failed: dict[str, list[str]] = defaultdict(list)
+    for note in results.metadata["skipped"]:
+        failed[note["name"]].append(note["why"])
     files = str(files_folder(order.out)) if order.keep_files and not order.beam else ""
-    of_all = (order.prefixes, order.definitions, files)
     tasks = []
     for source in sources:
         about = pictures[source.id]
         wanted = metric_names(order.metrics, min(about["width"], about["height"]))
         for codec in codecs:
             name = codec.identity()
-            again = _name(source, name) in failed
-            there = set() if again else have.get((source.id, name), set())
+            files_there, problems = have[source.id, name], failed[_name(source, name)]
+            there = set.intersection(*files_there.values()) if files_there else set()
             missing = tuple(g for g in order.metrics if wanted & {*GROUPS[g]} - there)
-            if missing:
-                tasks.append(Task(source, name, missing, *of_all, codec.spec()))
+            left = () if missing else _settings_left(codec, files_there, problems)
+            metrics = order.metrics if problems else missing
+            if metrics:
+                how = (order.prefixes and not left, order.definitions, files, codec.spec(), left)
+                tasks.append(Task(source, name, metrics, *how))
     done = len(sources) * len(codecs) - len(tasks)
     say(
         f"pictures: {len(sources)}, codecs: {len(codecs)}, tasks to do: {len(tasks)}"
         + (f", done before: {done}" if done else "")
     )
     return tasks
+
+
+def _columns_there(results: Results) -> dict[tuple[str, str], dict[float, set[str]]]:
+    """Return what is known of whole files: picture and codec -> setting -> columns."""
+    have: dict[tuple[str, str], dict[float, set[str]]] = defaultdict(dict)
+    for row in results.rows:
+        if row["kind"] == "file":
+            columns = {name for name, value in row.items() if value is not None}
+            have[f"{row['set']}/{row['image']}", row["codec"]][row["setting"]] = columns
+    return have
+
+
+def _settings_left(
+    codec: Codec, done: Collection[float], problems: Sequence[str]
+) -> tuple[float, ...]:
+    """Return the settings that failed; none where more failed, or one go makes the whole ladder."""
+    alone = all(why.startswith(f"at {codec.UNIT} ") for why in problems)
+    each = type(codec).steps is Codec.steps
+    return tuple(s for s in codec.settings if s not in done) if alone and each else ()
 
 
 def files_folder(out: Path) -> Path:
@@ -329,7 +347,7 @@ def _keep(results: Results, task: Task, outcome: Any) -> None:
     for problem in outcome.problems:
         _skip(results, "task", where, problem)
     old = results.take(set=task.source.set, image=task.source.name, codec=task.codec)
-    results.rows += _joined(old, outcome.rows)
+    results.rows += [*old, *outcome.rows] if task.settings else _joined(old, outcome.rows)
 
 
 def _name(source: Source, codec: str) -> str:

@@ -1,7 +1,7 @@
 """The work of a run: every picture through every codec at every setting.
 
-One task is one picture and one codec with its whole ladder. Each process keeps the source
-statistics of the picture it worked on last.
+One task is one picture and one codec with its whole ladder, or with what failed of it before. Each
+process keeps the source statistics of the picture it worked on last.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ class Task:
     """Folder in which the files that are measured are kept; none if empty."""
     spec: str = ""
     """What makes the codec here, if its identity does not."""
+    settings: tuple[float, ...] = ()
+    """Those of the ladder that are wanted; all if empty."""
 
 
 @dataclass
@@ -122,7 +124,7 @@ def file_of(folder: Path, source: Source, codec: str, kind: str, setting: float)
 
 def _measure_files(codec: Codec, picture: Picture, judge: Judge, outcome: Outcome) -> None:
     """Add a row for each step of the ladder."""
-    for step in codec.steps(picture.image, codec.settings):
+    for step in codec.steps(picture.image, outcome.task.settings or codec.settings):
         try:
             if isinstance(step, Failure):
                 raise EvalError(step.reason)
