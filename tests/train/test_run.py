@@ -161,9 +161,19 @@ def test_some_parts_alone_can_be_trained(
 
 
 def test_parts_that_are_not_there_are_named(tmp_path: Path) -> None:
-    training = msgspec.structs.replace(tiny().training, only=("X",))
+    training = msgspec.structs.replace(tiny().training, only=("D/x",))
     with pytest.raises(InvalidInput, match="no weight's name begins so"):
         Trainer(msgspec.structs.replace(tiny(), training=training), tmp_path)
+
+
+def test_parts_that_no_network_has_are_refused_before_one_is_built() -> None:
+    tables = json.loads(tiny().as_json())
+    for part in ("E/", "C", "log_gains"):
+        tables["training"]["only"] = [part]
+        assert RunConfig.from_json(json.dumps(tables)).training.only == (part,)
+    tables["training"]["only"] = ["E", "X"]
+    with pytest.raises(InvalidInput, match=r"at `\$\.training\.only"):
+        RunConfig.from_json(json.dumps(tables))
 
 
 def test_validation_reports_every_iteration_and_kind(

@@ -12,6 +12,7 @@ from rgru_format import POSITION, InvalidInput
 from rgru_train.nets.config import Count, NetworkConfig, Positive, Share, Weight, Whole
 
 _Cut: TypeAlias = Annotated[int, msgspec.Meta(ge=0, multiple_of=POSITION)]
+_Part: TypeAlias = Annotated[str, msgspec.Meta(pattern="^([EBLDPC]|log_gains)")]
 
 CONFIGS = Path(__file__).parent / "configs"
 """Configurations that are installed, each NAME.toml."""
@@ -66,9 +67,10 @@ class TrainingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Steps over which the weight of the colour error falls."""
     rate_steps: Whole = 0
     """Steps over which the price of rate rises to its full; the context model learns meanwhile."""
-    only: tuple[str, ...] = ()
+    only: tuple[_Part, ...] = ()
     """Parts that are trained, by the first letters of their weights' names: E encoder,
-    B binarizer, L linear path, D decoder, P head or painter, C context model; empty: all."""
+    B binarizer, L linear path, D decoder, P head or painter, C context model, log_gains; empty:
+    all."""
     curriculum: tuple[tuple[Whole, Count], ...] = ()
     """Pairs (step, iterations): how many iterations are trained from a step on."""
     average: Share = 0.999
