@@ -97,6 +97,23 @@ def test_tiles_hold_what_photos_show_and_are_drawn_as_often(tmp_path: Path) -> N
     assert levels == {4, 20}
 
 
+def test_tiles_that_are_none_are_named(tmp_path: Path) -> None:
+    from PIL import Image
+
+    table = tmp_path / "tiles.json"
+    for content in ("{}", "[1]", '{"a.avif": NaN}', '{"a.avif": 0}', '{"a.avif": "1"}', "\xff"):
+        table.write_text(content, encoding="latin-1")
+        with pytest.raises(InvalidInput, match=r"tiles\.json: .*pack them anew"):
+            unpack([tmp_path], 0.0)
+    table.write_text('{"a.avif": 1}')
+    Image.new("RGB", (SIDE, 16)).save(tmp_path / "a.avif")
+    with pytest.raises(InvalidInput, match=r"a\.avif: not a tile"):
+        unpack([tmp_path], 0.0)
+    (tmp_path / "a.avif").write_bytes(b"")
+    with pytest.raises(InvalidInput, match=r"a\.avif: cannot be read"):
+        unpack([tmp_path], 0.0)
+
+
 def test_photos_too_small_for_tiles_are_named_and_not_cut_for_ever(
     photos: Path, tmp_path: Path
 ) -> None:

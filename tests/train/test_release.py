@@ -17,7 +17,7 @@ from rgru_train.card import check_size, hours, packed_size
 from rgru_train.config import RunConfig
 from rgru_train.log import read_log
 from rgru_train.photos import summary
-from rgru_train.release import release
+from rgru_train.release import _data, release
 from rgru_train.run import average
 from rgru_train.trainer import Trainer
 
@@ -61,8 +61,8 @@ def test_the_configuration_is_on_the_card_and_not_in_the_id(released: Path) -> N
 
 def test_the_manifest_gives_sources_and_licences(released: Path, photos: Path) -> None:
     assert summary(photos)["sources"] == [
-        ["blobs", "CC0-1.0", 4],
-        ["not recorded", "not recorded", 2],
+        ("blobs", "CC0-1.0", 4),
+        ("not recorded", "not recorded", 2),
     ]
 
 
@@ -207,6 +207,16 @@ def test_a_refused_package_leaves_nothing_and_takes_nothing_away(
     assert after == before
 
 
+@pytest.mark.parametrize("content", ["{}", '"x"', '{"folder": ".", "training": NaN}', "[" * 9999])
+def test_photos_that_a_damaged_file_tells_of_are_asked_for(tmp_path: Path, content: str) -> None:
+    """They ended in a traceback, and --data, which the error asked for, in the same error."""
+    (tmp_path / "data.json").write_text(content)
+    with pytest.raises(InvalidInput, match=r"data\.json: .*; name the photos with --data"):
+        _data(tmp_path, None, tiny(), 16)
+    with pytest.raises(InvalidInput, match="no photos found"):
+        _data(tmp_path, tmp_path, tiny(), 16)
+
+
 def test_hours_count_steps_that_a_kill_undid() -> None:
     def row(step: int) -> dict[str, object]:
         return {"kind": "train", "step": step, "seconds": 3.6}
@@ -218,5 +228,12 @@ def test_hours_count_steps_that_a_kill_undid() -> None:
 
 def test_a_line_of_the_log_that_is_no_text_is_left_out(tmp_path: Path) -> None:
     """As a crash of the machine leaves it; export ended in a traceback."""
-    (tmp_path / "log.jsonl").write_bytes(b'{"step": 1}\n\xff\0\n{"step": 2}\n{"st')
-    assert read_log(tmp_path) == [{"step": 1}, {"step": 2}]
+    rows: list[dict[str, object]] = [
+        {"kind": "train", "step": 1},
+        {"kind": "validation", "step": 2, "bpp_at": {}, "kinds": {}, "bpp": [0.1]},
+    ]
+    good = [json.dumps(row).encode() for row in rows]
+    wrong = [b"\xff\0", b"3", b"{}", b'{"kind": "train", "step": NaN}', b"[" * 100_000]
+    wrong.append(good[1].replace(b'"bpp_at": {}', b'"bpp_at": {"0.9": "x"}'))
+    (tmp_path / "log.jsonl").write_bytes(b"\n".join([good[0], *wrong, good[1], b'{"st']))
+    assert read_log(tmp_path) == rows

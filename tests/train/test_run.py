@@ -234,7 +234,7 @@ def test_a_kill_while_writing_leaves_the_checkpoint_before(tmp_path: Path) -> No
 
 
 def test_damaged_checkpoints_are_named_whatever_is_wrong_with_them(tmp_path: Path) -> None:
-    """Deflated data of another kind, one array alone, and arrays of texts were tracebacks."""
+    """Deflated data of another kind, one array alone, texts and a step of NaN were tracebacks."""
     path = tmp_path / state.NEWEST
     np.savez_compressed(path, step=np.arange(4000) % 1001)
     content = bytearray(path.read_bytes())
@@ -245,6 +245,12 @@ def test_damaged_checkpoints_are_named_whatever_is_wrong_with_them(tmp_path: Pat
     np.savez(path, step=np.array("words"))
     with pytest.raises(InvalidInput, match="step is not made of numbers"):
         state.read(path)
+    for step in (np.nan, np.inf, -1, 2**63):
+        np.savez(path, step=np.array(step))
+        with pytest.raises(InvalidInput, match="step is not made of numbers fit for it"):
+            state.read(path)
+    np.savez(tmp_path / state.BEST, score=np.zeros(3))
+    assert state.best_score(tmp_path) == float("inf")
     np.save(tmp_path / "one.npy", np.zeros(3))
     (tmp_path / "one.npy").replace(path)
     with pytest.raises(InvalidInput, match=r"checkpoint\.npz: no checkpoint, or damaged"):

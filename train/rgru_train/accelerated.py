@@ -61,12 +61,12 @@ class Accelerated:
             raise InvalidInput(f"a start without {', '.join(missing)}: pack a run with a rate term")
         slots = {n: np.zeros(shape) for n, shape in self.optimizer.slots.items()}
         state: State = {
-            "step": arrays["step"],
+            "step": shaped(arrays, "step", ()),
             "steps": np.array(arrays.get("optimizer/steps", 0)),
             "weights": {name: shaped(weights, name, shape) for name, shape in shapes.items()},
             "averages": {name: shaped(averages, name, shape) for name, shape in shapes.items()},
             "optimizer": slots | {n: a for n, a in part(arrays, "optimizer").items() if n in slots},
-            **{name: arrays[name] for name in _PLAIN},
+            **{name: shaped(arrays, name, (self.config.network.iterations,)) for name in _PLAIN},
         }
         return jax.tree.map(lambda a: jnp.asarray(a, _type(a)), state)
 

@@ -13,6 +13,7 @@ from rgru_codec.models import DECODING_HALF
 from rgru_format import InvalidInput
 from rgru_train.config import RunConfig
 from rgru_train.nets.cost import cost_of
+from rgru_train.photos import Summary
 
 SIZE_LIMIT, DECODING_LIMIT = 10.0, 6.0
 """Megabytes (10^6 bytes) that a package, and its decoding half, may take in a wheel, deflated."""
@@ -73,7 +74,7 @@ def model_card(
     config: RunConfig,
     step: int,
     rows: Sequence[dict[str, Any]],
-    data: dict[str, Any] | None,
+    data: Summary | None,
     lengths: Sequence[tuple[float, float, float]],
     notes: str,
 ) -> str:
@@ -132,7 +133,7 @@ def _facts(config: RunConfig, step: int, rows: Sequence[dict[str, Any]]) -> str:
     return _table(("", ""), facts)
 
 
-def _data(data: dict[str, Any] | None) -> str:
+def _data(data: Summary | None) -> str:
     if data is None:
         return "Not recorded."
     counts = f"{data['training']} photos in training, {data['held_out']} held out by name and kind."
@@ -147,8 +148,8 @@ def _validation(step: int, rows: Sequence[dict[str, Any]]) -> str:
     if not curve:
         return "Not measured."
     last = curve[-1]
-    measures = [name for name in _MEASURES if name in last]
-    columns = zip(*(last[name] for name in measures), strict=True)
+    measures = [name for name in _MEASURES if isinstance(last.get(name), list)]
+    columns = zip(*(last[name] for name in measures), strict=False)
     layers = [(t, *values) for t, values in enumerate(columns, 1)]
     every = -(-len(curve) // _CURVE_ROWS)
     some = curve[::-1][::every][::-1]

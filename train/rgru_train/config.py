@@ -152,8 +152,9 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             InvalidInput: it holds no run, or one of another version.
         """
+        path = run / "config.json"
         try:
-            return cls.from_json((run / "config.json").read_bytes(), str(run))
+            return cls.from_json(path.read_bytes(), str(path))
         except OSError as error:
             raise InvalidInput(f"{run} holds no run: {error.strerror}") from None
 

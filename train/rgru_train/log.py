@@ -6,11 +6,31 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+
+from rgru_train.nets.config import Whole
+
+
+class _Train(msgspec.Struct, tag_field="kind", tag="train"):
+    step: Whole
+    seconds: float = 0.0
+
+
+class _Kind(msgspec.Struct):
+    pictures: int
+    bpp_at: dict[str, float | None]
+    ciede2000: Annotated[list[float], msgspec.Meta(min_length=1)]
+
+
+class _Validation(msgspec.Struct, tag_field="kind", tag="validation"):
+    step: Whole
+    bpp_at: dict[str, float | None]
+    kinds: dict[str, _Kind]
 
 
 class Log:
@@ -50,13 +70,15 @@ class Log:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """Return all rows of a run's log; a last line that a kill cut short is left out."""
+    """Return all rows of a run's log; a line that is none, as a kill leaves it, is left out."""
     path, rows = folder / "log.jsonl", []
     for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
-            rows.append(json.loads(line))
-        except ValueError:
+            row = json.loads(line)
+            msgspec.convert(row, _Train | _Validation)
+        except (ValueError, RecursionError, msgspec.ValidationError):
             continue
+        rows.append(row)
     return rows
 
 

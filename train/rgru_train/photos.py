@@ -15,7 +15,7 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from rgru_format import InvalidInput, Unreadable
 
 Pixels = NDArray[np.uint8]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "AVIF")  # the last for tiles
 TABLES = ("train_manifest.csv", "manifest.csv")
 UNKNOWN = "not recorded"
 _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -141,13 +141,20 @@ def load(path: Path) -> Pixels:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
-def summary(folder: Path) -> dict[str, Any]:
-    """Return what the model card tells of the photos under a folder.
+class Summary(TypedDict):
+    """What the model card tells of photos: where they are, and how many."""
 
-    Returns:
-        ``folder``, numbers ``training`` and ``held_out``, ``kinds`` (kind to numbers of training
-        and held-out photos), and ``sources``: [source, licence, training photos], largest first.
-    """
+    folder: str
+    training: int
+    held_out: int
+    kinds: dict[str, tuple[int, int]]
+    """Of each kind, in training and held out."""
+    sources: list[tuple[str, str, int]]
+    """Source, licence, photos in training; largest first."""
+
+
+def summary(folder: Path) -> Summary:
+    """Return what the model card tells of the photos under a folder."""
     training, held_out = find_photos(folder)
     counts = Counter((photo.recorded, photo.licence) for photo in training)
     kinds = Counter(p.kind for p in training), Counter(p.kind for p in held_out)
@@ -155,6 +162,6 @@ def summary(folder: Path) -> dict[str, Any]:
         "folder": str(folder.resolve()),
         "training": len(training),
         "held_out": len(held_out),
-        "kinds": {kind: [kinds[0][kind], kinds[1][kind]] for kind in sorted(kinds[0])},
-        "sources": [[*key, count] for key, count in counts.most_common()],
+        "kinds": {kind: (kinds[0][kind], kinds[1][kind]) for kind in sorted(kinds[0])},
+        "sources": [(*key, count) for key, count in counts.most_common()],
     }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from rgru_codec.packages import CARD
 from rgru_format import InvalidInput
@@ -15,7 +15,7 @@ from rgru_train.config import RunConfig
 from rgru_train.export import export
 from rgru_train.integers import code_lengths
 from rgru_train.log import read_log
-from rgru_train.photos import Pixels, find_photos, summary
+from rgru_train.photos import Pixels, Summary, find_photos, summary
 from rgru_train.trainer import Trainer
 from rgru_train.validation import validation_samples
 
@@ -66,17 +66,19 @@ def release(
 
 def _data(
     run: Path, data: Path | None, config: RunConfig, stride: int
-) -> tuple[dict[str, Any] | None, list[Pixels]]:
+) -> tuple[Summary | None, list[Pixels]]:
     """What is known of the photos, and validation pictures if the photos are at hand."""
     recorded = run / "data.json"
-    try:
-        known = json.loads(recorded.read_bytes()) if recorded.exists() else None
-    except ValueError as error:
-        raise InvalidInput(f"{recorded}: {error}; name the photos with --data") from None
-    if data is None and known and Path(known["folder"]).is_dir():
+    if data is None and recorded.exists():
+        try:
+            known = msgspec.json.decode(recorded.read_bytes(), type=Summary)
+        except (ValueError, msgspec.DecodeError) as error:
+            raise InvalidInput(f"{recorded}: {error}; name the photos with --data") from None
         data = Path(known["folder"])
+        if not data.is_dir():
+            return known, []
     if data is None:
-        return known, []
+        return None, []
     _, held_out = find_photos(data)
     samples = validation_samples(held_out, config.training, stride)
     return summary(data), [sample.pixels for sample in samples]

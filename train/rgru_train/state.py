@@ -25,6 +25,7 @@ from rgru_format import InvalidInput
 from rgru_train.config import RunConfig
 
 NEWEST, PREVIOUS, BEST = "checkpoint.npz", "previous.npz", "best.npz"
+_COUNTS = ("step", "optimizer/steps")
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -46,8 +47,8 @@ def save_best(folder: Path, arrays: Arrays, score: float) -> None:
 def best_score(folder: Path) -> float:
     """Return the validation score (lower is better) of ``best.npz``; infinite if there is none."""
     try:
-        return float(read(folder / BEST)["score"])
-    except (InvalidInput, KeyError):
+        return float(shaped(read(folder / BEST), "score", ()))
+    except InvalidInput:
         return float("inf")
 
 
@@ -70,20 +71,27 @@ def read(path: Path) -> Arrays:
     """Read the arrays of one file.
 
     Raises:
-        InvalidInput: it cannot be read, or holds other things than numbers.
+        InvalidInput: it cannot be read, or holds other things than numbers and steps taken.
     """
     try:
         # numpy leaves a file that it opened itself, and cannot read, open.
         with path.open("rb") as file, np.lib.npyio.NpzFile(file) as arrays:
             found = {key: arrays[key] for key in arrays.files}
-        strange = [k for k, a in found.items() if a.dtype.kind not in "fiu" and k != "config"]
+        strange = [k for k, a in found.items() if k != "config" and not _is_sound(k, a)]
     except OSError as error:
         raise InvalidInput(f"{path}: {error.strerror or error}") from None
     except Exception as error:  # what zipfile, zlib and numpy say of damage is no closed set
         raise InvalidInput(f"{path}: no checkpoint, or damaged: {error}") from None
     if strange:
-        raise InvalidInput(f"{path}: no checkpoint: {strange[0]} is not made of numbers")
+        raise InvalidInput(f"{path}: no checkpoint: {strange[0]} is not made of numbers fit for it")
     return found
+
+
+def _is_sound(name: str, array: NDArray[Any]) -> bool:
+    """Whether an array holds numbers, and if it counts steps, as many as a run can have."""
+    if array.dtype.kind not in "fiu" or array.itemsize > 8 or np.isnan(array).any():
+        return False
+    return name not in _COUNTS or bool(np.all((array >= 0) & (array < 2**31)))
 
 
 def part(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Arrays:
@@ -110,7 +118,10 @@ def mean(runs: Sequence[Arrays]) -> Arrays:
     Raises:
         InvalidInput: they are not of the same network and optimizer.
     """
-    shapes = [{name: array.shape for name, array in run.items() if name != "score"} for run in runs]
+    shapes = [
+        {name: array.shape for name, array in run.items() if name not in ("score", "config")}
+        for run in runs
+    ]
     if any(one != shapes[0] for one in shapes):
         raise InvalidInput("a mean needs runs of the same network and optimizer")
     result = {}

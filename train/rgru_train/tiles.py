@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -19,6 +20,7 @@ from PIL import Image
 from rgru_format import InvalidInput
 from rgru_train.crops import draw_weights, large_enough, square
 from rgru_train.made import made
+from rgru_train.nets.config import Positive
 from rgru_train.photos import Photo, Pixels, load
 
 SIDE = 320
@@ -56,15 +58,22 @@ def pack(photos: Sequence[Photo], folder: Path, megabytes: float, seed: int = 1)
             shares[name] = float(weights[i])
 
 
-def _read(path: Path) -> Pixels:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
-
-
 def _coded(tile: Pixels) -> bytes:
     file = io.BytesIO()
     Image.fromarray(tile).save(file, "AVIF", quality=_QUALITY, subsampling="4:4:4", speed=7)
     return file.getvalue()
+
+
+def _shares(folder: Path) -> dict[str, float]:
+    """How often each tile of a folder is drawn."""
+    path = folder / _TABLE
+    try:
+        shares = msgspec.json.decode(path.read_bytes(), type=dict[str, Positive])
+    except (ValueError, msgspec.DecodeError) as error:
+        raise InvalidInput(f"{path}: not a table of tiles ({error}); pack them anew") from None
+    if not shares:
+        raise InvalidInput(f"{path}: names no tile; pack them anew")
+    return shares
 
 
 def unpack(
@@ -77,15 +86,17 @@ def unpack(
         made_share: share of tiles that are made out of others (``rgru_train.made``): at least one
             in eight of all is such a tile, drawn accordingly rarely.
         seed: of what is made.
+
+    Raises:
+        InvalidInput: a folder is not as ``pack`` wrote it.
     """
-    files = {
-        folder / name: share
-        for folder in folders
-        for name, share in json.loads((folder / _TABLE).read_text()).items()
-    }
+    files = {f / name: share for f in folders for name, share in _shares(f).items()}
     Image.init()  # threads that meet Pillow's first use find half of its plugins
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        tiles = list(pool.map(_read, files))
+        tiles = list(pool.map(load, files))
+    for path, tile in zip(files, tiles, strict=True):
+        if tile.shape != (SIDE, SIDE, 3):
+            raise InvalidInput(f"{path}: not a tile of {SIDE}x{SIDE} pixels; pack them anew")
     rng = np.random.default_rng(seed)
     count = len(tiles) // 8 if made_share else 0
     extra = [made(tiles[int(rng.integers(len(tiles)))], rng) for _ in range(count)]
