@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from PIL import Image
 from rgru_format import InvalidInput, Unreadable
 from rgru_train import made
 from rgru_train.config import TrainingConfig
-from rgru_train.crops import Crops, draw_weights
+from rgru_train.crops import Crops, draw_weights, large_enough
 from rgru_train.photos import Photo, Pixels, find_photos, load
+from rgru_train.validation import validation_samples
 
 from .tiny import write_table
 
@@ -132,6 +134,26 @@ def test_another_photo_stands_in_for_a_damaged_one(tmp_path: Path) -> None:
         assert crops.draw(0).shape == (8, 32, 32, 3)
     with pytest.raises(Unreadable, match=r"a\.png"):
         Crops([Photo(paths[0], "")], settings).draw(0)
+
+
+def test_photos_that_cannot_be_read_are_told_and_left_out(tmp_path: Path) -> None:
+    """An empty one among them, or a damaged one of those held out, ended the run."""
+    for i in range(8):
+        Image.new("RGB", (512, 384)).save(tmp_path / f"p{i}.png")
+    (tmp_path / "p9.png").write_bytes(b"")
+    write_table(
+        tmp_path / "manifest.csv", [("file", "kind"), *((f"p{i}.png", "a") for i in range(10))]
+    )
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("default")
+        training, held_out = find_photos(tmp_path)
+        assert len(large_enough([*training, *held_out], 32)) == 8
+        find_photos(tmp_path)
+    assert [str(one.message).rpartition("; ")[2] for one in said] == ["left out"]
+    damaged = held_out[0].path
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    with pytest.warns(UserWarning, match=f"{damaged.name}.*left out"):
+        assert len(validation_samples(held_out, TrainingConfig(), 16)) == len(held_out) - 1
 
 
 def test_tables_that_begin_with_a_byte_order_mark(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from rgru_format import InvalidInput, Unreadable
 from rgru_train.config import TrainingConfig
 from rgru_train.made import made
-from rgru_train.photos import Photo, Pixels, load
+from rgru_train.photos import Photo, Pixels, load, read_each
 
 
 class Crops:
@@ -27,7 +28,7 @@ class Crops:
     is not known count by their source as by a kind.
 
     Args:
-        photos: those smaller than a crop are left out.
+        photos: those smaller than a crop, and those that cannot be opened, are left out.
         training: says how large crops are and how many a step has, how many are made, and how many
             decoded photos are kept; its seed and the step's number decide what is drawn.
 
@@ -85,12 +86,12 @@ def square(picture: Pixels, side: int, rng: np.random.Generator) -> Pixels:
 
 
 def large_enough(photos: Sequence[Photo], side: int) -> list[Photo]:
-    """Return the photos that hold a square of so many pixels a side.
+    """Return the photos that can be read and hold a square of so many pixels a side.
 
     Raises:
         InvalidInput: none does.
     """
-    found = [photo for photo in photos if min(photo.size) >= side]
+    found = [photo for photo, size in read_each(photos, attrgetter("size")) if min(size) >= side]
     if not found:
         raise InvalidInput(f"no photo is at least {side} pixels wide and high")
     return found

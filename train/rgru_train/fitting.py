@@ -12,6 +12,7 @@ import dataclasses
 import math
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -28,7 +29,7 @@ from rgru_train.export import export
 from rgru_train.nets.context import WEIGHT_MAX, ContextModel, code_lengths
 from rgru_train.nets.module import Tensor
 from rgru_train.optimizer import Optimizer, matrices_among
-from rgru_train.photos import Photo, find_photos, load
+from rgru_train.photos import Photo, find_photos, load, read_each
 from rgru_train.trainer import Trainer
 
 _SIDE = 32
@@ -113,12 +114,10 @@ def fit(run: Path, data: Path, steps: int) -> None:
     trainer.restore()
     trainer.use_averages()
     training, held_out = find_photos(data)
-    if not training or not held_out:
-        raise InvalidInput(f"{data}: too few photos, none is left to measure by")
     with tempfile.TemporaryDirectory() as place:
         package = export(trainer.model, "fitted", Path(place))
         print(f"coding {len(training)} photos, and {len(held_out)} to measure by")
-        seen, unseen = ([Grids.of(package, one) for one in of] for of in (training, held_out))
+        unseen, seen = (_coded(package, of, data) for of in (held_out, training))
     fitting = _Fitting(trainer.model.context, package.codes)
     before = fitting.lengths(unseen)
     fitting.run(seen, steps, before)
@@ -129,6 +128,14 @@ def fit(run: Path, data: Path, steps: int) -> None:
         trainer.averages[name].assign(variable)
     trainer.use_averages()  # the package's kernels were rounded
     trainer.save()
+
+
+def _coded(package: Package, photos: Sequence[Photo], data: Path) -> list[Grids]:
+    """The codes of photos, of which there has to be one."""
+    found = [grids for _, grids in read_each(photos, partial(Grids.of, package))]
+    if not found:
+        raise InvalidInput(f"{data}: too few photos, none is left to learn from, or to measure by")
+    return found
 
 
 class _Fitting:

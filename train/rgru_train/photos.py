@@ -12,10 +12,12 @@ import csv
 import dataclasses
 import hashlib
 import itertools
+import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ from PIL import Image, ImageOps
 
 from rgru_format import InvalidInput, Unreadable
 
+T = TypeVar("T")
 Pixels = NDArray[np.uint8]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "AVIF")  # the last for tiles
@@ -97,7 +100,8 @@ def _first_of_kind(photos: Sequence[Photo], held_out: set[Path]) -> list[Path]:
     """Photos of one kind that are held out besides."""
     wanted = _OF_A_KIND if len(photos) >= 8 * _OF_A_KIND else 1
     order = sorted(photos, key=lambda photo: (photo.path not in held_out, photo.digest))
-    large = (p.path for p in order if _LARGE[0] <= min(p.size) and _LARGE[1] <= max(p.size))
+    sizes = read_each(order, attrgetter("size"))
+    large = (p.path for p, size in sizes if _LARGE[0] <= min(size) and _LARGE[1] <= max(size))
     chosen = list(itertools.islice(large, wanted))
     return chosen if len(photos) > len(chosen) else []
 
@@ -151,6 +155,18 @@ class Summary(TypedDict):
     """Of each kind, in training and held out."""
     sources: list[tuple[str, str, int]]
     """Source, licence, photos in training; largest first."""
+
+
+def read_each(photos: Iterable[Photo], read: Callable[[Photo], T]) -> Iterator[tuple[Photo, T]]:
+    """Yield photos with what is read of them; one that cannot be read is told and left out."""
+    for photo in photos:
+        try:
+            found = read(photo)
+        except Unreadable as error:
+            # Told from here it is told once, though a run asks for photos more than once.
+            warnings.warn(f"{error}; left out", stacklevel=1)
+        else:
+            yield photo, found
 
 
 def summary(folder: Path) -> Summary:

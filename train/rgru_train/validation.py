@@ -17,7 +17,7 @@ from rgru_codec.metrics import bpp_at, colour_differences
 from rgru_train.config import TrainingConfig
 from rgru_train.losses import ms_ssim, planes
 from rgru_train.objective import Model
-from rgru_train.photos import Photo, Pixels, load
+from rgru_train.photos import Photo, Pixels, load, read_each
 
 QUALITIES = (0.90, 0.95, 0.98)
 """MS-SSIM at which rates are told."""
@@ -59,10 +59,9 @@ def whole(photo: Pixels, stride: int) -> Pixels | None:
 def validation_samples(
     photos: Sequence[Photo], training: TrainingConfig, stride: int
 ) -> list[Sample]:
-    """Return what a run validates on: photos that are large enough, see ``validation_crop``."""
+    """Return what a run validates on: sound photos, large enough, see ``validation_crop``."""
     samples = []
-    for photo in photos:
-        pixels = load(photo.path)
+    for photo, pixels in read_each(photos, lambda photo: load(photo.path)):
         sides = training.validation_crop
         cut = middle(pixels, *sides) if any(sides) else whole(pixels, stride)
         if cut is not None:
