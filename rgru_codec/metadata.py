@@ -47,6 +47,8 @@ _XMP_GPS = (
     rb"<[\w.-]{1,40}:G[Pp][Ss]\w+\b[^<>]*/>",
     rb"<([\w.-]{1,40}:G[Pp][Ss]\w+)\b[^<>]*>[^<]*</\1\s*>",
 )
+_XMP_GPS_LEFT = re.compile(rb"""<[^<>\s/]*G[Pp][Ss]\w|G[Pp][Ss]\w{0,40}\s{0,9}=""")
+"""A place that the patterns leave: with parts of its own, or written otherwise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,9 +130,13 @@ class Wanted:
         if xmp is not None:
             xmp = _without(_XMP_ORIENTATION, xmp)
         if "gps" in self.strip:
-            if exif and tiff.without_gps(exif) is None:
-                notes.append("Exif was left out: the place cannot be taken out of it alone")
+            placed = {"Exif": exif, "XMP": xmp}
             exif, xmp = exif and without_gps("exif", exif), xmp and without_gps("xmp", xmp)
+            notes += [
+                f"{name} was left out: the place cannot be taken out of it alone"
+                for name, rest in (("Exif", exif), ("XMP", xmp))
+                if placed[name] and rest is None
+            ]
         if own.dpi is not None and "exif" not in self.strip:
             exif = tiff.with_dpi(exif, own.dpi[::-1] if on_side else own.dpi)
         icc, said = self._colour(own, grey)
@@ -281,6 +287,7 @@ def strip_info(info: dict[Any, Any], names: Collection[str]) -> None:
 def without_gps(name: str, content: bytes) -> bytes | None:
     """Return Exif or XMP without places; None where they cannot be taken out."""
     if name == "xmp":
-        return _without(_XMP_GPS, content)
+        rest = _without(_XMP_GPS, content)
+        return None if _XMP_GPS_LEFT.search(rest.replace(b"\0", b"")) else rest
     found = tiff.without_gps(tiff.without_prefix(content))
     return tiff.PREFIX + found if found and content.startswith(tiff.PREFIX) else found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image, ImageCms
 
 import rgru_codec
+from rgru_codec import metadata
 from rgru_codec.exif import is_exif, with_orientation_reset, without_gps
 from rgru_codec.metadata import read_metadata
 from rgru_codec.picture import to_planes
@@ -249,16 +251,55 @@ def test_damaged_profiles_are_kept_and_harmless() -> None:
 
 @pytest.mark.parametrize(
     "filling",
-    [b" " * 300_000, b"<exif:GPS" + b"a" * 300_000, b"xmp <exif:GPSa " * 20_000, b"\n" * 300_000],
-    ids=["spaces", "one long name", "many names", "lines"],
+    [
+        b" " * 300_000,
+        b"<exif:GPS" + b"a" * 300_000,
+        b"xmp <exif:GPSa " * 20_000,
+        b"\n" * 300_000,
+        b"<a>" + b"GPS" * 100_000 + b"</a>",
+    ],
+    ids=["spaces", "one long name", "many names", "lines", "one long text"],
 )
 def test_large_xmp_is_searched_in_the_time_of_its_length(filling: bytes) -> None:
     """XMP is padded with spaces, and strangers may put more of them there."""
     start = time.monotonic()
     xmp = XMP.replace(b"<rdf:Desc", filling + b"<rdf:Desc")
-    image = kept(Image.fromarray(photo(8, 8)), xmp=xmp, strip="gps")
-    assert b"tiff:Orientation" not in image.info["xmp"]
+    with warnings.catch_warnings(record=True) as caught:  # of names without end
+        warnings.simplefilter("always")
+        image = kept(Image.fromarray(photo(8, 8)), xmp=xmp, strip="gps")
     assert time.monotonic() - start < 5
+    assert b"tiff:Orientation" not in image.info.get("xmp", b"")
+    left_out = "xmp" not in image.info
+    assert left_out == bool(caught) == (b"<exif:GPSa" in filling)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        '<e:GPSLatitude rdf:parseType="Resource"><rdf:value>48,1N</rdf:value></e:GPSLatitude>',
+        "<exif:GPSLatitude><![CDATA[48,1N]]></exif:GPSLatitude>",
+        "<exif:GPSLatitude><!-- a --> 48,1N</exif:GPSLatitude>",
+        '<GPSLatitude xmlns="http://ns.adobe.com/exif/1.0/">48,1N</GPSLatitude>',
+        '<rdf:Description é:GPSLatitude = "48,1N"/>',
+        "<é:GPSLatitude>48,1N</é:GPSLatitude>",
+    ],
+)
+def test_xmp_whose_place_cannot_be_taken_out_is_left_out_and_that_is_said(
+    place: str, encoding: str
+) -> None:
+    xmp = f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{place}</x:xmpmeta>'.encode(encoding)
+    with pytest.warns(UserWarning, match="XMP was left out: the place cannot be taken out"):
+        image = kept(Image.fromarray(photo(8, 8)), xmp=xmp, strip="gps")
+    assert "xmp" not in image.info
+    whole = kept(Image.fromarray(photo(8, 8)), xmp=xmp)
+    assert whole.info["xmp"] == xmp
+    assert metadata.without_gps("xmp", xmp) is None
+
+
+def test_xmp_that_speaks_of_gps_in_a_text_is_kept() -> None:
+    xmp = b"<x:xmpmeta><dc:title>GPS or not</dc:title><a:b>GPSMAP 60</a:b></x:xmpmeta>"
+    assert metadata.without_gps("xmp", xmp) == xmp
 
 
 @pytest.mark.parametrize("kind", [2, 3, 5, 11, 12])
