@@ -14,10 +14,12 @@ bytes is not an error: it is the event ``NeedMoreData``.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+import threading
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,11 +66,26 @@ class LayerDecoded:
 
 DecoderEvent = Event | LayerDecoded
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _in_turn(method: Callable[Concatenate[Decoder, P], R]) -> Callable[Concatenate[Decoder, P], R]:
+    """Threads that call a decoder at once wait for each other: one file has one state."""
+
+    @functools.wraps(method)
+    def called(self: Decoder, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._turn:
+            return method(self, *args, **kwargs)
+
+    return called
+
 
 class Decoder:
     """Decodes one file from its bytes as they arrive.
 
-    Decoders share nothing: any number may be at work at once, each in one thread at a time.
+    Decoders share nothing: any number may be at work at once. Threads that call one wait for each
+    other.
 
     Args:
         layers: Use at most so many layers; None: all.
@@ -116,6 +133,7 @@ class Decoder:
         self._region = _as_region(region)
         self._area = Rect(0, 0, 0, 0)
         """What is wanted, in a picture whose header has arrived."""
+        self._turn = threading.RLock()
         self._closed = self._done = False
         self._fed = self._end = 0
         self._painter: Painter | None = None
@@ -152,6 +170,7 @@ class Decoder:
         full = self.model is not None and self.layers == self.model.iterations
         return self._fed - self._end if self._reader.ended or (full and self.done) else 0
 
+    @_in_turn
     def feed(self, data: bytes | bytearray | memoryview) -> list[DecoderEvent]:
         """Take in the next bytes, any number of them.
 
@@ -196,6 +215,7 @@ class Decoder:
                 raise fault
         return events
 
+    @_in_turn
     def close(self, *, partial: bool = False) -> Ending:
         """Say that no more bytes come; tell where the file, or the wanted part of it, ended.
 
@@ -226,6 +246,7 @@ class Decoder:
         wanted = most if self._wanted is None else min(self._wanted, most)
         return self.layers >= wanted and not (wanted and self.alpha_missing)
 
+    @_in_turn
     def picture(self, share: Callable[[float], object] | None = None) -> Image.Image:
         """Return the best picture so far, of the file's size (or the region's) and mode.
 

@@ -8,6 +8,7 @@ import io
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -243,6 +244,19 @@ with concurrent.futures.ThreadPoolExecutor(8) as pool:
     list(pool.map(lambda n: rgru_codec.decompress(files[n % 4], threads=1).size, range(64)))
 print("still heard", file=sys.stderr)
 """
+
+
+def test_threads_that_call_one_decoder_wait_for_each_other(data: bytes) -> None:
+    decoder = rgru_codec.Decoder()
+    decoder.feed(data)
+    found: list[Image.Image] = []
+    threads = [threading.Thread(target=lambda: found.append(decoder.picture())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    expected = rgru_codec.decompress(data).tobytes()
+    assert [picture.tobytes() for picture in found] == [expected] * 4
 
 
 def test_threads_leave_standard_error_alone() -> None:
