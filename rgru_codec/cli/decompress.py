@@ -282,16 +282,23 @@ def _damage(error: Damaged, layers: int, groups: int) -> Damaged:
 
 
 def _stages(decoder: Decoder, data: bytes, ends: list[int]) -> Iterator[tuple[int, Stage]]:
-    """Yield the picture of each layer, and its number; the last one shows all that is there."""
+    """Yield the picture of each layer, and its number; the last one shows all that is there.
+
+    Raises:
+        RgruError: The file cannot be decoded at all. Damage only ends it: `Decompress.fault` tells.
+    """
     from rgru_codec.streams import stages_at
-    from rgru_format import RgruError
+    from rgru_format import Damaged
 
     seen = (0, 0)
-    with contextlib.suppress(RgruError):  # the decoder remembers it
+    try:
         for layer, stage in enumerate(stages_at(decoder, data, [*ends, len(data)]), 1):
             if (stage.layers, stage.groups) != seen:
                 seen = (stage.layers, stage.groups)
                 yield layer, stage
+    except Damaged:
+        if decoder.model is None:
+            raise  # not the file is damaged but its model
 
 
 @dataclasses.dataclass(frozen=True)

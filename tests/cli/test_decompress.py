@@ -10,6 +10,7 @@ from PIL import Image, ImageCms, ImageSequence
 
 import rgru_codec
 from rgru_codec.cli.status import number
+from rgru_format import Header
 
 from .conftest import Rgru, picture, process
 
@@ -424,6 +425,31 @@ def test_steps_and_animations_need_a_layer(
     assert (
         "whole.rgru: 1 picture, 1 layer\n" in rgru("decompress", "whole.rgru", *stages, "-l", 1).err
     )
+
+
+@pytest.mark.parametrize("stages", [("--steps", "s"), ("--animate", "a.webp")], ids=" ".join)
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [(("--region", "0,0,9999,1"), 2), (("--max-memory", "1M"), 4)],
+    ids=["region", "memory"],
+)
+def test_steps_and_animations_refuse_with_the_words_of_the_picture(
+    rgru: Rgru, folder: Path, stages: tuple[str, str], options: tuple[str, str], code: int
+) -> None:
+    """They said that the file holds no layer."""
+    expected = rgru("decompress", "whole.rgru", *options)
+    assert expected.code == code
+    assert rgru("decompress", "whole.rgru", *stages, *options) == expected
+    assert not Path(stages[1]).exists()
+
+
+@pytest.mark.parametrize("stages", [("--steps", "s"), ("--animate", "a.webp")], ids=" ".join)
+def test_steps_and_animations_name_the_model_that_is_missing(
+    rgru: Rgru, folder: Path, stages: tuple[str, str]
+) -> None:
+    Path("u.rgru").write_bytes(Header(8, 8, b"none").pack())
+    result = rgru("decompress", "u.rgru", *stages)
+    assert (result.code, "u.rgru: the file needs model 6e6f6e65" in result.err) == (5, True)
 
 
 @pytest.mark.parametrize(
