@@ -31,10 +31,15 @@ def animation_format(name: str) -> str:
 
 
 class Animation:
-    """Collects frames, one at least, and makes the file of a name of them."""
+    """Collects frames, one at least, and makes the file of a name of them.
 
-    def __init__(self, target: str) -> None:
-        self._frames = list[Image.Image]()
+    Args:
+        target: The name.
+        pixels: Of the whole picture, of which frames may show a part.
+    """
+
+    def __init__(self, target: str, pixels: int) -> None:
+        self._frames, self._pixels = list[Image.Image](), pixels
         self.target, self._format = target, animation_format(target)
 
     def add(self, stage: Stage, layer: int) -> None:
@@ -44,8 +49,7 @@ class Animation:
             InvalidInput: It is larger than the format allows.
         """
         image, size = stage.picture, stage.bytes
-        bpp = 8 * size / (image.width * image.height)
-        text = f"layer {layer}   {number(size)} bytes   {bpp:.3f} bpp"
+        text = f"layer {layer}   {number(size)} bytes   {8 * size / self._pixels:.3f} bpp"
         frame = _labelled(image, text)
         most = _LARGEST.get(self._format)
         if most is not None and max(frame.size) > most:

@@ -327,7 +327,8 @@ class Stages:
         found = inspect(data, limits=self.work.limits)
         self._refuse(found)
         name = display_name(job.source, "standard input")
-        animation = None if self.animate is None else Animation(self.animate)
+        pixels = found.width * found.height
+        animation = None if self.animate is None else Animation(self.animate, pixels)
         count = 0
         decoder = self.work.decoder()
         # Alpha and metadata may stand behind the codes that they belong to.

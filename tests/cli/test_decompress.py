@@ -377,6 +377,25 @@ def test_animation(rgru: Rgru, folder: Path, name: str) -> None:
         assert np.asarray(image.convert("L"))[24:].max() > 150
 
 
+def test_an_animation_of_a_region_tells_the_bits_per_pixel_of_the_file(
+    rgru: Rgru, folder: Path, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes of all of it were divided by the pixels of the region."""
+    from rgru_codec.cli import animation
+
+    texts = []
+
+    def labelled(image: Image.Image, text: str) -> Image.Image:
+        texts.append(text)
+        return image
+
+    monkeypatch.setattr(animation, "_labelled", labelled)
+    part = ("--animate", "a.png", "--region", "0,0,8,6", "-f")
+    assert rgru("decompress", "whole.rgru", *part, "-l", 2).code == 0
+    ends = [layer.end for layer in rgru_codec.info(data).layers[:2]]
+    assert [text.split()[-2] for text in texts] == [f"{8 * end / 960:.3f}" for end in ends]
+
+
 @pytest.mark.parametrize("name", ["a.webp", "a.png"])
 def test_an_animation_keeps_the_colour_profile(rgru: Rgru, folder: Path, name: str) -> None:
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
