@@ -164,8 +164,8 @@ def _is_ours(source: str) -> bool:
 
 
 def _is_there(job: Job) -> bool:
-    """Tell whether a result is there that must not be overwritten."""
-    return job.derived and not job.force and job.target != STREAM and Path(job.target).exists()
+    """Tell whether a result is there that must not be overwritten; no folder and no pipe is one."""
+    return job.derived and not job.force and job.target != STREAM and Path(job.target).is_file()
 
 
 def _attempt_apart(work: Work, job: Job) -> Outcome:

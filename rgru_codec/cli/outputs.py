@@ -35,7 +35,7 @@ class Outputs:
         Raises:
             Failure: It is an input, or the output of something else; a folder, or in none; a
                 file that may not be overwritten, or of a model; of another format by its name; a
-                terminal.
+                terminal; a pipe or a device that the user has not named.
         """
         descriptor = 1 if target == STREAM else descriptor_of(target)
         if descriptor is not None:
@@ -52,6 +52,8 @@ class Outputs:
         if path.is_dir():
             raise Failure(UNUSABLE, f"{target}: is a folder")
         self._claim_once(target, kind)
+        if derived and path.exists() and not path.is_file():
+            raise Failure(UNUSABLE, f"{target}: is a pipe or a device; name another {kind.place}")
         if path.suffix.lower() in (PICTURE_SUFFIXES | RGRU.suffixes) - kind.suffixes:
             raise Failure(USAGE, f"{target}: {kind.writer} is {kind.words}")
         if derived and not force and os.path.lexists(target):

@@ -109,6 +109,30 @@ def test_restart_says_what_it_skips(rgru: Rgru, photos: Path) -> None:
     assert rgru("compress", "p", "-o", "out", "-l", 1, "--force", "-Q").err == ""
 
 
+@pytest.mark.parametrize("option", [(), ("--force",)], ids=["", "force"])
+@pytest.mark.parametrize("command", ["compress", "decompress"])
+def test_a_folder_or_a_pipe_under_the_name_of_a_result_is_not_done(
+    rgru: Rgru, folder: Path, data: bytes, command: str, option: tuple[str, ...]
+) -> None:
+    suffix = "rgru" if command == "compress" else "png"
+    Path("in").mkdir()
+    for name in "xyz":
+        picture().save(f"in/{name}.png")
+        Path(f"in/{name}.rgru").write_bytes(data)
+    Path(f"out/y.{suffix}").mkdir(parents=True)
+    named = {f"out/y.{suffix}: is a folder"}
+    if sys.platform != "win32":
+        os.mkfifo(f"out/z.{suffix}")
+        named.add(f"out/z.{suffix}: is a pipe or a device")
+    layers = ("-l", 1)
+    result = rgru(command, "in", "-o", "out/", *layers, *option, "--failures", "failed")
+    assert (result.code, f"1 {command}ed, {len(named)} failed" in result.err) == (1, True)
+    for words in named:
+        assert words in result.err
+    assert len(Path("failed").read_text().splitlines()) == len(named)
+    assert Path(f"out/x.{suffix}").is_file()
+
+
 def test_a_result_that_is_there_is_done_for_many_inputs_and_a_failure_for_one(
     rgru: Rgru, photos: Path
 ) -> None:
