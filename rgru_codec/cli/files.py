@@ -138,7 +138,7 @@ class Plan:
                 one output.
         """
         if output is None:
-            inputs, output = _in_and_out(inputs, kind)
+            inputs, output = _in_and_out(inputs, kind, suffix)
         others = tuple(name for name in read if name is not None)
         check_names(output, *inputs, *others)
         check_standard_input([*inputs, *others])
@@ -159,7 +159,7 @@ class Plan:
         return cls(jobs, kind, sum(one.passed_over for one in found), others, many)
 
 
-def _in_and_out(inputs: Sequence[str], kind: Kind) -> tuple[Sequence[str], str | None]:
+def _in_and_out(inputs: Sequence[str], kind: Kind, suffix: str) -> tuple[Sequence[str], str | None]:
     """Take ``IN OUT`` apart: a file and the name of its result, which does not exist.
 
     Raises:
@@ -175,6 +175,13 @@ def _in_and_out(inputs: Sequence[str], kind: Kind) -> tuple[Sequence[str], str |
         new = [inputs[1]]
     if len(inputs) == 2 and meant:
         raise Failure(USAGE, f"{meant[0]}: exists; if it is to be overwritten, give -o {meant[0]}")
+    if new and Path(new[0]).suffix.lower() in (PICTURE_SUFFIXES | RGRU.suffixes) - kind.suffixes:
+        fitting = Path(new[0]).with_suffix(suffix)
+        raise Failure(
+            USAGE,
+            f"{new[0]}: does not exist; if it is the output, that is {kind.words}: name it with "
+            f"-o {fitting}",
+        )
     if new:
         raise Failure(
             USAGE,

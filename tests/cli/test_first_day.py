@@ -59,6 +59,24 @@ def test_what_is_not_certain_gets_a_hint_before_any_work(
 
 
 @pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (("compress", "a.png", "new.png"), "that is a .rgru file: name it with -o new.rgru"),
+        (("decompress", "whole.rgru", "new.rgru"), "that is a picture: name it with -o new.png"),
+    ],
+    ids=["compress", "decompress"],
+)
+def test_the_advice_for_an_output_of_the_wrong_kind_can_be_followed(
+    rgru: Rgru, folder: Path, words: tuple[str, ...], advice: str
+) -> None:
+    """It was to name new.png with -o, which is refused."""
+    result = rgru(*words)
+    assert (result.code, f"{words[-1]}: does not exist; " in result.err) == (2, True)
+    assert result.err.endswith(f"{advice}\n")
+    assert rgru(*words[:-1], "-o", advice.split()[-1]).code == 0
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ("compress", ""),
