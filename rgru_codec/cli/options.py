@@ -63,19 +63,17 @@ def between(low: float, high: float, *, open_ends: bool = False) -> Callable[[st
 
 
 def metadata_names(*more: str) -> Callable[[str], frozenset[str]]:
-    """Take ``all``, or some of ``exif,gps,xmp,icc`` and ``more``."""
+    """Take some of ``exif,gps,xmp,icc`` and ``more``; ``all`` among them means all."""
     known = (*METADATA, *more)
 
     def parse(text: str) -> frozenset[str]:
-        if text == "all":
-            return frozenset(known)
         names = frozenset(part.strip() for part in text.split(","))
-        if unknown := names - set(known):
+        if unknown := names - {*known, "all"}:
             raise argparse.ArgumentTypeError(
-                f"unknown metadata {', '.join(sorted(unknown))}; "
+                f"unknown metadata {', '.join(sorted(unknown)) or repr('')}; "
                 f"choose from {', '.join(known)}, or all"
             )
-        return names
+        return frozenset(known) if "all" in names else names
 
     return parse
 

@@ -115,6 +115,7 @@ def test_targets(rgru: Rgru, folder: Path, options: list[str], arguments: dict[s
         (["--target-size", "0"], "is not above 0"),
         (["--layers", "2", "-q", "50"], "not allowed with"),
         (["--strip", "iptc"], "unknown metadata iptc"),
+        (["--strip", "exif,,gps"], "unknown metadata ''; choose from exif, gps"),
         (["--depth", "12"], "invalid choice"),
         (["-j", "0"], "0 is out of range"),
         (["--layers", "1000"], "--layers 1000: the model"),
@@ -274,6 +275,15 @@ def test_terminal_as_input(rgru: Rgru, monkeypatch: pytest.MonkeyPatch, folder: 
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     result = rgru("compress", "-", "-o", "b.rgru")
     assert (result.code, "standard input is a terminal" in result.err) == (2, True)
+
+
+def test_all_in_a_list_of_metadata_means_all(rgru: Rgru, folder: Path) -> None:
+    """It was unknown, and the advice was to choose it."""
+    picture().save("m.png", exif=Image.Exif(), xmp=b"<x/>", dpi=(300, 300))
+    for names, name in (("exif,all", "b.rgru"), ("all", "c.rgru"), ("icc", "d.rgru")):
+        assert rgru("compress", "m.png", "-o", name, "-l", 1, "--strip", names).code == 0
+    assert Path("b.rgru").read_bytes() == Path("c.rgru").read_bytes()
+    assert Path("d.rgru").read_bytes() != Path("c.rgru").read_bytes()
 
 
 def test_metadata_options(rgru: Rgru, folder: Path) -> None:
