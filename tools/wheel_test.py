@@ -17,6 +17,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -92,6 +93,7 @@ def build(folder: Path) -> Path:
     """
     run(sys.executable, "-m", "build", "--outdir", folder)
     made = sorted(folder.iterdir())
+    look_into_source(made[-1])
     run(sys.executable, "-m", "twine", "check", "--strict", *made)
     shutil.copytree(folder, ROOT / "dist", dirs_exist_ok=True)
     return next(path for path in made if path.suffix == ".whl")
@@ -107,6 +109,14 @@ def build_model(source: Path, folder: Path) -> Path:
     if wheel.stat().st_size > LARGEST_WHEEL:
         raise SystemExit(f"{wheel.name} has {wheel.stat().st_size:,} bytes")
     return wheel
+
+
+def look_into_source(sdist: Path) -> None:
+    """Hold the sdist against what is tracked or would be."""
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    if others := sorted(names - {"PKG-INFO", *listed()}):
+        raise SystemExit(f"{sdist.name}: {len(others)} files of no checkout, as {others[0]}")
 
 
 def look_into(wheel: Path) -> None:
@@ -125,13 +135,18 @@ def look_into(wheel: Path) -> None:
     print(f"{wheel.name}: {size:,} bytes, {len(names)} files", flush=True)
 
 
+def listed() -> list[str]:
+    """The files of the checkout that are tracked or would be."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    found = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True).stdout
+    return [name for name in found.split("\0") if (ROOT / name).is_file()]
+
+
 def copy_of_tests(folder: Path) -> Path:
     """Copy what is tracked or would be, without the packages."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True).stdout
-    for name in listed.split("\0"):
+    for name in listed():
         inside = any(name.startswith(f"{room}/") for room in ROOMS)
-        if name and not inside and (ROOT / name).is_file():
+        if not inside:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     return folder
