@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from rgru_train.__main__ import main
 from rgru_train.card import check_size, hours, packed_size
 from rgru_train.config import RunConfig
 from rgru_train.log import read_log
-from rgru_train.photos import summary
+from rgru_train.photos import find_photos, summary
 from rgru_train.release import _data, release
 from rgru_train.run import average
 from rgru_train.trainer import Trainer
@@ -60,10 +61,27 @@ def test_the_configuration_is_on_the_card_and_not_in_the_id(released: Path) -> N
 
 
 def test_the_manifest_gives_sources_and_licences(released: Path, photos: Path) -> None:
-    assert summary(photos)["sources"] == [
+    assert summary(photos, *find_photos(photos))["sources"] == [
         ("blobs", "CC0-1.0", 4),
         ("not recorded", "not recorded", 2),
     ]
+
+
+def test_photos_are_looked_for_once(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder was searched again for the card, at the start of a run as well."""
+    searched, search = [], Path.rglob
+
+    def counted(path: Path, pattern: str) -> Iterator[Path]:
+        searched.append(path)
+        return search(path, pattern)
+
+    monkeypatch.setattr(Path, "rglob", counted)
+    known, pictures = _data(tmp_path, photos, tiny(), 16)
+    assert searched == [photos]
+    assert known is not None
+    assert (known["held_out"], len(pictures)) == (2, 2)
 
 
 def test_integers_cost_what_floats_cost(released: Path) -> None:

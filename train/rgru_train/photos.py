@@ -169,9 +169,8 @@ def read_each(photos: Iterable[Photo], read: Callable[[Photo], T]) -> Iterator[t
             yield photo, found
 
 
-def summary(folder: Path) -> Summary:
-    """Return what the model card tells of the photos under a folder."""
-    training, held_out = find_photos(folder)
+def summary(folder: Path, training: Sequence[Photo], held_out: Sequence[Photo]) -> Summary:
+    """Return what the model card tells of the photos that ``find_photos`` found in a folder."""
     counts = Counter((photo.recorded, photo.licence) for photo in training)
     kinds = Counter(p.kind for p in training), Counter(p.kind for p in held_out)
     return {

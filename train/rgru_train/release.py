@@ -79,6 +79,6 @@ def _data(
             return known, []
     if data is None:
         return None, []
-    _, held_out = find_photos(data)
+    training, held_out = find_photos(data)
     samples = validation_samples(held_out, config.training, stride)
-    return summary(data), [sample.pixels for sample in samples]
+    return summary(data, training, held_out), [sample.pixels for sample in samples]

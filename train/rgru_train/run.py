@@ -66,7 +66,7 @@ def train(config: RunConfig, options: Options) -> None:
     samples = []
     log = None
     if workers.chief:
-        data = json.dumps(summary(options.data), indent=1)
+        data = json.dumps(summary(options.data, photos, held_out), indent=1)
         write_file(options.out / "data.json", data.encode())
         samples = validation_samples(held_out, training, trainer.model.codec.stride)
         log = Log(options.out, config.digest)
