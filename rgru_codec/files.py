@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import errno
 import os
@@ -21,17 +20,6 @@ PICTURE_SUFFIXES = frozenset(
     ".sgi .svg .tga .tif .tiff .wdp .webp .wmf .xbm .xcf .xpm".split()
 )
 """What pictures are called, whether they can be read and written here or not."""
-
-
-def named_path(text: str) -> Path:
-    """Take a path on a command line; the name of a variable that is not set would be ``.``.
-
-    Raises:
-        ArgumentTypeError: It is empty.
-    """
-    if not text:
-        raise argparse.ArgumentTypeError("there is no file name: an argument is empty")
-    return Path(text)
 
 
 def descriptor_of(target: str | os.PathLike[str]) -> int | None:

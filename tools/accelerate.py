@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from rgru_codec.cli.options import between, count
+from rgru_codec.arguments import between, count
 from rgru_codec.terminal import tell
 from rgru_format import InvalidInput, RgruError
 

@@ -14,6 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
+from rgru_codec.arguments import count, named_path
+from rgru_codec.terminal import printable, tell
+
 T = TypeVar("T")
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 DEFAULT_CODECS = "rgru,jpeg,webp,avif,jxl,jpeg2000,cjxl-progressive,avif-layered"
@@ -66,19 +69,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _at_least(least: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"'{text}' is no whole number") from None
-        if number < least:
-            raise argparse.ArgumentTypeError(f"{number} is below {least}")
-        return number
-
-    return parse
-
-
 def _words(text: str) -> list[str]:
     try:
         return shlex.split(text)
@@ -86,17 +76,11 @@ def _words(text: str) -> list[str]:
         raise argparse.ArgumentTypeError(f"{text}: {error}") from None
 
 
-def _path(text: str) -> Path:
-    from rgru_codec.files import named_path  # here: help loads no library
-
-    return named_path(text)
-
-
 def _output(suffix: str, sign: bytes) -> Callable[[str], Path]:
     """Take a file to be written: by its name of the kind, and none that somebody else wrote."""
 
     def parse(text: str) -> Path:
-        path = _path(text)
+        path = named_path(text)
         if path.suffix.lower() != suffix:
             raise argparse.ArgumentTypeError(f"{text}: the name of this file ends in {suffix}")
         if not path.parent.is_dir():  # or work would be done in vain
@@ -115,16 +99,16 @@ _page = _output(".html", b'content="rgru-eval"')
 
 
 def _set(text: str) -> str:
-    _path(text.partition("=")[2] if "=" in text else text)
+    named_path(text.partition("=")[2] if "=" in text else text)
     return text
 
 
 # What several commands have.
-_RESULTS: dict[str, Any] = {"type": _path, "nargs": "+", "metavar": "RESULTS"}
+_RESULTS: dict[str, Any] = {"type": named_path, "nargs": "+", "metavar": "RESULTS"}
 _IMAGES: dict[str, Any] = {"type": _set, "nargs": "+"}
 _CODECS: dict[str, Any] = {"nargs": "+", "metavar": "SPEC"}
 _JOBS: dict[str, Any] = {
-    "type": _at_least(0),
+    "type": count(0),
     "default": 0,
     "help": "workers (default: one a core)",
 }
@@ -157,11 +141,11 @@ def _add_run(commands: Commands, about: dict[str, Any]) -> None:
     files = "do not keep the files that are measured in RESULTS.files, for the report's viewer"
     add("--no-files", dest="keep_files", action="store_false", help=files)
     add("--report", type=_page, metavar="HTML", help="make the report as well")
-    add("--png", type=_path, metavar="DIR", help="with --report: PNG plots, too")
+    add("--png", type=named_path, metavar="DIR", help="with --report: PNG plots, too")
     add("--restart", action="store_true", help="begin anew, overwriting RESULTS")
     beam = "work in an Apache Beam pipeline: its options, as --beam='--runner=FlinkRunner ...'"
     add("--beam", type=_words, default=(), metavar="OPTIONS", help=beam)
-    add("--limit", type=_at_least(1), default=0, metavar="N", help="only the first N pictures")
+    add("--limit", type=count(1), default=0, metavar="N", help="only the first N pictures")
     add("--define", **_DEFINE)
     p.set_defaults(work=_run)
 
@@ -175,7 +159,7 @@ def _add_report(commands: Commands) -> None:
     add = p.add_argument
     add("results", help="several are joined", **_RESULTS)
     add("-o", "--output", type=_page, required=True, metavar="HTML")
-    add("--png", type=_path, metavar="DIR", help="the main plots as PNG files, too")
+    add("--png", type=named_path, metavar="DIR", help="the main plots as PNG files, too")
     add("--images", default=[], metavar="DIR", help="where the pictures are now", **_IMAGES)
     shown = "how many, or which, pictures the viewer shows; 0 for none (default: %(default)s)"
     add("--pictures", default="2", metavar="N|NAMES", help=shown)
@@ -201,7 +185,7 @@ def _add_small(commands: Commands) -> None:
     p.set_defaults(work=_summary)
     p = commands.add_parser("plot", help="draw the plots of results as PNG files")
     p.add_argument("results", **_RESULTS)
-    p.add_argument("-o", "--output", type=_path, required=True, metavar="DIR")
+    p.add_argument("-o", "--output", type=named_path, required=True, metavar="DIR")
     p.set_defaults(work=_plot)
     p = commands.add_parser("codecs", help="list codecs, their parameters and what is missing")
     p.add_argument("--define", **_DEFINE)
@@ -218,11 +202,11 @@ def _add_studies(commands: Commands) -> None:
     )
     add, csv, png = p.add_argument, _output(".csv", b""), _output(".png", b"")
     add("--codecs", default=[TEXT_CODECS], help=TEXT_CODECS, **_CODECS)
-    add("--cards", type=_at_least(1), default=12, metavar="N", help="pictures (%(default)s)")
-    add("--seed", type=_at_least(0), default=0, help="of the pictures (%(default)s)")
+    add("--cards", type=count(1), default=12, metavar="N", help="pictures (%(default)s)")
+    add("--seed", type=count(0), default=0, help="of the pictures (%(default)s)")
     add("--csv", type=csv, metavar="FILE", help="what was read, a line of text a row")
     add("--png", type=png, metavar="FILE", help="a plot of the error against bpp")
-    add("--show", type=_path, metavar="DIR", help="write the cards as PNG files")
+    add("--show", type=named_path, metavar="DIR", help="write the cards as PNG files")
     add("--define", **_DEFINE)
     p.set_defaults(work=_legibility)
     p = commands.add_parser(
@@ -233,10 +217,10 @@ def _add_studies(commands: Commands) -> None:
     )
     add = p.add_argument
     add("--images", required=True, metavar="DIR", **_IMAGES)
-    add("--layer", type=_at_least(1), required=True, metavar="N", help="from 1")
-    add("--out", type=_path, required=True, metavar="DIR")
+    add("--layer", type=count(1), required=True, metavar="N", help="from 1")
+    add("--out", type=named_path, required=True, metavar="DIR")
     most = "at most (default: %(default)s)"  # about as many as browsers turn smoothly
-    add("--points", type=_at_least(1), default=5000, metavar="N", help=most)
+    add("--points", type=count(1), default=5000, metavar="N", help=most)
     p.set_defaults(work=_projector)
 
 
@@ -250,7 +234,6 @@ def _made(kind: Callable[..., T], args: argparse.Namespace, **changes: object) -
 def _run(args: argparse.Namespace) -> None:
     import signal
 
-    from rgru_codec.terminal import tell
     from rgru_eval.judge.metrics import parse_metrics
     from rgru_eval.measure.run import Order, run
 
@@ -267,7 +250,6 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _print_tables(results: Any) -> None:
-    from rgru_codec.terminal import printable
     from rgru_eval.judge.curves import groups
     from rgru_eval.show.tables import failures, text
 
@@ -371,7 +353,6 @@ def _codecs(args: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit code."""
     args = _parser().parse_args(arguments)
-    from rgru_codec.terminal import tell
     from rgru_eval.errors import EvalError, InterruptedRunError
     from rgru_format import RgruError
 

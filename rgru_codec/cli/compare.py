@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from rgru_codec.arguments import count
 from rgru_codec.cli import options
 from rgru_codec.cli.files import check_standard_input
 from rgru_codec.cli.pictures import read_picture
@@ -36,7 +37,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("reference", metavar="A", help="the original")
     parser.add_argument("picture", metavar="B", help="what became of it")
-    parser.add_argument("--layers", type=options.count(0), metavar="N", help="of .rgru files")
+    parser.add_argument("--layers", type=count(0), metavar="N", help="of .rgru files")
     parser.add_argument("--json", action="store_true", help="a JSON object")
     options.add_model(parser, "for files of a model that is not installed")
     options.add_limits(parser)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rgru_codec.arguments import between, count
 from rgru_codec.cli import batch, options
 from rgru_codec.cli.files import RGRU, Job, Plan, display_name, write
 from rgru_codec.cli.pictures import known_suffixes, read_picture
@@ -52,7 +53,7 @@ def add_encoding(parser: argparse.ArgumentParser) -> None:
     target.add_argument(
         "-q",
         "--quality",
-        type=options.between(1, 100),
+        type=between(1, 100),
         metavar="Q",
         help="1..100: how much of what a file can have; 1 is the first layer, 100 everything",
     )
@@ -65,13 +66,13 @@ def add_encoding(parser: argparse.ArgumentParser) -> None:
     )
     target.add_argument(
         "--msssim",
-        type=options.between(0, 1, open_ends=True),
+        type=between(0, 1, open_ends=True),
         metavar="T",
         help="the fewest layers that reach this MS-SSIM, measured while encoding",
     )
     target.add_argument(
         "--bpp",
-        type=options.between(0, 1000, open_ends=True),
+        type=between(0, 1000, open_ends=True),
         metavar="X",
         help="at most so many bits per pixel, everything counted",
     )
@@ -113,7 +114,7 @@ def _add_picture_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--frame",
-        type=options.count(0),
+        type=count(0),
         metavar="N",
         help="take frame N of an animation, from 0 (animations are refused otherwise)",
     )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rgru_codec.arguments import count
 from rgru_codec.cli import batch, options
 from rgru_codec.cli.files import (
     ANIMATION,
@@ -50,7 +51,7 @@ def add_command(commands: Any) -> None:
     )
     options.add_batch(parser, ".rgru files")
     parser.add_argument(
-        "-l", "--layers", type=options.count(0), metavar="N", help="use the first N layers only"
+        "-l", "--layers", type=count(0), metavar="N", help="use the first N layers only"
     )
     parser.add_argument(
         "--region",
@@ -66,7 +67,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "-q",
         "--quality",
-        type=options.count(1, 100),
+        type=count(1, 100),
         metavar="Q",
         help="1..100: of .jpg (default 95), .webp and .avif (default: without loss, and 75)",
     )

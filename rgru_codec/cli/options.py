@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from rgru_codec.arguments import count
+
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 METADATA = ("exif", "gps", "xmp", "icc")
 
@@ -24,42 +26,9 @@ def size(text: str) -> int:
     return value
 
 
-def count(least: int, most: int | None = None) -> Callable[[str], int]:
-    """Take a whole number of at least ``least``, and at most ``most``."""
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if value < least or (most is not None and value > most):
-            words = f"{least} or more" if most is None else f"{least}..{most}"
-            raise argparse.ArgumentTypeError(f"{value} is out of range, it must be {words}")
-        return value
-
-    return parse
-
-
 def layers(text: str) -> int | str:
     """Take a number of layers, or ``all``."""
     return text if text == "all" else count(1)(text)
-
-
-def between(low: float, high: float, *, open_ends: bool = False) -> Callable[[str], float]:
-    """Take a number in a range."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-        inside = low < value < high if open_ends else low <= value <= high
-        if not inside:
-            words = f"between {low:g} and {high:g}" if open_ends else f"{low:g}..{high:g}"
-            raise argparse.ArgumentTypeError(f"{text} is out of range, it must be {words}")
-        return value
-
-    return parse
 
 
 def metadata_names(*more: str) -> Callable[[str], frozenset[str]]:

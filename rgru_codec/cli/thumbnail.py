@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from rgru_codec.arguments import count
 from rgru_codec.cli import batch, options
 from rgru_codec.cli.files import STREAM, THUMBNAIL, Job, Plan, display_name, read_rgru, write
 from rgru_codec.cli.pictures import encode_picture, picture_format
@@ -30,7 +31,7 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "-s",
         "--size",
-        type=options.count(1),
+        type=count(1),
         default=256,
         metavar="N",
         help="longer side in pixels (default 256)",

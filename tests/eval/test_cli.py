@@ -14,7 +14,7 @@ from rgru_eval import __main__ as cli
 pytestmark = pytest.mark.usefixtures("no_memory_probe")
 
 
-HEAVY = ("matplotlib", "skimage", "pandas", "numpy", "PIL", "scipy", "rgru_codec", "tensorflow")
+HEAVY = ("matplotlib", "skimage", "pandas", "numpy", "PIL", "scipy", "rgru_format", "tensorflow")
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -169,13 +169,13 @@ def test_a_missing_package_names_the_extra(
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        ("run --jobs -1", "-1 is below 0"),
-        ("run --limit 0", "0 is below 1"),
-        ("report --jobs many", "'many' is no whole number"),
-        ("legibility --cards 0", "0 is below 1"),
-        ("legibility --seed -3", "-3 is below 0"),
-        ("projector --points 0", "0 is below 1"),
-        ("projector --layer 0", "0 is below 1"),
+        ("run --jobs -1", "-1 is out of range, it must be 0 or more"),
+        ("run --limit 0", "0 is out of range, it must be 1 or more"),
+        ("report --jobs many", "'many' is not a whole number"),
+        ("legibility --cards 0", "0 is out of range, it must be 1 or more"),
+        ("legibility --seed -3", "-3 is out of range, it must be 0 or more"),
+        ("projector --points 0", "0 is out of range, it must be 1 or more"),
+        ("projector --layer 0", "0 is out of range, it must be 1 or more"),
     ],
 )
 def test_numbers_without_a_meaning_are_refused(

@@ -16,7 +16,7 @@ from rgru_train.__main__ import main
         (("run", "--data", "photos", "--out", "run", "--steps", "-1"), "it must be 0 or more"),
         (("fit", "run", "--data", "photos", "--steps", "0"), "it must be 1 or more"),
         (("export", "run", "--size-limit", "nan"), "it must be above 0"),
-        (("export", "run", "--size-limit", "much"), "invalid number value: 'much'"),
+        (("export", "run", "--size-limit", "much"), "'much' is not a number"),
     ],
 )
 def test_names_of_other_things_and_numbers_that_mean_nothing_are_refused(

@@ -24,22 +24,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rgru_codec.files import named_path
+from rgru_codec.arguments import above, count, named_path
 from rgru_codec.terminal import tell
 from rgru_format import InvalidInput, RgruError
 
 _HELP = ("-h", "--help")
 _CONFIG = "TOML file, or the name of an installed configuration (compact, nano, short, paper)"
 _DATA = "folder with photos (searched recursively)"
-
-
-def _number(kind: type, fits: Callable[[Any], bool], words: str) -> Callable[[str], Any]:
-    def number(text: str) -> Any:
-        if not fits(kind(text)):
-            raise argparse.ArgumentTypeError(f"{text} is out of range, it must be {words}")
-        return kind(text)
-
-    return number
 
 
 def _packed(text: str) -> Path:
@@ -71,8 +62,7 @@ def parser() -> argparse.ArgumentParser:
         help="start from the weights of a run's folder, a packed run, a model package, an "
         "installed model's id, or 'default'; what has no counterpart starts afresh",
     )
-    steps = _number(int, lambda count: count >= 0, "0 or more")
-    add("--steps", type=steps, help="stop (with a checkpoint) at this step")
+    add("--steps", type=count(0), help="stop (with a checkpoint) at this step")
 
     add = command("validate", _validate, "measure a run's newest checkpoint")
     add("run", type=named_path, help="folder of the run")
@@ -81,8 +71,7 @@ def parser() -> argparse.ArgumentParser:
     add = command("fit", _fit, "teach a run's context model on, on codes of whole photos")
     add("run", type=named_path, help="folder of the run")
     add("--data", type=named_path, required=True, help=_DATA)
-    steps = _number(int, lambda count: count > 0, "1 or more")
-    add("--steps", type=steps, default=6000, help="of two windows each (default: 6000)")
+    add("--steps", type=count(1), default=6000, help="of two windows each (default: 6000)")
 
     add = command("average", _average, "write a run that goes on from the mean of others")
     add("runs", type=named_path, nargs="+", metavar="RUN", help="same start, other crops")
@@ -103,8 +92,7 @@ def parser() -> argparse.ArgumentParser:
     add("--data", type=named_path, help="folder with the photos, if it has moved")
     add("--notes", default="", help="what the model is bad at: a text or a file")
     add("--best", action="store_true", help="the best checkpoint by validation")
-    size = _number(float, lambda megabytes: megabytes > 0, "above 0")
-    add("--size-limit", type=size, default=10.0, help="megabytes (default: 10)")
+    add("--size-limit", type=above(0), default=10.0, help="megabytes (default: 10)")
 
     add = command("describe", _describe, "print what a network costs")
     add("--config", type=named_path, required=True, help=_CONFIG)
