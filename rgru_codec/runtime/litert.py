@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from rgru_codec.runtime.engine import Source
 from rgru_codec.runtime.networks import Network, Port
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.weights import Array
+from rgru_codec.terminal import without_stderr
 from rgru_format.errors import OutOfMemory
 
 _Op = schema.BuiltinOperator
@@ -281,25 +281,6 @@ def _quiet() -> Iterator[None]:
         yield
         return
     with _first:
-        with contextlib.nullcontext() if _started else _without_stderr():
+        with contextlib.nullcontext() if _started else without_stderr():
             yield
         _started = True
-
-
-@contextlib.contextmanager
-def _without_stderr() -> Iterator[None]:
-    if sys.stderr is not None:
-        sys.stderr.flush()
-    try:
-        saved = os.dup(2)
-    except OSError:  # there is no standard error to keep clean
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from rgru_train.__main__ import main
+
+from .tiny import environment
 
 
 @pytest.mark.parametrize(
@@ -38,3 +44,18 @@ def test_divergence_and_what_cannot_be_written_are_told_in_a_line(
     monkeypatch.setattr("rgru_train.__main__._describe", fail)
     assert main(["describe", "--config", "a.toml"]) == 2
     assert capsys.readouterr().err == f"rgru-train: {error}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sh")
+def test_training_starts_with_standard_error_closed(tmp_path: Path) -> None:
+    """Keeping TensorFlow's words off it ended in a traceback."""
+    (tmp_path / "tensorflow.py").write_text("loaded = True")
+    script = (
+        "import rgru_train.__main__ as program\n"
+        "program._describe = lambda options: program._load_tensorflow()\n"
+        "assert program.main(['describe', '--config', 'short']) == 0\n"
+        "import tensorflow; assert tensorflow.loaded\n"
+    )
+    paths = f"{tmp_path}:{environment()['PYTHONPATH']}"
+    words = ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, script]
+    assert subprocess.run(words, env=environment(PYTHONPATH=paths)).returncode == 0

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from rgru_codec.arguments import above, count, named_path
-from rgru_codec.terminal import tell
+from rgru_codec.terminal import tell, without_stderr
 from rgru_format import InvalidInput, RgruError
 
 _HELP = ("-h", "--help")
@@ -129,16 +129,8 @@ def _check_installed() -> None:
 
 def _load_tensorflow() -> None:
     """Import TensorFlow without its words on graphics cards, which no setting of its silences."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
+    with without_stderr():
         importlib.import_module("tensorflow")
-    finally:
-        os.dup2(stderr, 2)
-        os.close(nowhere)
-        os.close(stderr)
 
 
 def _run(options: argparse.Namespace) -> None:
