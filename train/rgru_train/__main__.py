@@ -28,7 +28,6 @@ from rgru_codec.arguments import above, count, named_path
 from rgru_codec.terminal import tell, without_stderr
 from rgru_format import InvalidInput, RgruError
 
-_HELP = ("-h", "--help")
 _CONFIG = "TOML file, or the name of an installed configuration (compact, nano, short, paper)"
 _DATA = "folder with photos (searched recursively)"
 
@@ -101,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = parser().parse_args(_with_command(sys.argv[1:] if arguments is None else arguments))
+    options = parser().parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors of TensorFlow are exceptions
     try:
         _check_installed()
@@ -113,12 +112,6 @@ def main(arguments: list[str] | None = None) -> int:
         tell("rgru-train: interrupted")
         return 130
     return 0
-
-
-def _with_command(arguments: list[str]) -> list[str]:
-    """Options alone are those of ``run``."""
-    options_alone = arguments and arguments[0].startswith("-")
-    return arguments if not options_alone or arguments[0] in _HELP else ["run", *arguments]
 
 
 def _check_installed() -> None:
