@@ -52,7 +52,7 @@ def test_training_starts_with_standard_error_closed(tmp_path: Path) -> None:
     (tmp_path / "tensorflow.py").write_text("loaded = True")
     script = (
         "import rgru_train.__main__ as program\n"
-        "program._describe = lambda options: program._load_tensorflow()\n"
+        "program._describe = print\n"
         "assert program.main(['describe', '--config', 'short']) == 0\n"
         "import tensorflow; assert tensorflow.loaded\n"
     )

@@ -45,12 +45,14 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, work: Callable[[argparse.Namespace], None], help: str) -> Any:
+    def command(
+        name: str, work: Callable[[argparse.Namespace], None], help: str, *, light: bool = False
+    ) -> Any:
         one = commands.add_parser(name, help=help)
-        one.set_defaults(work=work)
+        one.set_defaults(work=work, light=light)
         return one.add_argument
 
-    add = command("run", _run, "train, from the beginning or on from a checkpoint")
+    add = command("run", _run, "train, from the beginning or on from a checkpoint", light=True)
     add("--config", type=named_path, help=f"{_CONFIG}; by default what the run began with")
     add("--data", type=named_path, required=True, help=_DATA)
     add("--out", type=named_path, required=True, help="folder of the run")
@@ -76,11 +78,11 @@ def parser() -> argparse.ArgumentParser:
     add("runs", type=named_path, nargs="+", metavar="RUN", help="same start, other crops")
     add("--out", type=named_path, required=True, help="folder of the new run")
 
-    add = command("pack", _pack, "write a run as one small file to go on from")
+    add = command("pack", _pack, "write a run as one small file to go on from", light=True)
     add("run", type=named_path, help="folder of the run")
     add("--out", type=_packed, required=True, help="the file, .npz")
 
-    add = command("unpack", _unpack, "make a run to resume of what pack wrote")
+    add = command("unpack", _unpack, "make a run to resume of what pack wrote", light=True)
     add("file", type=named_path, help="the file")
     add("--out", type=named_path, required=True, help="folder of the run")
 
@@ -104,6 +106,8 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors of TensorFlow are exceptions
     try:
         _check_installed()
+        if not options.light:  # run loads it when its options make sense
+            _load_tensorflow()
         options.work(options)
     except (RgruError, OSError, FloatingPointError) as error:
         tell(f"rgru-train: {error}")
@@ -144,21 +148,18 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _validate(options: argparse.Namespace) -> None:
-    _load_tensorflow()
     from rgru_train.run import evaluate
 
     print(json.dumps(evaluate(options.run, options.data)))
 
 
 def _fit(options: argparse.Namespace) -> None:
-    _load_tensorflow()
     from rgru_train.fitting import fit
 
     fit(options.run, options.data, options.steps)
 
 
 def _average(options: argparse.Namespace) -> None:
-    _load_tensorflow()
     from rgru_train.run import average
 
     average(options.runs, options.out)
@@ -179,7 +180,6 @@ def _unpack(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    _load_tensorflow()
     from rgru_train.release import release
 
     # Not Path.is_file: a long text is no name that it can ask for.
@@ -191,7 +191,6 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _describe(options: argparse.Namespace) -> None:
-    _load_tensorflow()
     from rgru_train.config import RunConfig
     from rgru_train.run import network_rows
 
