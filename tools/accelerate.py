@@ -110,8 +110,7 @@ def run(options: argparse.Namespace) -> None:
         arrays = run.arrays()
         state.pack_arrays(arrays, config.as_json(), options.out / "run.npz")
         if whole:
-            with whole.open("wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
+            state.write(whole, arrays)
 
     options.out.mkdir(parents=True, exist_ok=True)
     steps(options, config.training.learning_rate, run, placed)

@@ -224,9 +224,9 @@ def test_a_run_starts_from_what_fits_and_says_what_does_not(
 def test_a_kill_while_writing_leaves_the_checkpoint_before(tmp_path: Path) -> None:
     state.save(tmp_path, {"step": np.array(7)})
     state.save(tmp_path, {"step": np.array(8)})
-    (tmp_path / "writing.npz").write_bytes(b"half a checkpoint")
+    (tmp_path / ".rgru-a.part").write_bytes(b"half a checkpoint")
     assert state.load(tmp_path)["step"] == 8
-    # Killed between the two renames, or the disk lost the newest.
+    # Killed behind the renaming, or the disk lost the newest.
     (tmp_path / state.NEWEST).write_bytes(b"PK\3\4 not all of it")
     assert state.load(tmp_path)["step"] == 7
     (tmp_path / state.NEWEST).unlink()

@@ -102,22 +102,16 @@ def average(runs: Sequence[Path], out: Path) -> None:
     Raises:
         InvalidInput: one is no run, the runs do not fit together, or ``out`` exists.
     """
-    if out.exists():
-        raise InvalidInput(f"{out} exists: name another folder")
     config = RunConfig.of_run(runs[0]).as_json()
-    arrays = state.mean([state.load(run) for run in runs])
-    out.mkdir(parents=True)
-    write_file(out / "config.json", config.encode())
+    state.make_run(out, config, state.mean([state.load(run) for run in runs]))
     if (runs[0] / "data.json").exists():
         shutil.copy(runs[0] / "data.json", out)
-    state.save(out, arrays)
 
 
 def _begin(config: RunConfig, options: Options, workers: Workers) -> Trainer:
     """A trainer with its weights; the run's folder holds configuration and a checkpoint."""
     folder = options.out
-    exists = any((folder / name).exists() for name in (state.NEWEST, state.PREVIOUS))
-    if exists and not options.resume:
+    if state.is_run(folder) and not options.resume:
         raise InvalidInput(f"{folder} holds a run: continue it with --resume, or name another")
     trainer = Trainer(config, folder, workers)
     if options.resume:

@@ -21,7 +21,7 @@ def starting_state(source: str) -> state.Arrays:
         InvalidInput: Nothing of that name, or its weights cannot be read back.
     """
     path = Path(source)
-    if any((path / name).exists() for name in (state.NEWEST, state.PREVIOUS)):
+    if state.is_run(path):
         return state.load(path)
     if path.is_file():
         return state.read(path)

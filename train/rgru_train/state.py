@@ -1,8 +1,8 @@
 """The state of a run on disk: ``.npz`` files with everything that a resumed run needs.
 
 A run's folder holds ``checkpoint.npz`` (the newest), ``previous.npz`` and ``best.npz`` (the best
-by validation). Each is written under another name, flushed to the disk and renamed, so a kill at
-any moment leaves a good one.
+by validation). Each takes its name when it is whole and on the disk, so a kill at any moment leaves
+a good one.
 
 Arrays have names: ``weights/NAME`` and ``averages/NAME`` for each weight, such as
 ``weights/D/rnn0/W/pointwise``; ``optimizer/SLOT/NAME`` for what the optimizer remembers of it;
@@ -12,8 +12,7 @@ Arrays have names: ``weights/NAME`` and ``averages/NAME`` for each weight, such 
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +31,40 @@ Arrays = dict[str, NDArray[Any]]
 
 def save(folder: Path, arrays: Arrays) -> None:
     """Write the newest checkpoint; the one before is kept."""
-    temporary = _written(folder, arrays)
     newest = folder / NEWEST
     if newest.exists():
         newest.replace(folder / PREVIOUS)
-    temporary.replace(newest)
+    write(newest, arrays)
 
 
 def save_best(folder: Path, arrays: Arrays, score: float) -> None:
     """Write the checkpoint that validates best so far."""
-    _written(folder, {**arrays, "score": np.array(score)}).replace(folder / BEST)
+    write(folder / BEST, {**arrays, "score": np.array(score)})
+
+
+def write(path: Path, arrays: Arrays, save: Callable[..., None] = np.savez) -> None:
+    """Write arrays to a file, which takes its name when it is whole."""
+    file = io.BytesIO()
+    save(file, **arrays)
+    write_file(path, file.getbuffer())
+
+
+def is_run(folder: Path) -> bool:
+    """Tell whether a folder holds a checkpoint to go on from."""
+    return any((folder / name).exists() for name in (NEWEST, PREVIOUS))
+
+
+def make_run(folder: Path, config: str, arrays: Arrays) -> None:
+    """Make the folder of a run to resume, with its configuration as JSON and a checkpoint.
+
+    Raises:
+        InvalidInput: the folder exists.
+    """
+    if folder.exists():
+        raise InvalidInput(f"{folder} exists: name another folder")
+    folder.mkdir(parents=True)
+    write_file(folder / "config.json", config.encode())
+    save(folder, arrays)
 
 
 def best_score(folder: Path) -> float:
@@ -154,9 +177,7 @@ def pack_arrays(arrays: Arrays, config: str, out: Path) -> int:
             small[name] = array.astype(np.float16)
         elif not name.startswith(("weights/", "optimizer/")):
             small[name] = array
-    file = io.BytesIO()
-    np.savez_compressed(file, **small)  # type: ignore[arg-type]
-    write_file(out, file.getbuffer())
+    write(out, small, np.savez_compressed)
     return out.stat().st_size
 
 
@@ -170,22 +191,9 @@ def unpack(file: Path, folder: Path) -> None:
     averages = part(arrays, "averages")
     if not averages or not {"config", "step", "mean_distortion"} <= arrays.keys():
         raise InvalidInput(f"{file}: not a packed run")
-    if folder.exists():
-        raise InvalidInput(f"{folder} exists: name another folder")
     config = RunConfig.from_json(str(arrays.pop("config")), str(file)).as_json()
     for name, array in averages.items():
         exact = array.astype(np.float32)
         arrays |= {f"averages/{name}": exact, f"weights/{name}": exact}
     arrays["optimizer/steps"] = np.array(0)  # its memory is empty: it starts as at the beginning
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text(config)
-    save(folder, arrays)
-
-
-def _written(folder: Path, arrays: Arrays) -> Path:
-    temporary = folder / "writing.npz"
-    with temporary.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary
+    make_run(folder, config, arrays)
