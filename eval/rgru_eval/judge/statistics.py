@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from rgru_eval.judge.curves import (
     Group,
@@ -132,10 +133,8 @@ def _bd_entry(ours: Table, theirs: Table, count: int) -> dict[str, Any] | None:
     return {**entry, "interval": ends}
 
 
-def _speeds(results: Results, group: Group | None, codec: str) -> dict[str, float | None]:
-    """Return median MP/s of encoding and decoding whole files, one thread."""
-    rows = rows_of(results, "file", group)
-    rows = rows[rows["codec"] == codec]
+def _speeds(rows: pd.DataFrame) -> dict[str, float | None]:
+    """Return median MP/s of encoding and decoding whole files of one codec, one thread."""
     megapixels = 8e-6 * rows["bytes"] / rows["bpp"]
     speeds: dict[str, float | None] = {}
     for key in ("encode_s", "decode_s"):
@@ -154,7 +153,7 @@ def summarise(
     Without a group all pictures count. The 95 % ``intervals`` take seconds.
     """
     draws, bd_draws = (DRAWS, BD_DRAWS) if intervals else (0, 0)
-    tables = tabulate(results, group)
+    tables, rows = tabulate(results, group), rows_of(results, "file", group)
     baseline = results.metadata.get("baseline", "")
     count = len(group.images if group else results.metadata["images"])
     entries = []
@@ -178,7 +177,7 @@ def summarise(
             if metric.decibels:
                 entry[name]["area"] = area(*table.mean())
         if "pictures" in entry:
-            entries.append(entry | _speeds(results, group, codec))
+            entries.append(entry | _speeds(rows[rows["codec"] == codec]))
     return entries
 
 
