@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from rgru_eval.judge.metrics import METRICS, MS_SSIM, Floats, Metric
+from rgru_eval.measure.tasks import CUTS_BPP
 from rgru_eval.results import NAMES, Results
 
 RATES = 0.04 * 100 ** (np.arange(41) / 40)
@@ -187,7 +188,7 @@ def rising(bpp: Floats, quality: Floats) -> tuple[Floats, Floats]:
 
 
 def received(
-    rows: pd.DataFrame, metric: str, cuts: Sequence[float]
+    rows: pd.DataFrame, metric: str, cuts: Sequence[float] = CUTS_BPP
 ) -> tuple[list[float], list[float]]:
     """Return mean quality of one file at bits per pixel received; what is whole stays as it is.
 

@@ -12,7 +12,6 @@ import numpy as np
 from rgru_eval.judge.curves import Group, groups, received, tabulate
 from rgru_eval.judge.metrics import MS_SSIM
 from rgru_eval.judge.published import PUBLISHED, is_kodak
-from rgru_eval.measure.tasks import CUTS_BPP
 from rgru_eval.results import Results
 from rgru_eval.show.style import PUBLISHED as PUBLISHED_COLOUR
 from rgru_eval.show.style import Style, styles
@@ -138,7 +137,7 @@ def _received(axes: Any, results: Results, group: Group) -> bool:
     look = styles(list(results.metadata["codecs"]))
     seen: set[str] = set()
     for codec, file, rows in received_files(results, group):
-        bpp, quality = received(rows, "msssim_rgb", CUTS_BPP)
+        bpp, quality = received(rows, "msssim_rgb")
         style = look_of(look[codec]) | ({"dashes": [4, 2]} if codec in seen else {})
         label = f"{results.label(codec)}, one file ({file})"
         axes.plot(bpp, MS_SSIM.scaled(quality), marker=".", label=label, **style)

@@ -21,7 +21,6 @@ from rgru_eval.measure.codecs import Codec
 from rgru_eval.measure.pictures import Source, find_pictures, read_picture
 from rgru_eval.measure.registry import make_codec, make_codecs
 from rgru_eval.measure.run import files_folder, load_notes, load_paths, picture_notes
-from rgru_eval.measure.tasks import CUTS_BPP
 from rgru_eval.results import Results, load_all
 from rgru_eval.show import tables
 from rgru_eval.show.plots import write_plots
@@ -303,7 +302,7 @@ def _of_group(
     for codec, file, rows in tables.received_files(results, group):
         label = f"{results.label(codec)}, one file ({file})"
         for metric in metrics:
-            points = _points(metric, *received(rows, metric, CUTS_BPP))
+            points = _points(metric, *received(rows, metric))
             if points:
                 cut[metric].append({"codec": codec, "label": label, "points": points})
     return {

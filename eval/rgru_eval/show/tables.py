@@ -14,7 +14,6 @@ import pandas as pd
 from rgru_eval.judge.curves import Crossing, Group, area, received, rows_of
 from rgru_eval.judge.metrics import METRICS
 from rgru_eval.judge.statistics import anchors, is_learned, losses, summarise
-from rgru_eval.measure.tasks import CUTS_BPP
 from rgru_eval.results import Results
 
 RECEIVED_SHOWN = (0.1, 0.25, 0.5, 1.0)
@@ -148,7 +147,7 @@ def received_table(results: Results, group: Group) -> pd.DataFrame:
     """Return mean RGB MS-SSIM after some bytes of one file, and the area under that curve."""
     rows = {}
     for codec, file, own in received_files(results, group):
-        bpps, means = received(own, "msssim_rgb", CUTS_BPP)
+        bpps, means = received(own, "msssim_rgb")
         at = dict(zip(bpps, means, strict=True))
         row = {"RGB MS-SSIM": f"{results.label(codec)}, {file}"}
         for bpp in RECEIVED_SHOWN:
