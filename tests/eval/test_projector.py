@@ -12,7 +12,8 @@ from PIL import Image
 from rgru_codec import compress
 from rgru_eval.__main__ import main
 from rgru_eval.errors import EvalError
-from rgru_eval.studies.projector import layers_of, write_projector
+from rgru_eval.studies.projector import decode_groups, write_projector
+from rgru_format import inspect
 
 
 def test_tensorboard_opens_what_was_written(photo: Image.Image, tmp_path: Path) -> None:
@@ -35,7 +36,8 @@ def test_tensorboard_opens_what_was_written(photo: Image.Image, tmp_path: Path) 
         return Client(apps[route], Response).get(f"{route}?run=.&name={name}")
 
     (embedding,) = json.loads(get("/info").data)["embeddings"]
-    codes = layers_of(compress(photo, layers="all", strip=True))[1][: 176 // 16, : 192 // 16]
+    contents = inspect(compress(photo, layers="all", strip=True))
+    codes = decode_groups(contents.groups, contents.header.grid)[1][: 176 // 16, : 192 // 16]
     assert embedding["tensorShape"] == [codes.shape[0] * codes.shape[1], codes.shape[2]]
     tensor = np.frombuffer(get("/tensor").data, np.float32).reshape(embedding["tensorShape"])
     assert np.array_equal(tensor, codes.reshape(-1, codes.shape[2]))

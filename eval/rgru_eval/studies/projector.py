@@ -76,7 +76,8 @@ def write_projector(
 
 def _points(name: str, image: Image, layer: int) -> Iterator[Point]:
     """Return a point for every whole block of a picture."""
-    layers = layers_of(compress(image, layers="all", strip=True))
+    contents = inspect(compress(image, layers="all", strip=True))
+    layers = decode_groups(contents.groups, contents.header.grid)
     if not 1 <= layer <= len(layers):
         raise EvalError(f"--layer {layer}: the model has layers 1 to {len(layers)}")
     samples = pixels_of(image.convert("RGB"))
@@ -85,12 +86,6 @@ def _points(name: str, image: Image, layer: int) -> Iterator[Point]:
         block = samples[y : y + BLOCK, x : x + BLOCK]
         colour = "#{:02x}{:02x}{:02x}".format(*block.mean(axis=(0, 1)).astype(int))
         yield layers[layer - 1][row, column], (printable(name), x, y, colour), block
-
-
-def layers_of(data: bytes) -> list[Codes]:
-    """Return the codes of every layer of a whole file of the default model."""
-    contents = inspect(data)
-    return decode_groups(contents.groups, contents.header.grid)
 
 
 def decode_groups(groups: Iterable[GroupRead], grid: tuple[int, int]) -> list[Codes]:
