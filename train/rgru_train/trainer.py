@@ -119,7 +119,7 @@ class Trainer:
         self, iterations: int, crops: tf.Tensor, settings: list[tf.Tensor]
     ) -> tuple[tf.Tensor, ...]:
         """Update all weights; loss, distortion, rate and stop (means of devices), and the norm."""
-        rate, colour, prices, means, stop = settings
+        learning_rate, colour, prices, means, stop = settings
         strategy = self.workers.strategy
 
         def replica(crops: tf.Tensor) -> tuple[Any, Any]:
@@ -145,7 +145,9 @@ class Trainer:
         slots = {name: variable.value for name, variable in self.slots.items()}
         with strategy.scope():
             self.steps.assign_add(1)
-            weights, slots = self.optimizer.step(weights, slots, gradients, rate, self.steps.value)
+            weights, slots = self.optimizer.step(
+                weights, slots, gradients, learning_rate, self.steps.value
+            )
             for variables, values in ((self.trained, weights), (self.slots, slots)):
                 for name, variable in variables.items():
                     variable.assign(values[name])
