@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from rgru_codec.iterations import encode
 from rgru_codec.models import Model as Package
 from rgru_format import POSITION, InvalidInput
-from rgru_train.config import RunConfig
 from rgru_train.export import export
 from rgru_train.nets.context import WEIGHT_MAX, ContextModel, code_lengths
 from rgru_train.nets.module import Tensor
@@ -110,9 +109,7 @@ def fit(run: Path, data: Path, steps: int) -> None:
     Raises:
         InvalidInput: no photo to learn from, or no package can be made of the run.
     """
-    trainer = Trainer(RunConfig.of_run(run), run)
-    trainer.restore()
-    trainer.use_averages()
+    trainer = Trainer.of_run(run)
     training, held_out = find_photos(data)
     with tempfile.TemporaryDirectory() as place:
         package = export(trainer.model, "fitted", Path(place))

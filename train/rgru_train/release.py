@@ -49,10 +49,8 @@ def release(
     Raises:
         InvalidInput: there is no checkpoint, the package differs from TensorFlow, or is too large.
     """
-    config = RunConfig.of_run(run)
-    trainer = Trainer(config, run)
-    trainer.restore(best)
-    trainer.use_averages()
+    trainer = Trainer.of_run(run, best)
+    config = trainer.config
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".new-") as place:
         package = export(trainer.model, name, Path(place)).folder

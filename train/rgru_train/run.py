@@ -84,15 +84,13 @@ def _share_cores(branches: int) -> None:
 
 def evaluate(run: Path, data: Path) -> dict[str, Any]:
     """Validate a run's newest checkpoint on a folder of photos; return the row."""
-    config = RunConfig.of_run(run)
-    trainer = Trainer(config, run)
-    trainer.restore()
-    trainer.use_averages()
+    trainer = Trainer.of_run(run)
     _, held_out = find_photos(data)
-    samples = validation_samples(held_out, config.training, trainer.model.codec.stride)
+    training, network = trainer.config.training, trainer.config.network
+    samples = validation_samples(held_out, training, trainer.model.codec.stride)
     if not samples:
         raise InvalidInput(f"{data}: no photo is held out, or none is large enough")
-    row, _ = Validator(trainer.model, samples).run(config.network.iterations)
+    row, _ = Validator(trainer.model, samples).run(network.iterations)
     return {"step": trainer.step, **row}
 
 

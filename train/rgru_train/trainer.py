@@ -64,6 +64,18 @@ class Trainer:
         self._step = tf.function(self._apply, autograph=False)
         self._average = tf.function(self._update_averages, autograph=False)
 
+    @classmethod
+    def of_run(cls, run: Path, best: bool = False) -> Trainer:
+        """Return that of a run's newest checkpoint, or the best; the running means are in use.
+
+        Raises:
+            InvalidInput: the folder holds no run, or none of this network.
+        """
+        trainer = cls(RunConfig.of_run(run), run)
+        trainer.restore(best)
+        trainer.use_averages()
+        return trainer
+
     def _trained(self) -> dict[str, keras.Variable]:
         """The variables that steps change (``only``)."""
         parts, named = self.config.training.only, self.model.named
