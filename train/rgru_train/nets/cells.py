@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from keras import ops
 
+from rgru_codec.runtime.layers import ALPHA
 from rgru_train.nets.config import Rnn
 from rgru_train.nets.kernels import Dense, Products
 from rgru_train.nets.module import Module, Tensor
-
-ALPHA = 0.1
-"""Weight of both residual connections of the residual GRU (paper, equation 8)."""
 
 States = list[Tensor]
 
