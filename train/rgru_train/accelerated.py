@@ -102,7 +102,7 @@ class Accelerated:
         before = state["weights"], state["optimizer"]
         weights, slots = self.optimizer.step(*before, gradients, rate, steps)
         count = state["step"] + 1
-        keep = jnp.minimum(training.average, (1.0 + count) / (10.0 + count))
+        keep = schedule.averaged_at(training, count, minimum=jnp.minimum)
         averages = jax.tree.map(lambda a, w: w + keep * (a - w), state["averages"], weights)
         log_prices, mean_rates = followed(
             state["log_prices"], state["mean_rates"], self.wanted, rates

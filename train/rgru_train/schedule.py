@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 from rgru_train.config import TrainingConfig
 
@@ -29,9 +31,14 @@ def price_share_at(training: TrainingConfig, step: int) -> float:
     return min(step / training.rate_steps, 1.0) if training.rate_steps else 1.0
 
 
-def averaged_at(training: TrainingConfig, step: int, steps: int = 1) -> float:
-    """Return what a running mean keeps of itself after so many steps; at first, their mean."""
-    return min(training.average, (1.0 + step) / (10.0 + step)) ** steps
+def averaged_at(
+    training: TrainingConfig, step: Any, steps: int = 1, *, minimum: Callable[..., Any] = min
+) -> Any:
+    """Return what a running mean keeps of itself after so many steps; at first, their mean.
+
+    A step that is a tensor needs the ``minimum`` of tensors.
+    """
+    return minimum(training.average, (1.0 + step) / (10.0 + step)) ** steps
 
 
 def iterations_at(training: TrainingConfig, step: int, most: int) -> int:
