@@ -145,6 +145,24 @@ def test_the_tool_says_in_a_line_what_it_cannot_do(
     assert hint in capsys.readouterr().err
 
 
+def test_tiles_are_cut_though_a_photo_is_cut_short(tmp_path: Path) -> None:
+    """Packing ended there; of nothing but such photos it ends, too, and not never."""
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    photos = [Photo(tmp_path / f"{name}.png", "") for name in "ab"]
+    for photo in photos:
+        Image.fromarray(noise).save(photo.path)
+    photos[0].path.write_bytes(photos[0].path.read_bytes()[:-5000])
+    with pytest.warns(UserWarning, match=r"a\.png.*left out"):
+        assert pack(photos, tmp_path / "tiles", megabytes=0.5) > 1
+    with (
+        pytest.warns(UserWarning, match=r"a\.png.*left out"),
+        pytest.raises(InvalidInput, match="none of the photos"),
+    ):
+        pack(photos[:1], tmp_path / "none", megabytes=0.5)
+
+
 def test_a_folder_is_made_for_tiles_only_if_one_has_room(tmp_path: Path) -> None:
     from PIL import Image
 

@@ -21,7 +21,7 @@ from rgru_format import InvalidInput
 from rgru_train.crops import draw_weights, large_enough, square
 from rgru_train.made import made
 from rgru_train.nets.config import Positive
-from rgru_train.photos import Photo, Pixels, load
+from rgru_train.photos import Photo, Pixels, load, read_each
 
 SIDE = 320
 """Of a tile, in pixels."""
@@ -32,19 +32,20 @@ _QUALITY = 84
 def pack(photos: Sequence[Photo], folder: Path, megabytes: float, seed: int = 1) -> int:
     """Write tiles, round after round one of each photo, until the room is used; return how many.
 
-    Photos with a side below ``SIDE`` are left out.
+    Photos with a side below ``SIDE``, and those that cannot be read, are left out.
 
     Raises:
         InvalidInput: that leaves none, or there is no room for one.
     """
     large = large_enough(photos, SIDE)
-    weights = draw_weights(large)
+    weights = dict(zip(large, draw_weights(large), strict=True))
     rng = np.random.default_rng(seed)
     room = megabytes * 1e6
     shares: dict[str, float] = {}
     while True:
-        for i in rng.permutation(len(large)):
-            coded = _coded(square(load(large[i].path), SIDE, rng))
+        order = [large[i] for i in rng.permutation(len(large))]
+        for photo, pixels in read_each(order, lambda photo: load(photo.path)):
+            coded = _coded(square(pixels, SIDE, rng))
             room -= len(coded)
             if room < 0 and not shares:
                 raise InvalidInput(f"{megabytes:g} megabytes have no room for a tile")
@@ -55,7 +56,9 @@ def pack(photos: Sequence[Photo], folder: Path, megabytes: float, seed: int = 1)
                 folder.mkdir(parents=True)
             name = f"{len(shares):05}.avif"
             (folder / name).write_bytes(coded)
-            shares[name] = float(weights[i])
+            shares[name] = float(weights[photo])
+        if not shares:
+            raise InvalidInput("none of the photos can be read to its end")
 
 
 def _coded(tile: Pixels) -> bytes:
