@@ -21,9 +21,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-_TAPS = 11
-_C1 = (0.01 * 255.0) ** 2
-_C2 = (0.03 * 255.0) ** 2
+TAPS = 11
+"""Of the Gaussian."""
+C1, C2 = (0.01 * 255.0) ** 2, (0.03 * 255.0) ** 2
+"""What keeps the terms of luminance, and of contrast and structure, finite."""
 _ROWS = 256
 _COLUMNS = 512
 """Windows worked on at a time: bounds memory and stays in the cache."""
@@ -103,7 +104,7 @@ def _channels(pixels: Pixels) -> list[Pixels]:
 def count_scales(height: int, width: int) -> int:
     """Return the scales (1 to 5) that this size in pixels allows; halving rounds odd sides up."""
     side, scales = min(height, width), 1
-    while scales < len(WEIGHTS) and -(-side // 2) >= _TAPS:
+    while scales < len(WEIGHTS) and -(-side // 2) >= TAPS:
         side = -(-side // 2)
         scales += 1
     return scales
@@ -118,7 +119,7 @@ def _scales(x: Pixels) -> list[Plane]:
 
 
 def _extended(x: Pixels) -> Pixels:
-    missing = [max(_TAPS - side, 0) for side in x.shape]
+    missing = [max(TAPS - side, 0) for side in x.shape]
     return np.pad(x, [(0, m) for m in missing], mode="symmetric") if any(missing) else x
 
 
@@ -135,21 +136,21 @@ def _halved(x: Plane) -> NDArray[np.uint16]:
 
 
 @functools.cache
-def _band(count: int) -> Part:
-    """(count, count + 10): the matrix that gives Gaussian means of so many windows in a row."""
-    offsets = np.arange(_TAPS) - _TAPS // 2
+def band(count: int) -> Part:
+    """Return the matrix (count, count + 10) that gives Gaussian means of windows in a row."""
+    offsets = np.arange(TAPS) - TAPS // 2
     taps = np.exp(-(offsets**2) / (2.0 * 1.5**2))
-    band = np.zeros((count, count + _TAPS - 1), np.float32)
+    matrix = np.zeros((count, count + TAPS - 1), np.float32)
     for i in range(count):
-        band[i, i : i + _TAPS] = taps / taps.sum()
-    return band
+        matrix[i, i : i + TAPS] = taps / taps.sum()
+    return matrix
 
 
 def _blurred(x: Part) -> Part:
     """(n, height, width): Gaussian means along both axes, of whole windows only."""
     count, height, width = x.shape
-    down = np.empty((count, height - _TAPS + 1, width), np.float32)
-    result = np.empty((count, height - _TAPS + 1, width - _TAPS + 1), np.float32)
+    down = np.empty((count, height - TAPS + 1, width), np.float32)
+    result = np.empty((count, height - TAPS + 1, width - TAPS + 1), np.float32)
     _blur(x, down)
     _blur(down.swapaxes(1, 2), result.swapaxes(1, 2))
     return result
@@ -160,10 +161,10 @@ def _blur(x: Part, out: Part) -> None:
     count, length, width = out.shape
     whole = length - length % _BAND
     if whole:
-        bands = sliding_window_view(x, _BAND + _TAPS - 1, axis=1)[:, :whole:_BAND].swapaxes(2, 3)
+        bands = sliding_window_view(x, _BAND + TAPS - 1, axis=1)[:, :whole:_BAND].swapaxes(2, 3)
         means = out[:, :whole].reshape(count, -1, _BAND, width)
-        np.matmul(_band(_BAND), bands, out=means)
-    np.matmul(_band(length - whole), x[:, whole:], out=out[:, whole:])
+        np.matmul(band(_BAND), bands, out=means)
+    np.matmul(band(length - whole), x[:, whole:], out=out[:, whole:])
 
 
 def _parts(length: int, size: int) -> Iterator[slice]:
@@ -176,7 +177,7 @@ def _means(x: Plane, y: Plane, unit: float, each: _Map) -> tuple[float, float]:
 
     ``unit`` is what a value of the planes is worth; ``each`` goes through strips.
     """
-    height, width = (side - _TAPS + 1 for side in x.shape)
+    height, width = (side - TAPS + 1 for side in x.shape)
 
     def sums(rows: slice) -> _Sums:
         tiles = [(_reaching(rows), _reaching(columns)) for columns in _parts(width, _COLUMNS)]
@@ -189,7 +190,7 @@ def _means(x: Plane, y: Plane, unit: float, each: _Map) -> tuple[float, float]:
 
 def _reaching(windows: slice) -> slice:
     """The values that some windows read."""
-    return slice(windows.start, windows.stop + _TAPS - 1)
+    return slice(windows.start, windows.stop + TAPS - 1)
 
 
 def _sums(x: Plane, y: Plane, unit: float) -> tuple[float, float]:
@@ -204,9 +205,9 @@ def _sums(x: Plane, y: Plane, unit: float) -> tuple[float, float]:
     mean_product = mu_x * mu_y
     mean_squares = mu_x * mu_x
     mean_squares += mu_y * mu_y
-    structure = 2.0 * (products - mean_product) + _C2
-    structure /= squares - mean_squares + _C2
-    luminance = 2.0 * mean_product + _C1
-    luminance /= mean_squares + _C1
+    structure = 2.0 * (products - mean_product) + C2
+    structure /= squares - mean_squares + C2
+    luminance = 2.0 * mean_product + C1
+    luminance /= mean_squares + C1
     luminance *= structure
     return float(structure.sum(dtype=np.float64)), float(luminance.sum(dtype=np.float64))

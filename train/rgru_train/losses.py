@@ -15,15 +15,9 @@ from collections.abc import Iterator
 
 import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 
-from rgru_codec.msssim import WEIGHTS, count_scales
+from rgru_codec.msssim import C1, C2, TAPS, WEIGHTS, band, count_scales
 from rgru_train.nets.module import Tensor
-
-_TAPS = 11
-_SIGMA = 1.5
-_C1 = (0.01 * 255.0) ** 2
-_C2 = (0.03 * 255.0) ** 2
 
 _LUMA = (0.299, 0.587, 0.114)
 _CHROMA = 4.0
@@ -37,23 +31,13 @@ def planes(pictures: Tensor) -> Tensor:
     return ops.transpose(ops.stack([r, g, b, luma]), (1, 3, 0, 2, 4))
 
 
-def _band(side: int, apart: int) -> NDArray[np.float32]:
-    """(side, windows): column j holds the Gaussian over rows j·apart to j·apart + 10."""
-    offsets = np.arange(_TAPS) - _TAPS // 2
-    taps = np.exp(-(offsets**2) / (2.0 * _SIGMA**2))
-    starts = np.arange(0, side - _TAPS + 1, apart)
-    matrix = np.zeros((side, len(starts)), np.float32)
-    matrix[starts + np.arange(_TAPS)[:, None], range(len(starts))] = taps[:, None] / taps.sum()
-    return matrix
-
-
 def blur(x: Tensor, apart: int) -> Tensor:
     """Gaussian over rows and columns of planes, valid windows, so many pixels apart."""
     number, height, *middle, width = x.shape
-    rows, columns = _band(height, apart), _band(width, apart)
-    x = ops.matmul(ops.reshape(x, (-1, width)), columns)
-    x = ops.matmul(rows.T, ops.reshape(x, (number, height, -1)))
-    return ops.reshape(x, (number, rows.shape[1], *middle, columns.shape[1]))
+    rows, columns = (band(side - TAPS + 1)[::apart] for side in (height, width))
+    x = ops.matmul(ops.reshape(x, (-1, width)), columns.T)
+    x = ops.matmul(rows, ops.reshape(x, (number, height, -1)))
+    return ops.reshape(x, (number, len(rows), *middle, len(columns)))
 
 
 def ms_ssim(pictures: Tensor, target: Tensor, *, sampled: bool = False) -> Tensor:
@@ -72,9 +56,9 @@ def ms_ssim(pictures: Tensor, target: Tensor, *, sampled: bool = False) -> Tenso
     weights = np.array(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
     product = 1.0
     for scale, (x, y, apart) in enumerate(at_scales(pictures, target, sampled)):
-        structure, mu_x, mu_y = structure_of(x, y, apart, _C2)
+        structure, mu_x, mu_y = structure_of(x, y, apart, C2)
         if scale == scales - 1:
-            structure *= (2.0 * mu_x * mu_y + _C1) / (mu_x * mu_x + (mu_y * mu_y + _C1))
+            structure *= (2.0 * mu_x * mu_y + C1) / (mu_x * mu_x + (mu_y * mu_y + C1))
         mean = ops.mean(structure, axis=[1, 4])
         # The small floor keeps the gradient of the power finite.
         product *= ops.maximum(mean, 1e-4) ** weights[scale]
