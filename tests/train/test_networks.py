@@ -218,11 +218,13 @@ def test_gradient_passes_the_binarizer_unchanged() -> None:
 
 def test_dct_start_sees_whitened_functions() -> None:
     """Functions of a block are told apart, each at the size that whitening gives it."""
-    from rgru_train.nets.transform import analysis_kernel, dct_basis, whitening
+    from rgru_train.nets.transform import analysis_kernel
 
-    functions = dct_basis(8, 80).reshape(192, 80)
-    seen = functions.T @ analysis_kernel(8, 80).reshape(192, 80)
-    np.testing.assert_allclose(seen * 8 / whitening(8, 80), np.eye(80), atol=1e-4)
+    kernel = 8 * analysis_kernel(8, 80).reshape(192, 80)
+    sizes = np.linalg.norm(kernel, axis=0)
+    np.testing.assert_allclose((kernel / sizes).T @ (kernel / sizes), np.eye(80), atol=1e-4)
+    # Of luma the block's mean and its first wave, of colour (a quarter of all) the mean.
+    np.testing.assert_allclose(sizes[[0, 1, 60]], [2.5, 2.5 * 2**1.5, 5.0], rtol=1e-5)
 
 
 SHOWN = {"kind": "depth_to_space", "factor": 8}

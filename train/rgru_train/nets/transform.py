@@ -41,29 +41,19 @@ def basis(size: int, functions: Sequence[tuple[int, int, int]]) -> NDArray[np.fl
     return np.stack(listed, axis=-1)
 
 
-def dct_basis(size: int, count: int) -> NDArray[np.float64]:
-    """Return the ``count`` lowest orthonormal basis functions of a size x size block of RGB.
-
-    Returns:
-        Array (size, size, 3, count), rows orthonormal: three quarters luma, the rest colour; zeros
-        where there are no more functions.
-    """
-    found = basis(size, _functions(size, count))
-    return np.pad(found, [(0, 0)] * 3 + [(0, count - found.shape[-1])])
-
-
-def whitening(size: int, count: int) -> NDArray[np.float64]:
-    """Return (count,) factors that bring the transform of photos to about unit variance.
-
-    Amplitudes of photos fall with frequency, roughly as (1 + f)^-1.5, and chroma is weaker than
-    luma. Without this the network sees hardly anything but block means.
-    """
-    factors = np.ones(count)
-    for i, (colour, u, v) in enumerate(_functions(size, count)):
-        factors[i] = 2.5 * (1.0 + np.hypot(u, v)) ** 1.5 * (_CHROMA_GAIN if colour else 1.0)
-    return factors
-
-
 def analysis_kernel(size: int, count: int) -> NDArray[np.float32]:
-    """Return a kernel (size, size, 3, count) for stride ``size``: the transform, whitened."""
-    return (dct_basis(size, count) / size * whitening(size, count)).astype(np.float32)
+    """Return a kernel (size, size, 3, count) for stride ``size``: the transform, whitened.
+
+    Three quarters of the functions are luma, the rest colour; zeros stand where there are no more.
+    Amplitudes of photos fall with frequency, roughly as (1 + f)^-1.5, and chroma is weaker than
+    luma: factors bring them to about unit variance. Without this the network sees hardly anything
+    but block means.
+    """
+    functions = _functions(size, count)
+    factors = [
+        2.5 * (1.0 + np.hypot(u, v)) ** 1.5 * (_CHROMA_GAIN if colour else 1.0)
+        for colour, u, v in functions
+    ]
+    kernel = basis(size, functions) / size * factors
+    missing = count - len(functions)
+    return np.pad(kernel, [(0, 0)] * 3 + [(0, missing)]).astype(np.float32)
