@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 
 import numpy as np
@@ -59,6 +60,26 @@ def colour_differences(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np
         return np.asarray(rgb2lab(np.broadcast_to(means, (*means.shape[:2], 3))))
 
     return np.asarray(deltaE_ciede2000(lab(a), lab(b)))
+
+
+def ssimulacra2(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Return SSIMULACRA2 as the package of that name has it; 100 for equal pictures, may be < 0.
+
+    Args:
+        a: uint8 (H, W, 1 or 3), sides of at least 8.
+        b: The same shape.
+
+    Raises:
+        ModuleNotFoundError: The package, which the extra ``eval`` brings, is not installed.
+    """
+    from PIL import Image
+    from ssimulacra2 import compute_ssimulacra2
+
+    files = [io.BytesIO(), io.BytesIO()]  # it reads files only
+    for pixels, file in zip((a, b), files, strict=True):
+        rgb = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+        Image.fromarray(np.ascontiguousarray(rgb)).save(file, "BMP")
+    return float(compute_ssimulacra2(*files))
 
 
 def decibels(similarity: ArrayLike) -> NDArray[np.float64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -11,9 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
 
-from rgru_codec.metrics import bpp_at, colour_differences
+from rgru_codec.metrics import bpp_at, colour_differences, ssimulacra2
 from rgru_train.config import TrainingConfig
 from rgru_train.losses import ms_ssim, planes
 from rgru_train.objective import Model
@@ -160,17 +158,9 @@ class Validator:
 def _ssimulacra2(pixels: Pixels, shown: Pixels) -> Measures:
     """SSIMULACRA2 of each iteration's picture, where the package is installed."""
     try:
-        from ssimulacra2 import compute_ssimulacra2
-    except ImportError:
+        return {"ssimulacra2": np.array([ssimulacra2(pixels, one) for one in shown])}
+    except ModuleNotFoundError:
         return {}
-    scores = [compute_ssimulacra2(_file(pixels), _file(one)) for one in shown]
-    return {"ssimulacra2": np.array(scores, np.float64)}
-
-
-def _file(pixels: Pixels) -> io.BytesIO:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "BMP")
-    return file
 
 
 def _means(measured: Sequence[Measures]) -> Measures:

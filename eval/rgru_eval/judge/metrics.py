@@ -6,9 +6,7 @@ many scales were used, because values with different numbers of scales do not co
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL.Image import Image
 
-from rgru_codec.metrics import colour_differences, decibels, ms_ssim, psnr
+from rgru_codec.metrics import colour_differences, decibels, ms_ssim, psnr, ssimulacra2
 from rgru_eval.errors import EvalError
 from rgru_eval.measure.pictures import pixels_of
 
@@ -180,11 +178,7 @@ class Judge:
         return (float(value),)
 
     def _ssimulacra2(self, decoded: Image) -> tuple[float, ...]:
-        files = [io.BytesIO(), io.BytesIO()]
-        for image, file in zip((self.source, decoded), files, strict=True):
-            image.convert("RGB").save(file, "BMP")
-        package = importlib.import_module("ssimulacra2")
-        return (float(package.compute_ssimulacra2(*files)),)
+        return (ssimulacra2(self.samples, pixels_of(decoded)),)
 
 
 def parse_metrics(text: str) -> tuple[str, ...]:
