@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from rgru_codec.cli.batch import share_threads
 from rgru_codec.cli.status import DONE, EPILOG, INTERRUPTED, UNUSABLE, USAGE, fail, say
 
 _DESCRIPTION = """\
@@ -49,8 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code (0: all pictures are done)."""
     args, rest = build_parser().parse_known_args(argv)
-    args.threads = args.threads or 1  # runners start as many workers as there are cores
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(args.threads))
+    # Runners start as many workers as there are cores.
+    args.threads = share_threads(args.threads or 1, 1)
     try:
         from rgru_codec.cli.pipeline import run
     except ModuleNotFoundError as error:
