@@ -92,19 +92,25 @@ def decibels(similarity: ArrayLike) -> NDArray[np.float64]:
         return np.asarray(-10.0 * np.log10(1.0 - np.minimum(similarity, 1.0)))
 
 
-def bpp_at(bpp: ArrayLike, similarity: ArrayLike, wanted: float) -> float | None:
-    """Return the bits per pixel at which a curve reaches an MS-SSIM; None outside of the curve.
+def rates_at(
+    bpp: NDArray[np.float64], quality: NDArray[np.float64], wanted: float
+) -> NDArray[np.float64]:
+    """Return the bits per pixel at which curves first reach a quality; nan off a curve's ends.
 
-    The logarithm of the rate is interpolated over `decibels`; where a longer file is worse, the
-    best picture so far counts.
+    Between two points the logarithm of the rate is linear in the quality.
 
     Args:
-        bpp: (N,) bits per pixel, ascending.
-        similarity: (N,) MS-SSIM at these.
-        wanted: MS-SSIM, 0..1.
+        bpp: (curves, points) bits per pixel, ascending.
+        quality: (curves, points) on a scale on which more is better, such as `decibels`.
+        wanted: On the same scale.
+
+    Returns:
+        (curves,).
     """
-    reached = decibels(np.maximum.accumulate(np.asarray(similarity)))
-    target = decibels(wanted)
-    if not reached[0] <= target <= reached[-1]:
-        return None
-    return float(np.exp(np.interp(target, reached, np.log(bpp))))
+    first = (quality >= wanted).argmax(axis=1)  # 0 too where none is
+    rows = np.flatnonzero(first)
+    before, after = (rows, first[rows] - 1), (rows, first[rows])
+    share = (wanted - quality[before]) / (quality[after] - quality[before])
+    rates = np.full(len(bpp), np.nan)
+    rates[rows] = bpp[before] * (bpp[after] / bpp[before]) ** share
+    return rates

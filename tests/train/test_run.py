@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from rgru_codec.metrics import decibels
 from rgru_format import InvalidInput
 from rgru_train import state
 from rgru_train.batches import batches
@@ -29,7 +30,7 @@ from rgru_train.objective import RateControl, log_near
 from rgru_train.photos import find_photos
 from rgru_train.run import Options, _Loop, average, train
 from rgru_train.trainer import Trainer
-from rgru_train.validation import Validator, score, validation_samples
+from rgru_train.validation import Validator, _rates, score, validation_samples
 from rgru_train.workers import Workers, one_process
 
 from .tiny import eagerly, tiny
@@ -188,6 +189,19 @@ def test_validation_reports_every_iteration_and_kind(
     assert row["bpp"][0] < row["bpp"][1]
     assert row["kinds"]["other sources"]["pictures"] == 2
     assert [picture.shape for picture in pictures] == [(2, 176, 176, 3)]
+
+
+def test_rates_are_read_off_the_best_picture_so_far() -> None:
+    """As the evaluator reads them off curves that rise; what a curve does not reach is none."""
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        bpp, similarity = np.cumsum(rng.uniform(0.01, 0.5, 8)), rng.uniform(0.8, 0.995, 8)
+        reached = decibels(np.maximum.accumulate(similarity))
+        for name, rate in _rates(bpp, similarity).items():
+            target = decibels(float(name))
+            inside = reached[0] <= target <= reached[-1]
+            expected = np.exp(np.interp(target, reached, np.log(bpp))) if inside else None
+            assert rate == (None if expected is None else pytest.approx(expected, abs=5.1e-5))
 
 
 def test_weights_of_another_network_are_refused(

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
-from rgru_codec.metrics import bpp_at, colour_differences, ssimulacra2
+from rgru_codec.metrics import colour_differences, decibels, rates_at, ssimulacra2
 from rgru_train.config import TrainingConfig
 from rgru_train.losses import ms_ssim, planes
 from rgru_train.objective import Model
@@ -172,9 +172,11 @@ def _means(measured: Sequence[Measures]) -> Measures:
     }
 
 
-def _rates(bpp: ArrayLike, quality: ArrayLike) -> dict[str, float | None]:
-    rates = {str(wanted): bpp_at(bpp, quality, wanted) for wanted in QUALITIES}
-    return {name: None if rate is None else round(rate, 4) for name, rate in rates.items()}
+def _rates(bpp: NDArray[np.float64], similarity: NDArray[np.float64]) -> dict[str, float | None]:
+    """Bits per pixel at ``QUALITIES``; where a longer file is worse, the best so far counts."""
+    reached = decibels(np.maximum.accumulate(similarity))
+    rates = {q: rates_at(bpp[None], reached[None], float(decibels(q)))[0] for q in QUALITIES}
+    return {str(q): None if np.isnan(rate) else round(float(rate), 4) for q, rate in rates.items()}
 
 
 def _rounded(values: ArrayLike) -> list[float]:

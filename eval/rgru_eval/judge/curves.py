@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from rgru_codec import metrics
 from rgru_eval.judge.metrics import METRICS, MS_SSIM, Floats, Metric
 from rgru_eval.measure.tasks import CUTS_BPP
 from rgru_eval.results import NAMES, Results
@@ -154,14 +155,7 @@ def rate_at(bpp: Floats, quality: Floats, target: float, metric: Metric = MS_SSI
 
 def rates_at(bpp: Floats, quality: Floats, target: float, metric: Metric) -> Floats:
     """Return the rates of many curves, (curves, settings); nan where one is off its end."""
-    scaled, wanted = metric.scaled(quality), float(metric.scaled(target))
-    first = (scaled >= wanted).argmax(axis=1)  # 0 too where none is
-    rows = np.flatnonzero(first)
-    before, after = (rows, first[rows] - 1), (rows, first[rows])
-    share = (wanted - scaled[before]) / (scaled[after] - scaled[before])
-    rates: Floats = np.full(len(bpp), np.nan)
-    rates[rows] = bpp[before] * (bpp[after] / bpp[before]) ** share
-    return rates
+    return metrics.rates_at(bpp, metric.scaled(quality), float(metric.scaled(target)))
 
 
 def area(bpp: Sequence[float] | Floats, quality: Sequence[float] | Floats) -> float | None:
