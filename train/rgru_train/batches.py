@@ -21,13 +21,7 @@ def batches(
     """Yield (B, side, side, 3) uint8 for steps ``first_step`` to ``last_step - 1``.
 
     Whoever stops before the end closes the iterator, or lets go of it: no thread outlives it,
-    so that none keeps a stopped run from ending.
-
-    Args:
-        crops: draws them.
-        first_step: that of the first batch.
-        last_step: that behind the last one.
-        part: which crops of each batch; by default all.
+    so that none keeps a stopped run from ending. ``part`` says which crops of each batch.
     """
     pool = ThreadPoolExecutor(_THREADS)
     try:

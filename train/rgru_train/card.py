@@ -78,17 +78,10 @@ def model_card(
     lengths: Sequence[tuple[float, float, float]],
     notes: str,
 ) -> str:
-    """Return the text of the card.
+    """Return the text of the card of a package, whose folder is named by its id.
 
-    Args:
-        name: of the model.
-        package: its folder, named by its id.
-        config: of the run.
-        step: of the checkpoint.
-        rows: of the run's log.
-        data: what ``rgru_train.photos.summary`` gives, if the photos are known.
-        lengths: what ``rgru_train.integers.code_lengths`` gives; empty if not measured.
-        notes: what the model is bad at.
+    Rows are of the run's log, lengths those of ``rgru_train.integers.code_lengths``, empty if not
+    measured; notes say what the model is bad at.
     """
     parts = [
         f"# Model {name} ({package.name})",

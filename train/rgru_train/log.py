@@ -34,12 +34,7 @@ class _Validation(msgspec.Struct, tag_field="kind", tag="validation"):
 
 
 class Log:
-    """``log.jsonl`` and TensorBoard events of a run.
-
-    Args:
-        folder: of the run.
-        digest: hash of the configuration, written into every line.
-    """
+    """``log.jsonl``, each line with the configuration's hash, and TensorBoard events of a run."""
 
     def __init__(self, folder: Path, digest: str) -> None:
         self.path, self.digest = folder / "log.jsonl", digest

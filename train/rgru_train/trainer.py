@@ -89,9 +89,8 @@ class Trainer:
     def train_step(self, crops: tf.Tensor, stop: bool = False) -> dict[str, Any]:
         """Take a step on (B, side, side, 3) uint8 crops; return what the log wants to know.
 
-        Args:
-            crops: this worker's part of the batch.
-            stop: ask all workers to stop after this step (see ``stopping``).
+        The crops are this worker's part of the batch. ``stop`` asks all workers to stop after this
+        step (see ``stopping``).
 
         Raises:
             DivergenceError: the loss is not finite.

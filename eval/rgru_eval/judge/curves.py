@@ -186,12 +186,8 @@ def received(
 ) -> tuple[list[float], list[float]]:
     """Return mean quality of one file at bits per pixel received; what is whole stays as it is.
 
-    Rates at which some picture shows nothing yet are left out.
-
-    Args:
-        rows: of the kind ``prefix``, of one codec and setting.
-        metric: its column.
-        cuts: bits per pixel at which the files were cut.
+    Rates at which some picture shows nothing yet are left out. The rows are of the kind ``prefix``,
+    of one codec and setting.
     """
     curves = [
         (own["bpp"].to_numpy(float), np.array([np.nan, *own[metric]], float))

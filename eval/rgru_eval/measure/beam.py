@@ -29,10 +29,7 @@ def run_beam(
 ) -> Generator[tuple[Task, Outcome], None, None]:
     """Run tasks in a pipeline, then yield them with what they gave.
 
-    Args:
-        tasks: what to measure.
-        folder: for what has been measured; workers must reach it by this name.
-        options: of the pipeline, ``--runner`` and so on.
+    Workers must reach the folder, for what has been measured, by this name.
     """
     left = [task for task in tasks if not FileSystems.exists(_place(task, folder))]
     if not FileSystems.exists(folder):

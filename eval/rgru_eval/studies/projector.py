@@ -47,13 +47,9 @@ Point = tuple[NDArray[np.int8], tuple[str, int, int, str], NDArray[np.uint8]]
 def write_projector(
     pictures: Iterable[tuple[str, Image]], layer: int, folder: Path, most: int
 ) -> int:
-    """Write the projector's files and return the number of points.
+    """Write the projector's files, of codes of a layer (from 1); return the number of points.
 
-    Args:
-        pictures: names and pictures.
-        layer: whose codes, from 1.
-        folder: where to; made if it is not there.
-        most: points at most; a seeded choice is made among more.
+    Among more than ``most`` points a seeded choice is made.
 
     Raises:
         EvalError: the model has fewer layers.
@@ -89,12 +85,7 @@ def _points(name: str, image: Image, layer: int) -> Iterator[Point]:
 
 
 def decode_groups(groups: Iterable[GroupRead], grid: tuple[int, int]) -> list[Codes]:
-    """Return the codes of every layer.
-
-    Args:
-        groups: all of a file, in order.
-        grid: rows and columns of codes.
-    """
+    """Return the codes of every layer, of all groups of a file and its rows and columns."""
     decoder, layers = CodesDecoder(default_model().context(), *grid), []
     for group in groups:
         decoder.decode(group)

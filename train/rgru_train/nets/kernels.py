@@ -105,18 +105,9 @@ def unblocked(x: Tensor, side: int) -> Tensor:
 
 
 class Dense(Module):
-    """A convolution with one kernel over all channels.
+    """A convolution with one kernel over all channels, of side ``kernel``.
 
-    Args:
-        depth_in: input channels.
-        depth: output channels.
-        kernel: side of the kernel.
-        stride: input positions an output position.
-        bias: whether a constant is added.
-        activation: Keras's name of the function behind it.
-        init: of the kernel.
-        parts: matrices that stand side by side in the kernel, such as gates.
-        name: under which its weights are kept.
+    ``parts``: matrices that stand side by side in the kernel, such as gates.
     """
 
     def __init__(

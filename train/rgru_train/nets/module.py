@@ -44,8 +44,7 @@ def variable(
 class Module:
     """Holds variables and other modules as attributes, or in lists of them.
 
-    Args:
-        name: under which its variables are kept, below those that it is made in.
+    Its variables are kept under its name, below those of the modules that it is made in.
     """
 
     def __init__(self, name: str) -> None:

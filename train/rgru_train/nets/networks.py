@@ -41,12 +41,7 @@ class ResidualBlock(Module):
 class Stack(Module):
     """Layers one after the other; the states of its cells are passed in and out, in order.
 
-    Args:
-        layers: their descriptions.
-        network: whose kinds of cells and kernels they have.
-        depth: channels of the input.
-        scale: pixels a position of the input.
-        name: under which the weights are kept.
+    The input has so many channels (``depth``) and pixels a position (``scale``).
     """
 
     def __init__(
@@ -73,13 +68,9 @@ class Stack(Module):
     def __call__(
         self, x: Tensor, states: States, products: Products, picture: Tensor | None = None
     ) -> tuple[Tensor, States]:
-        """Run all layers: (output, new states).
+        """Run all layers on (B, h, w, C): (output, new states).
 
-        Args:
-            x: (B, h, w, C).
-            states: of the cells, in order.
-            products: multiplies.
-            picture: (B, H, W, 3), what ``picture`` layers join to their features.
+        ``picture``: (B, H, W, 3), what ``picture`` layers join to their features.
         """
         waiting, updated = list(states), []
         for layer, block, scale in zip(self.layers_, self.blocks, self.scales, strict=False):

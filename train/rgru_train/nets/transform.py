@@ -30,9 +30,7 @@ def _functions(size: int, count: int) -> list[tuple[int, int, int]]:
 def basis(size: int, functions: Sequence[tuple[int, int, int]]) -> NDArray[np.float64]:
     """Return orthonormal cosine functions (size, size, 3, count) of blocks of RGB.
 
-    Args:
-        size: side of a block.
-        functions: (colour, vertical, horizontal frequency) of each.
+    Each of ``functions`` is (colour, vertical, horizontal frequency).
     """
     k = np.arange(size)
     waves = np.sqrt(2.0 / size) * np.cos(np.pi * (k[None, :] + 0.5) * k[:, None] / size)
