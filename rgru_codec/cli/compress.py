@@ -147,10 +147,9 @@ def settings_of(args: argparse.Namespace) -> Settings:
     from rgru_codec.settings import Settings
     from rgru_format import Limits
 
-    _check_layers(args.layers)
     given = {name: getattr(args, name) for name in ("exif", "xmp", "icc")}
     content = {k: None if path is None else _metadata(k, path) for k, path in given.items()}
-    return Settings(
+    settings = Settings(
         layers=args.layers,
         quality=args.quality,
         bpp=args.bpp,
@@ -168,6 +167,10 @@ def settings_of(args: argparse.Namespace) -> Settings:
         encoder=args.encoder,
         threads=args.threads,
     )
+    if isinstance(args.layers, int) and args.layers > (model := settings.package()).iterations:
+        words = f"the model {model.name} has 1..{model.iterations} layers"
+        raise Failure(USAGE, f"--layers {args.layers}: {words}")
+    return settings
 
 
 def _metadata(name: str, path: str) -> bytes:
@@ -190,18 +193,6 @@ def _metadata(name: str, path: str) -> bytes:
     if name == "exif" and content and not is_exif(without_prefix(content)):
         raise Failure(USAGE, f"{place}: is not Exif data, which begins with II* or MM*")
     return content
-
-
-def _check_layers(layers: int | str | None) -> None:
-    if not isinstance(layers, int):
-        return
-    from rgru_codec.models import default_model
-
-    model = default_model()
-    if layers > model.iterations:
-        raise Failure(
-            USAGE, f"--layers {layers}: the model {model.name} has 1..{model.iterations} layers"
-        )
 
 
 @dataclasses.dataclass(frozen=True)

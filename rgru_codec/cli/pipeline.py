@@ -243,7 +243,14 @@ class Compress(beam.DoFn):  # type: ignore[misc]
 
         from rgru_codec.encoder import compress
 
-        compress(np.zeros((16, 16, 3), np.uint8), layers=1, threads=self._settings.threads)
+        settings = self._settings
+        compress(
+            np.zeros((16, 16, 3), np.uint8),
+            layers=1,
+            model=settings.model,
+            encoder=settings.encoder,
+            threads=settings.threads,
+        )
 
     def process(self, element: tuple[bytes, Iterable[bytes]]) -> Iterator[Outcome]:
         """One picture; other sources with the same target are failures."""

@@ -20,6 +20,8 @@ import rgru_codec
 
 PICTURES = 240
 ROOT = Path(__file__).parents[2]
+NANO = ROOT / "models" / "nano" / "rgru_nano" / "8995b4de"
+"""A model of fewer layers than the one that ships."""
 
 needs_beam = pytest.mark.skipif(
     importlib.util.find_spec("apache_beam") is None,
@@ -211,6 +213,36 @@ def test_what_cannot_be_done_is_said_before_any_work(
     assert (code in (1, 2), hint in err, "bug" in err) == (True, True, False), err
     assert Path("a.png").read_bytes() == before
     assert [path.name for path in tmp_path.rglob("*.rgru")] == []
+
+
+@needs_beam
+def test_layers_are_those_of_the_model_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They were held against the default model, which has more: every picture failed then."""
+    from rgru_codec.cli.beam import main
+
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (16, 16)).save("a.png")
+    options = ("--input", "a.png", "--output", "out", "--model", str(NANO), "--layers", "8")
+    assert main(["compress", *options]) == 2
+    assert capsys.readouterr().err == "rgru: --layers 8: the model nano has 1..6 layers\n"
+    assert not Path("out").exists()
+
+
+@needs_beam
+def test_workers_warm_up_with_the_model_and_encoder_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They warmed up the default model: it was needed, and each first picture was slow."""
+    from rgru_codec.cli import pipeline
+    from rgru_codec.settings import Settings
+
+    monkeypatch.setattr("rgru_codec.settings.default_model", None)
+    pipeline.Compress(Settings(layers=2, model=NANO), "out", False, False).setup()
+    work = pipeline.Compress(Settings(layers=2, model=NANO, encoder="x"), "out", False, False)
+    with pytest.raises(rgru_codec.InvalidInput, match="no encoder 'x'"):
+        work.setup()
 
 
 @needs_beam
