@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rgru_codec.arguments import count
 from rgru_codec.cli import options
 from rgru_codec.cli.files import check_standard_input
-from rgru_codec.cli.pictures import read_picture
+from rgru_codec.cli.pictures import read_picture, without_pillows_limit
 from rgru_codec.cli.status import (
     DONE,
     USAGE,
@@ -102,13 +102,12 @@ def _open(
 ) -> tuple[NDArray[np.uint8], int, int | None]:
     """Pixels (H, W, 3) as `rgru compress` sees them, the bytes that they take, and the layers."""
     import numpy as np
-    from PIL import Image
 
     from rgru_codec.decoder import Decoder
     from rgru_codec.source import read_planes
     from rgru_format import SIGNATURE
 
-    Image.MAX_IMAGE_PIXELS = None  # ours is the limit, and it is checked
+    without_pillows_limit()
     try:
         data = read_picture(name, limits)
         if data.startswith(SIGNATURE[:5]):

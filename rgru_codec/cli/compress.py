@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rgru_codec.arguments import between, count
 from rgru_codec.cli import batch, options
 from rgru_codec.cli.files import RGRU, Job, Plan, display_name, write
-from rgru_codec.cli.pictures import known_suffixes, read_picture
+from rgru_codec.cli.pictures import known_suffixes, read_picture, without_pillows_limit
 from rgru_codec.cli.progress import Share
 from rgru_codec.cli.status import (
     DONE,
@@ -204,11 +204,9 @@ class Compress:
 
     def __call__(self, job: Job, share: Share) -> batch.Outcome:
         """Compress the picture of a job."""
-        from PIL import Image
-
         from rgru_codec.encoder import encode, prepare
 
-        Image.MAX_IMAGE_PIXELS = None  # ours is the limit, and it is checked
+        without_pillows_limit()
         start = time.monotonic()
         data = read_picture(job.source, self.settings.limits)
         planes = prepare(data, self.settings)

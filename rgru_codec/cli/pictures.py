@@ -28,6 +28,13 @@ def known_suffixes() -> frozenset[str]:
     return frozenset(readable - {".rgru", ".pdf", ".mpg", ".mpeg"})
 
 
+def without_pillows_limit() -> None:
+    """Let Pillow open pictures of any size: our own limit is checked, and users can raise it."""
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = None
+
+
 def read_picture(source: str, limits: Limits | None = None) -> bytes:
     """Read a picture; of a large file, or an endless stream, that is none only the beginning.
 
@@ -213,14 +220,12 @@ def _changes(image: Image.Image, kind: str, content: bytes) -> tuple[str, ...]:
 
     Pillow's writers scale, and drop alpha, without a word: the file is read again.
     """
-    from PIL import Image
-
     from rgru_codec.source import readable_formats
 
     alpha = image.mode in ("LA", "RGBA")
     if kind in _EXACT or (kind in _OPAQUE and not alpha) or kind not in readable_formats():
         return ()
-    Image.MAX_IMAGE_PIXELS = None  # the picture is ours
+    without_pillows_limit()
     try:
         back = _read_again(content, kind)
     except MemoryError:

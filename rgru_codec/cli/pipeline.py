@@ -284,10 +284,12 @@ class Compress(beam.DoFn):  # type: ignore[misc]
         return Outcome(True, {"source": source, "code": code, "message": message})
 
     def _compress(self, source: str, target: str) -> dict[str, Any]:
+        from rgru_codec.cli.pictures import without_pillows_limit
         from rgru_codec.encoder import encode, prepare
         from rgru_codec.metrics import ms_ssim, psnr
         from rgru_codec.source import read_source
 
+        without_pillows_limit()
         with FileSystems.open(source, "application/octet-stream") as file:
             data = read_source(file, self._settings.limits)
         planes = prepare(data, self._settings)

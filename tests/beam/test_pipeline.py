@@ -246,6 +246,22 @@ def test_workers_warm_up_with_the_model_and_encoder_of_the_settings(
 
 
 @needs_beam
+def test_pictures_larger_than_pillow_opens_are_held_against_max_pixels_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above 179 million pixels they failed as bombs, whatever ``--max-pixels`` said."""
+    from rgru_codec.cli import pipeline
+    from rgru_codec.settings import Settings
+
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
+    work = pipeline.Compress(Settings(layers=1), str(tmp_path / "out"), False, False)
+    target = os.fsencode(tmp_path / "out" / "a.rgru")
+    (found,) = work.process((target, [os.fsencode(tmp_path / "a.png")]))
+    assert found.line["status"] == "compressed"
+
+
+@needs_beam
 @posix
 def test_names_that_are_no_text(tmp_path: Path) -> None:
     """Names of files are bytes; one that was no UTF-8 used to stop all the others."""
