@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rgru_codec.arguments import count
 from rgru_codec.cli import options
-from rgru_codec.cli.files import check_standard_input
+from rgru_codec.cli.files import check_standard_input, display_name
 from rgru_codec.cli.pictures import read_picture, without_pillows_limit
 from rgru_codec.cli.status import (
     DONE,
@@ -58,11 +58,12 @@ def run(args: argparse.Namespace) -> int:
     b, second_size, layers = _open(args.picture, args.layers, limits, args.threads)
     if args.layers is not None and first_layers is None and layers is None:
         raise Failure(USAGE, "--layers: neither of the two is a .rgru file, others have no layers")
+    names = [display_name(name, "standard input") for name in (args.reference, args.picture)]
     height, width = a.shape[:2]
     if a.shape != b.shape:
         raise Failure(
             USAGE,
-            f"{args.reference} is {width}x{height}, {args.picture} is "
+            f"{names[0]} is {width}x{height}, {names[1]} is "
             f"{b.shape[1]}x{b.shape[0]}; only pictures of the same size can be compared",
         )
     pixels = width * height
@@ -79,19 +80,19 @@ def run(args: argparse.Namespace) -> int:
         "psnr": None if (value := psnr(b, a)) == float("inf") else value,
         "ms_ssim": ms_ssim(a, b),
     }
-    for line in [json.dumps(table)] if args.json else _words(table):
+    for line in [json.dumps(table)] if args.json else _words(table, names):
         show(line)
     if args.layers is not None and layers is not None and layers < args.layers:
         has = layer_count(layers)
-        say(f"{args.picture}: has {has} and no more ({args.layers} were asked for)")
+        say(f"{names[1]}: has {has} and no more ({args.layers} were asked for)")
     return DONE
 
 
-def _words(table: dict[str, Any]) -> list[str]:
+def _words(table: dict[str, Any], names: list[str]) -> list[str]:
     distance = "infinite" if table["psnr"] is None else f"{table['psnr']:.2f} dB"
     return [
-        f"A {table['a']}: {number(table['bytes_a'])} bytes ({table['bpp_a']:.3f} bpp)",
-        f"B {table['b']}: {number(table['bytes_b'])} bytes ({table['bpp_b']:.3f} bpp), "
+        f"A {names[0]}: {number(table['bytes_a'])} bytes ({table['bpp_a']:.3f} bpp)",
+        f"B {names[1]}: {number(table['bytes_b'])} bytes ({table['bpp_b']:.3f} bpp), "
         f"{100 * table['bytes_b'] / table['bytes_a']:.1f} % of A",
         f"{table['width']}x{table['height']}, PSNR {distance}, MS-SSIM {table['ms_ssim']:.5f}",
     ]
@@ -119,4 +120,4 @@ def _open(
         planes = read_planes(data, convert_depth=True, frame=0, limits=limits)
         return planes.pixels, len(data), None
     except Exception as error:
-        raise explain(error, name) from None
+        raise explain(error, display_name(name, "standard input")) from None

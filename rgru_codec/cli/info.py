@@ -37,14 +37,15 @@ def run(args: argparse.Namespace) -> int:
     check_standard_input(args.inputs)
     codes = []
     for name in args.inputs:
+        shown = display_name(name, "standard input")
         if len(args.inputs) > 1 and not args.json:
-            show(f"{name}:")
+            show(f"{shown}:")
         try:
             codes.append(_show(name, args.max_pixels, as_json=args.json, verbose=args.verbose))
         except BrokenPipeError:
             raise
         except Exception as error:
-            codes.append(fail(error, display_name(name, "standard input")))
+            codes.append(fail(error, shown))
     return exit_code(codes)
 
 
@@ -64,7 +65,7 @@ def _show(name: str, max_pixels: int, *, as_json: bool, verbose: bool) -> int:
     else:
         for line in describe(found, verbose=verbose):
             show(line)
-    return DONE if fault is None else fail(fault, name)
+    return DONE if fault is None else fail(fault, display_name(name, "standard input"))
 
 
 def describe(found: Info, *, verbose: bool) -> list[str]:

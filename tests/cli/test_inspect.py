@@ -143,6 +143,28 @@ def test_info_from_a_stream(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "size", "said"),
+    [
+        (("info", "-"), -1, "rgru: standard input: the checksum of a group"),
+        (("compare", "a.png", "-"), 0, "rgru: standard input: is empty"),
+        (("compare", "a.png", "-"), 9, "rgru: standard input: is not a picture of a known format"),
+    ],
+)
+def test_messages_call_standard_input_by_its_name(
+    folder: Path, words: tuple[str, ...], size: int, said: str
+) -> None:
+    """They called it ``-``."""
+    broken = (folder / "broken.rgru").read_bytes()
+    result = process(*words, stdin=broken if size < 0 else b"no picture"[:size], cwd=folder)
+    assert (result.returncode, result.stderr.decode()[: len(said)]) == (1, said)
+
+
+def test_compare_with_standard_input(folder: Path) -> None:
+    result = process("compare", "a.png", "-", stdin=(folder / "a.png").read_bytes(), cwd=folder)
+    assert b"B standard input: " in result.stdout
+
+
+@pytest.mark.parametrize(
     ("name", "code", "words"),
     [
         ("whole.rgru", 0, "checksums match, codes decode"),
