@@ -144,7 +144,7 @@ def read_source(source: Source, limits: Limits | None = None, begin: bytes = b""
 
 def _check_bytes(size: int, most: float) -> None:
     if size > most:
-        raise LimitExceeded("max_memory", size, int(most), _OF_FILE)
+        raise LimitExceeded("max_memory", size, int(most), _OF_FILE, "file")
 
 
 def _left_of(file: Any) -> int:

@@ -52,14 +52,17 @@ class LimitExceeded(RgruError):  # noqa: N818
         value: what the data asks for.
         limit: what is allowed.
         how: how to raise the limit, in words; a default is made from the name.
+        about: what is over it, where the name alone does not tell: ``thin``, a picture that counts
+            as more pixels than it has; ``file``, a picture's file, which is not all it takes.
     """
 
-    def __init__(self, name: str, value: int, limit: int, how: str = "") -> None:
-        super().__init__(name, value, limit, how)
+    def __init__(self, name: str, value: int, limit: int, how: str = "", about: str = "") -> None:
+        super().__init__(name, value, limit, how, about)
         self.name = name
         self.value = value
         self.limit = limit
         self.how = how or f"pass Limits({name}=...) to allow more"
+        self.about = about
 
     def __str__(self) -> str:
         return f"{self.name}: {self.value} is over the limit of {self.limit}; {self.how}"

@@ -72,12 +72,13 @@ class Limits:
     def check_pixels(self, height: int, width: int) -> None:
         """Raise LimitExceeded where a picture has more pixels than allowed."""
         rows, columns = grid_size(height, width)
-        pixels, how = height * width, ""
+        pixels, how, about = height * width, "", ""
         if min(height, width) < _NARROW and rows * columns > _FEW:
             pixels = rows * columns * _THIN
+            about = "thin"
             how = "the picture is so thin that it counts as more; pass Limits(max_pixels=...)"
         if pixels > self.max_pixels:
-            raise LimitExceeded("max_pixels", pixels, self.max_pixels, how)
+            raise LimitExceeded("max_pixels", pixels, self.max_pixels, how, about)
 
     def check_memory(self, value: int) -> None:
         """Raise LimitExceeded where ``value`` bytes are more than may be allocated."""

@@ -158,14 +158,14 @@ def _is_no_memory(error: BaseException) -> bool:
 def _limit_words(error: LimitExceeded) -> str:
     value, counts = number(error.value), "is so thin that it counts as"
     words = {
-        "max_pixels": f"the picture {counts if 'thin' in error.how else 'has'} {value} pixels",
+        "max_pixels": f"the picture {counts if error.about == 'thin' else 'has'} {value} pixels",
         "max_memory": f"the picture needs about {value} bytes of memory",
         "max_metadata_bytes": f"the metadata takes {value} bytes",
     }.get(error.name)
     if words is None:
         return str(error)
     way = f"allow more with --{error.name.replace('_', '-')} {error.value}"
-    if "file" in error.how:  # that is not all it takes
+    if error.about == "file":  # that is not all it takes
         words = f"the picture's file alone has {value} bytes, and its pixels take more"
         way = "allow more than that with --max-memory"
     if error.name == "max_metadata_bytes":

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image, ImageCms
 
 import rgru_codec
+from rgru_codec.cli.status import explain
+from rgru_format import LimitExceeded
 
 from .conftest import Rgru, picture, process
 
@@ -250,6 +252,19 @@ def test_limit(rgru: Rgru, folder: Path) -> None:
     assert "a.png: the picture has 960 pixels, the limit is 900" in result.err
     assert "--max-pixels 960" in result.err
     assert rgru("compress", "a.png", "--max-pixels", 960, "-l", 1).code == 0
+
+
+def test_what_is_over_a_limit_is_not_read_off_the_words_of_the_error(
+    rgru: Rgru, folder: Path
+) -> None:
+    """Other words for how to raise it would have called a thin picture, or a file, another."""
+    Image.new("RGB", (1, 5000)).save("thin.png")
+    result = rgru("compress", "thin.png", "--max-pixels", 5000)
+    assert (result.code, "the picture is so thin that it counts as 20" in result.err) == (4, True)
+    words = explain(LimitExceeded("max_pixels", 9, 8, "a file so thin")).message
+    assert words == "the picture has 9 pixels, the limit is 8; allow more with --max-pixels 9"
+    words = explain(LimitExceeded("max_memory", 9, 8, "reworded", "file")).message
+    assert "the picture's file alone has 9 bytes" in words
 
 
 def test_streams(folder: Path) -> None:

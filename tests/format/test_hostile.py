@@ -229,6 +229,7 @@ def test_errors_have_words_and_survive_pickling() -> None:
         Damaged("torn", layer=2, offset=99),
         Damaged("torn"),
         LimitExceeded("max_pixels", 9, 8),
+        LimitExceeded("max_pixels", 9, 8, "it is thin", "thin"),
         ModelMissing(b"\x01\x02\x03\x04", "pip install it"),
         InvalidInput("odd"),
         OutOfMemory("a window of 9x9 pixels"),
@@ -239,6 +240,7 @@ def test_errors_have_words_and_survive_pickling() -> None:
         "torn (layer 2, byte 99)",
         "torn",
         "max_pixels: 9 is over the limit of 8; pass Limits(max_pixels=...) to allow more",
+        "max_pixels: 9 is over the limit of 8; it is thin",
         "the file needs model 01020304, which is not installed; install it with: pip install it",
         "odd",
         "not enough memory for a window of 9x9 pixels; close other programs or use fewer processes",
@@ -248,6 +250,7 @@ def test_errors_have_words_and_survive_pickling() -> None:
         again = pickle.loads(pickle.dumps(error))
         assert type(again) is type(error)
         assert str(again) == text
+        assert vars(again) == vars(error)
         assert vars(again) == vars(error)
     direct = set(RgruError.__subclasses__())
     assert {type(error) for error in errors} == direct | set(LimitExceeded.__subclasses__())
