@@ -147,6 +147,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
     from rgru_codec.settings import Settings
     from rgru_format import Limits
 
+    if args.keep_icc and "icc" in args.strip and args.icc is None:
+        raise Failure(USAGE, "--keep-icc: --strip leaves the profile out; give one of the two")
     given = {name: getattr(args, name) for name in ("exif", "xmp", "icc")}
     content = {k: None if path is None else _metadata(k, path) for k, path in given.items()}
     settings = Settings(

@@ -119,6 +119,7 @@ def test_targets(rgru: Rgru, folder: Path, options: list[str], arguments: dict[s
         (["--strip", "iptc"], "unknown metadata iptc"),
         (["--strip", "exif,,gps"], "unknown metadata ''; choose from exif, gps"),
         (["--depth", "12"], "invalid choice"),
+        (["--strip", "all", "--keep-icc"], "--keep-icc: --strip leaves the profile out; give one"),
         (["-j", "0"], "0 is out of range"),
         (["--layers", "1000"], "--layers 1000: the model"),
         (["--msssim", "0.9999999"], "cannot be reached"),
