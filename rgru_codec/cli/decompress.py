@@ -282,6 +282,10 @@ def _damage(error: Damaged, layers: int, groups: int) -> Damaged:
     return Damaged(f"{error}; {words}, use --partial to decode {what}")
 
 
+def _whole_layers(found: Info) -> int:
+    return sum(layer.complete is True for layer in found.layers)
+
+
 def _stages(decoder: Decoder, data: bytes, ends: list[int]) -> Iterator[tuple[int, Stage]]:
     """Yield the picture of each layer, and its number; the last one shows all that is there.
 
@@ -327,6 +331,7 @@ class Stages:
         data = read_rgru(job.source, self.work.limits.max_pixels)
         found = inspect(data, limits=self.work.limits)
         self._refuse(found)
+        claimed = self._claim_steps(job, found, outputs)
         name = display_name(job.source, "standard input")
         pixels = found.width * found.height
         animation = None if self.animate is None else Animation(self.animate, pixels)
@@ -339,7 +344,9 @@ class Stages:
             self.work.stripped(stage.picture)
             if animation is not None:
                 animation.add(stage, layer)
-            self._write_step(job, layer, stage.picture, outputs)
+            if layer > claimed:
+                self._claim_step(job, layer, outputs)
+            self._write_step(job, layer, stage.picture)
         if not count:
             what = "animate" if self.steps is None else "show in steps"
             raise Failure(USAGE, f"{name}: holds no layer, there is nothing to {what}")
@@ -368,19 +375,29 @@ class Stages:
         """Find damage before a picture of what precedes it is written."""
         from rgru_format import Damaged
 
-        whole = sum(layer.complete is True for layer in found.layers)
+        whole = _whole_layers(found)
         enough = self.work.layers is not None and whole >= self.work.layers
         if isinstance(found.error, Damaged) and not (self.work.partial or enough):
             groups = sum(len(layer.groups) for layer in found.layers[whole:])
             raise _damage(found.error, whole, groups)
 
-    def _write_step(self, job: Job, number: int, image: Image.Image, outputs: Outputs) -> None:
+    def _claim_steps(self, job: Job, found: Info, outputs: Outputs) -> int:
+        """Claim the steps that are certain to be written; returns how many these are."""
+        whole = _whole_layers(found)
+        certain = whole if self.work.layers is None else min(whole, self.work.layers)
+        for layer in range(2, certain + 1):
+            self._claim_step(job, layer, outputs)
+        return max(certain, 1)  # the first was claimed before the file was read
+
+    def _claim_step(self, job: Job, number: int, outputs: Outputs) -> None:
         if self.steps is not None:
-            step = self._step(job, number)
-            if number > 1:  # the first was claimed before work began
-                outputs.claim(step.target, STEP, derived=True, force=job.force)
+            target = self._step(job, number).target
+            outputs.claim(target, STEP, derived=True, force=job.force)
+
+    def _write_step(self, job: Job, number: int, image: Image.Image) -> None:
+        if self.steps is not None:
             content, _ = encode_picture(image, "PNG")
-            write(step, content)
+            write(self._step(job, number), content)
 
     def _step(self, job: Job, number: int) -> Job:
         assert self.steps is not None

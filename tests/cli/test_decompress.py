@@ -300,6 +300,21 @@ def test_steps(rgru: Rgru, folder: Path, data: bytes) -> None:
     assert rgru("decompress", "whole.rgru", "--steps", "steps").code == 1
 
 
+@pytest.mark.parametrize("name", ["whole.rgru", "cut.rgru", "broken.rgru"])
+def test_no_step_is_written_if_the_name_of_a_later_one_is_taken(
+    rgru: Rgru, folder: Path, name: str
+) -> None:
+    """Those before it were left behind."""
+    (folder / "steps").mkdir()
+    taken = folder / "steps" / f"{Path(name).stem}-02.png"
+    picture().save(taken)
+    result = rgru("decompress", name, "--steps", "steps", "--partial")
+    assert (result.code, f"steps/{taken.name}: exists" in result.err) == (1, True)
+    assert list((folder / "steps").iterdir()) == [taken]
+    assert rgru("decompress", name, "--steps", "steps", "--partial", "-l", 1).code == 0
+    assert rgru("decompress", name, "--steps", "steps", "--partial", "--force").code == 0
+
+
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("options", [(), ("-l", "1")], ids=" ".join)
 def test_the_last_step_shows_what_the_whole_file_shows(
