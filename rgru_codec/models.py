@@ -257,6 +257,13 @@ def _named() -> list[Path]:
     return [Path(part) for part in parts if part]
 
 
+def _not_there() -> str:
+    """Say what ``RGRU_MODELS`` names in vain, for those who miss a model."""
+    parts = os.environ.get(VARIABLE, "").split(os.pathsep)
+    lost = [part for part in parts if part and not Path(part).exists()]
+    return "".join(f"; {VARIABLE} names {part}, which is not there" for part in lost)
+
+
 def is_part(path: Path) -> bool:
     """Tell whether a file belongs to a package, be that at hand or not."""
     named = path.name in DECODING_HALF or ENCODER_NAMES.fullmatch(path.name) is not None
@@ -315,7 +322,8 @@ def _find(model_id: bytes, named: tuple[Path, ...]) -> Model:
             except (InvalidInput, Damaged) as error:
                 raise Damaged(f"{error}; install the model again") from None
     row = _released().get(model_id.hex(), {})
-    raise ModelMissing(model_id, row.get("install", "rgru models add FILE") + passed_over)
+    way = row.get("install", "rgru models add FILE")
+    raise ModelMissing(model_id, way + passed_over + _not_there())
 
 
 def model_named(text: str) -> Model:
@@ -337,7 +345,8 @@ def model_named(text: str) -> Model:
             continue
         if model.name == text:
             return model
-    raise InvalidInput(f"{text}: neither the folder of a model, nor the id or name of one at hand")
+    words = "neither the folder of a model, nor the id or name of one at hand"
+    raise InvalidInput(f"{text}: {words}{_not_there()}")
 
 
 def as_model(model: ModelLike) -> Model:

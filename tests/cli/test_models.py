@@ -174,6 +174,26 @@ def test_a_variable_that_names_no_model_is_told(
         models.default_model()
 
 
+def test_who_misses_a_model_is_told_of_a_folder_that_is_not_there(
+    rgru: Rgru, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong RGRU_MODELS was passed over, and the model said to be missing."""
+    from rgru_format import Header
+
+    monkeypatch.chdir(tmp_path)
+    picture(40, 32).save("a.png")
+    Path("x.rgru").write_bytes(Header(8, 8, b"none").pack())
+    monkeypatch.setenv(models.VARIABLE, os.pathsep.join([str(tmp_path), "typo"]))
+    words = "; RGRU_MODELS names typo, which is not there\n"
+    for command in (
+        ("decompress", "x.rgru"),
+        ("compress", "a.png", "--model", "nano"),
+        ("compress", "a.png", "--model", "01020304"),
+    ):
+        assert rgru(*command).err.endswith(words)
+    assert rgru("compress", "a.png", "-l", 1).code == 0
+
+
 def test_of_a_damaged_model_nothing_is_said_of_the_file(
     rgru: Rgru, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
