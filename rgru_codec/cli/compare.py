@@ -50,10 +50,9 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from rgru_codec.metrics import ms_ssim, psnr
-    from rgru_format import Limits
 
     check_standard_input((args.reference, args.picture))
-    limits = Limits(max_pixels=args.max_pixels)
+    limits = options.limits_of(args)
     a, first_size, first_layers = _open(args.reference, args.layers, limits, args.threads)
     b, second_size, layers = _open(args.picture, args.layers, limits, args.threads)
     if args.layers is not None and first_layers is None and layers is None:

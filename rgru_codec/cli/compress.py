@@ -145,7 +145,6 @@ def settings_of(args: argparse.Namespace) -> Settings:
         Failure: More layers than the model has; a file that cannot be read, or is of another kind.
     """
     from rgru_codec.settings import Settings
-    from rgru_format import Limits
 
     if args.keep_icc and "icc" in args.strip and args.icc is None:
         raise Failure(USAGE, "--keep-icc: --strip leaves the profile out; give one of the two")
@@ -164,7 +163,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
         keep_icc=args.keep_icc,
         convert_depth=args.depth == 8,
         frame=args.frame,
-        limits=Limits(max_pixels=args.max_pixels, max_memory=args.max_memory),
+        limits=options.limits_of(args),
         model=args.model,
         encoder=args.encoder,
         threads=args.threads,

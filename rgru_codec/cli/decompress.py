@@ -138,11 +138,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _work(args: argparse.Namespace, suffix: str | None) -> Decompress:
-    from rgru_format import Limits
-
     return Decompress(
         args.layers,
-        Limits(max_pixels=args.max_pixels, max_memory=args.max_memory),
+        options.limits_of(args),
         args.threads,
         args.region,
         suffix,
@@ -173,7 +171,7 @@ class Decompress:
         from rgru_format import RgruError
 
         self.kind(job)
-        data = read_rgru(job.source, self.limits.max_pixels)
+        data = read_rgru(job.source, self.limits)
         decoder = self.decoder()
         with contextlib.suppress(RgruError):  # the decoder remembers it, and `fault` tells it
             for start in range(0, len(data), _PIECE):
@@ -328,7 +326,7 @@ class Stages:
             outputs.claim(target.target, kind, derived=target.derived, force=job.force)
         if self.whole is not None:
             self.work.kind(self.whole)
-        data = read_rgru(job.source, self.work.limits.max_pixels)
+        data = read_rgru(job.source, self.work.limits)
         found = inspect(data, limits=self.work.limits)
         self._refuse(found)
         claimed = self._claim_steps(job, found, outputs)

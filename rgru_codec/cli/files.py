@@ -13,11 +13,14 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 from rgru_codec.cli.status import UNUSABLE, USAGE, Failure, named
 from rgru_codec.files import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 from rgru_codec.files import descriptor_of, write_file
+
+if TYPE_CHECKING:
+    from rgru_format import Limits
 
 STREAM = "-"
 """Standard input or standard output."""
@@ -282,7 +285,7 @@ def _is_no_file(source: str) -> bool:
         return False
 
 
-def read_rgru(source: str, max_pixels: int) -> bytes:
+def read_rgru(source: str, limits: Limits) -> bytes:
     """Read a .rgru file or standard input, as long as it is one.
 
     Raises:
@@ -290,10 +293,9 @@ def read_rgru(source: str, max_pixels: int) -> bytes:
         Failure: It is empty; standard input is a terminal, or closed.
     """
     from rgru_codec.source import read_rgru as read
-    from rgru_format import Limits
 
     with opened(source) as file:
-        data = read(file, Limits(max_pixels=max_pixels))
+        data = read(file, limits)
     if not data:
         raise _empty(source)
     return data

@@ -15,6 +15,7 @@ from rgru_codec.cli.status import DONE, are, counted, exit_code, fail, layer_cou
 
 if TYPE_CHECKING:
     from rgru_codec.inspection import Info
+    from rgru_format import Limits
 
 
 def add_command(commands: Any) -> None:
@@ -35,13 +36,13 @@ def add_command(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show all inputs."""
     check_standard_input(args.inputs)
-    codes = []
+    codes, limits = [], options.limits_of(args)
     for name in args.inputs:
         shown = display_name(name, "standard input")
         if len(args.inputs) > 1 and not args.json:
             show(f"{shown}:")
         try:
-            codes.append(_show(name, args.max_pixels, as_json=args.json, verbose=args.verbose))
+            codes.append(_show(name, limits, as_json=args.json, verbose=args.verbose))
         except BrokenPipeError:
             raise
         except Exception as error:
@@ -49,11 +50,10 @@ def run(args: argparse.Namespace) -> int:
     return exit_code(codes)
 
 
-def _show(name: str, max_pixels: int, *, as_json: bool, verbose: bool) -> int:
+def _show(name: str, limits: Limits, *, as_json: bool, verbose: bool) -> int:
     from rgru_codec.inspection import inspect
-    from rgru_format import Limits
 
-    found = inspect(pieces_of(name), limits=Limits(max_pixels=max_pixels))
+    found = inspect(pieces_of(name), limits=limits)
     fault = found.error
     if fault is not None:  # what stands behind it has not been read
         found = dataclasses.replace(found, size=max(found.size, _size_of(name)))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rgru_format import Limits
 
 from rgru_codec.arguments import count
 
@@ -72,7 +76,6 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-pixels",
         type=size,
-        default=2**26,
         metavar="N",
         help="refuse pictures of more pixels (default 67 108 864); 200M is understood",
     )
@@ -86,6 +89,15 @@ def add_memory_limit(parser: argparse.ArgumentParser) -> None:
         metavar="BYTES",
         help="refuse pictures that need more working memory (default: no limit); 2G is understood",
     )
+
+
+def limits_of(args: argparse.Namespace) -> Limits:
+    """Return what `add_limits` and `add_memory_limit` ask for, and the defaults of the rest."""
+    from rgru_format import Limits
+
+    names = ("max_pixels", "max_memory")
+    given = {name: value for name in names if (value := getattr(args, name, None)) is not None}
+    return Limits(**given)
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

@@ -46,10 +46,7 @@ def add_command(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the thumbnail."""
-    from rgru_format import Limits
-
-    limits = Limits(max_pixels=args.max_pixels, max_memory=args.max_memory)
-    work = Thumbnail(args.size, limits, batch.share_threads(args.threads, 1))
+    work = Thumbnail(args.size, options.limits_of(args), batch.share_threads(args.threads, 1))
     plan = Plan([Job(args.input, args.output, derived=False)], THUMBNAIL)
     return batch.run(work, plan, batch.Options(quiet=args.quiet), "written")
 
@@ -69,7 +66,7 @@ class Thumbnail:
 
         # Desktops ask for files of any name, to be written as PNG.
         kind = picture_format("" if job.target == STREAM else job.target, ".png")
-        data = read_rgru(job.source, self.limits.max_pixels)
+        data = read_rgru(job.source, self.limits)
         image, notes = thumbnail_and_notes(data, self.size, self.limits, self.threads, None)
         content, left_out = encode_picture(image, kind)
         write(job, content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rgru_codec.cli import options
 from rgru_codec.cli.files import check_names, check_standard_input, display_name, pieces_of
@@ -22,6 +22,9 @@ from rgru_codec.cli.status import (
     layer_count,
     show,
 )
+
+if TYPE_CHECKING:
+    from rgru_format import Limits
 
 HERE = "-"
 """Of ``--vectors``: those that this checkout has."""
@@ -64,13 +67,14 @@ def run(args: argparse.Namespace) -> int:
     if not args.inputs:
         raise Failure(USAGE, "verify needs a file, or --vectors")
     check_standard_input(args.inputs)
-    return exit_code([_verify(name, args.max_pixels, args.quiet) for name in args.inputs])
+    limits = options.limits_of(args)
+    return exit_code([_verify(name, limits, args.quiet) for name in args.inputs])
 
 
-def _verify(name: str, max_pixels: int, quiet: bool) -> int:
+def _verify(name: str, limits: Limits, quiet: bool) -> int:
     shown = display_name(name, "standard input")
     try:
-        code, words = check(pieces_of(name), max_pixels)
+        code, words = check(pieces_of(name), limits)
     except Exception as error:
         return fail(error, shown)
     if not quiet or code:
@@ -78,7 +82,7 @@ def _verify(name: str, max_pixels: int, quiet: bool) -> int:
     return code
 
 
-def check(data: bytes | Iterable[bytes], max_pixels: int) -> tuple[int, str]:
+def check(data: bytes | Iterable[bytes], limits: Limits) -> tuple[int, str]:
     """Check one file, whole or in pieces.
 
     Returns:
@@ -88,10 +92,9 @@ def check(data: bytes | Iterable[bytes], max_pixels: int) -> tuple[int, str]:
         RgruError: it is damaged.
     """
     from rgru_codec.models import known_context
-    from rgru_format import Limits
     from rgru_format import check as check_file
 
-    report, decoded = check_file(data, Limits(max_pixels=max_pixels), known_context)
+    report, decoded = check_file(data, limits, known_context)
     report.sound()
     assert report.ending is not None
     held = layer_count(len(report.layers))

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, ImageCms
 
 import rgru_codec
-from rgru_codec.cli.status import explain
-from rgru_format import LimitExceeded
+from rgru_codec.cli.status import explain, number
+from rgru_format import LimitExceeded, Limits
 
 from .conftest import Rgru, picture, process
 
@@ -253,6 +253,10 @@ def test_limit(rgru: Rgru, folder: Path) -> None:
     assert "a.png: the picture has 960 pixels, the limit is 900" in result.err
     assert "--max-pixels 960" in result.err
     assert rgru("compress", "a.png", "--max-pixels", 960, "-l", 1).code == 0
+
+
+def test_the_help_tells_the_limit_that_holds(rgru: Rgru) -> None:
+    assert f"(default {number(Limits().max_pixels)})" in " ".join(rgru("info", "-h").out.split())
 
 
 def test_what_is_over_a_limit_is_not_read_off_the_words_of_the_error(

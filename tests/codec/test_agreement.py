@@ -16,7 +16,7 @@ import pytest
 
 from rgru_codec import Decoder, decoder, models
 from rgru_codec.cli import verify
-from rgru_format import ContextModel, Header, LimitExceeded, ModelMissing, RgruError, check
+from rgru_format import ContextModel, Header, LimitExceeded, Limits, ModelMissing, RgruError, check
 from rgru_format.conformance import VECTORS, describe_error, models_of
 from tests.format import independent_reader
 
@@ -69,7 +69,7 @@ def said_by_library(data: bytes) -> Any:
 
 def said_by_verify(data: bytes) -> Any:
     try:
-        _, words = verify.check(data, max_pixels=2**26)
+        _, words = verify.check(data, Limits())
     except RgruError as error:
         return describe_error(error)
     behind = re.search(r"ignored: ([\d ]+) bytes? behind the end of the picture", words)
