@@ -40,7 +40,7 @@ class Animation:
 
     def __init__(self, target: str, pixels: int) -> None:
         self._frames, self._pixels = list[Image.Image](), pixels
-        self.target, self._format = target, animation_format(target)
+        self._format = animation_format(target)
 
     def add(self, stage: Stage, layer: int) -> None:
         """Keep a frame: the picture with ``layer``, complete or not.

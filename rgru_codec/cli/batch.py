@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import collections
 import contextlib
 import dataclasses
@@ -47,55 +46,43 @@ class Outcome:
 Work = Callable[[Job, Share], Outcome]
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What the options of `rgru_codec.cli.options.add_batch` say, inputs and outputs apart."""
-
-    jobs: int = 1
-    """Processes."""
-    quiet: bool = False
-    failures: str | None = None
-    """Where the names of inputs that failed are written."""
-
-    @classmethod
-    def of(cls, args: argparse.Namespace) -> Options:
-        """Return what was parsed."""
-        return cls(args.jobs, args.quiet, args.failures)
-
-
-def run(work: Work, plan: Plan, options: Options, done: str) -> int:
-    """Do all jobs; one that fails does not stop the others.
+def run(
+    work: Work,
+    plan: Plan,
+    done: str,
+    *,
+    jobs: int = 1,
+    quiet: bool = False,
+    failures: str | None = None,
+) -> int:
+    """Do all jobs; one that fails does not stop the others. Returns the exit code.
 
     Args:
-        work: does one job; can be pickled, since other processes call it.
-        plan: what there is to do.
-        options: how.
-        done: the verb of the summary, "compressed".
-
-    Returns:
-        The exit code.
-
-    Raises:
-        Failure: the list of failures cannot be written.
+        work: Does one job; can be pickled, since other processes call it.
+        plan: What there is to do.
+        done: The verb of the summary, "compressed".
+        jobs: Processes.
+        quiet: Say nothing but what failed.
+        failures: Where the names of inputs that failed are written.
     """
     start = time.monotonic()
     outputs = Outputs([*(job.source for job in plan.jobs), *plan.read])
-    failures = Failures(options.failures, plan, outputs)
-    progress = Progress(plan.jobs, enabled=not options.quiet)
+    failed = Failures(failures, plan, outputs)
+    progress = Progress(plan.jobs, enabled=not quiet)
     codes = []
-    with contextlib.closing(progress), failures:
-        for job, outcome in _all(work, plan, outputs, options.jobs, progress):
+    with contextlib.closing(progress), failed:
+        for job, outcome in _all(work, plan, outputs, jobs, progress):
             if outcome.code == SKIPPED and not plan.many:
                 outcome = Outcome(UNUSABLE, outcome.message)  # nothing was done at all
             codes.append(outcome.code)
             if outcome.code not in (DONE, SKIPPED):
-                notes = outcome.notes + failures.add(job.source)
+                notes = outcome.notes + failed.add(job.source)
                 outcome = dataclasses.replace(outcome, notes=notes)
-            _report(outcome, job, options.quiet, progress)
+            _report(outcome, job, quiet, progress)
             progress.finish(job)
-    if not options.quiet and len(codes) > 1:
+    if not quiet and len(codes) > 1:
         say(_summary(codes, done, time.monotonic() - start))
-    if not options.quiet and (others := plan.passed_over):
+    if not quiet and (others := plan.passed_over):
         say(f"{others} other file{'s were' if others > 1 else ' was'} passed over")
     return exit_code(code for code in codes if code != SKIPPED)
 
@@ -130,11 +117,11 @@ def _all(
             yield job, Outcome(UNUSABLE, message)
             continue
         try:
-            if not _is_there(job):
+            if not _is_done(job):
                 outputs.claim(job.target, plan.kind, derived=job.derived, force=job.force)
         except (Failure, OSError) as error:  # of a name that is too long the system says so
             del unique[job.target]
-            failure = explain(error, _shown(job))
+            failure = explain(error, job.shown_source)
             yield job, Outcome(failure.code, failure.message)
     here, apart = _divided(list(unique.values()), processes)
     yield from ((job, attempt(work, job, progress.within(job))) for job in here)
@@ -163,7 +150,7 @@ def _is_ours(source: str) -> bool:
     return source == STREAM or descriptor_of(source) is not None
 
 
-def _is_there(job: Job) -> bool:
+def _is_done(job: Job) -> bool:
     """Tell whether a result is there that must not be overwritten; no folder and no pipe is one."""
     return job.derived and not job.force and job.target != STREAM and Path(job.target).is_file()
 
@@ -177,18 +164,14 @@ def _attempt_apart(work: Work, job: Job) -> Outcome:
 def attempt(work: Work, job: Job, share: Share) -> Outcome:
     """Do one job; whatever goes wrong becomes its outcome."""
     try:
-        return _existing(job) if _is_there(job) else work(job, share)
+        return _existing(job) if _is_done(job) else work(job, share)
     except BrokenPipeError:
         raise
     except Exception as error:
         if os.environ.get("RGRU_DEBUG"):
             raise
-        failure = explain(error, _shown(job))
+        failure = explain(error, job.shown_source)
         return Outcome(failure.code, failure.message)
-
-
-def _shown(job: Job) -> str:
-    return display_name(job.source, "standard input")
 
 
 def _existing(job: Job) -> Outcome:
@@ -215,7 +198,7 @@ def _existing(job: Job) -> Outcome:
 def _report(outcome: Outcome, job: Job, quiet: bool, progress: Progress) -> None:
     if quiet and outcome.code in (DONE, SKIPPED):
         return
-    lines = [f"rgru: {_shown(job)}: {note}" for note in outcome.notes]
+    lines = [f"rgru: {job.shown_source}: {note}" for note in outcome.notes]
     if outcome.message:
         lines.append(outcome.message if outcome.code == DONE else f"rgru: {outcome.message}")
     for line in (*lines, *outcome.details):

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     b, second_size, layers = _open(args.picture, args.layers, limits, args.threads)
     if args.layers is not None and first_layers is None and layers is None:
         raise Failure(USAGE, "--layers: neither of the two is a .rgru file, others have no layers")
-    names = [display_name(name, "standard input") for name in (args.reference, args.picture)]
+    names = [display_name(name) for name in (args.reference, args.picture)]
     height, width = a.shape[:2]
     if a.shape != b.shape:
         raise Failure(
@@ -119,4 +119,4 @@ def _open(
         planes = read_planes(data, convert_depth=True, frame=0, limits=limits)
         return planes.pixels, len(data), None
     except Exception as error:
-        raise explain(error, display_name(name, "standard input")) from None
+        raise explain(error, display_name(name)) from None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rgru_codec.arguments import between, count
 from rgru_codec.cli import batch, options
-from rgru_codec.cli.files import RGRU, Job, Plan, display_name, write
+from rgru_codec.cli.files import RGRU, Job, Plan, write
 from rgru_codec.cli.pictures import known_suffixes, read_picture, without_pillows_limit
 from rgru_codec.cli.progress import Share
 from rgru_codec.cli.status import (
@@ -134,7 +134,9 @@ def run(args: argparse.Namespace) -> int:
     )
     args.threads = batch.share_threads(args.threads, min(args.jobs, len(plan.jobs)))
     work = Compress(settings_of(args), args.verbose)
-    return batch.run(work, plan, batch.Options.of(args), "compressed")
+    return batch.run(
+        work, plan, "compressed", jobs=args.jobs, quiet=args.quiet, failures=args.failures
+    )
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -213,8 +215,8 @@ class Compress:
         planes = prepare(data, self.settings)
         encoded = encode(planes, self.settings, share)
         write(job, encoded.data)
-        name = display_name(job.target, "standard output")
-        summary = self._summary(name, len(data), planes, encoded, time.monotonic() - start)
+        seconds = time.monotonic() - start
+        summary = self._summary(job.shown_target, len(data), planes, encoded, seconds)
         details = _details(encoded) if self.verbose else ()
         return batch.Outcome(DONE, summary, planes.notes, details)
 

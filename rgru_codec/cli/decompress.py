@@ -21,7 +21,6 @@ from rgru_codec.cli.files import (
     Kind,
     Plan,
     check_names,
-    display_name,
     read_rgru,
     write,
 )
@@ -101,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
     """Decompress all inputs."""
     check_names(args.steps, args.animate, args.format)
     suffix = format_suffix(args.format or "png")
+    beside = args.steps is None and args.animate is None
     plan = Plan.of(
         args.inputs,
         args.output,
@@ -109,13 +109,27 @@ def run(args: argparse.Namespace) -> int:
         lambda: RGRU.suffixes,
         force=args.force,
         times=args.times,
-        beside=args.steps is None and args.animate is None,
+        beside=beside,
     )
     args.threads = batch.share_threads(args.threads, min(args.jobs, len(plan.jobs)))
     work = _work(args, suffix if args.format else None)
-    if args.steps is None and args.animate is None:
-        return batch.run(work, plan, batch.Options.of(args), "decompressed")
-    if len(plan.jobs) > 1:
+    stages = None if beside else _stages_of(args, work, plan.jobs)
+    if stages is not None:
+        job, kind = next(stages.targets(plan.jobs[0]))
+        plan = dataclasses.replace(plan, jobs=[job], kind=kind)
+    return batch.run(
+        stages or work,
+        plan,
+        "decompressed",
+        jobs=args.jobs,
+        quiet=args.quiet,
+        failures=args.failures,
+    )
+
+
+def _stages_of(args: argparse.Namespace, work: Decompress, jobs: list[Job]) -> Stages:
+    """Return what ``--steps`` and ``--animate`` ask for."""
+    if len(jobs) > 1:
         raise Failure(USAGE, "--steps and --animate take one input")
     if args.layers == 0:
         raise Failure(USAGE, "--layers 0: --steps and --animate show layers; give 1 or more")
@@ -123,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
         from rgru_codec.cli.animation import animation_format
 
         animation_format(args.animate)
-    whole = args.output is not None or not plan.jobs[0].derived
+    whole = args.output is not None or not jobs[0].derived
     given = [name for name in ("format", "quality") if getattr(args, name) is not None]
     if given and not whole:
         raise Failure(
@@ -131,10 +145,7 @@ def run(args: argparse.Namespace) -> int:
             f"--{given[0]}: is for the picture that -o names; --steps writes .png files, and the "
             "name of --animate says its format",
         )
-    stages = Stages(work, args.steps, args.animate, plan.jobs[0] if whole else None)
-    job, kind = next(stages.targets(plan.jobs[0]))
-    plan = dataclasses.replace(plan, jobs=[job], kind=kind)
-    return batch.run(stages, plan, batch.Options.of(args), "decompressed")
+    return Stages(work, args.steps, args.animate, jobs[0] if whole else None)
 
 
 def _work(args: argparse.Namespace, suffix: str | None) -> Decompress:
@@ -249,18 +260,21 @@ class Decompress:
         notes: tuple[str, ...],
     ) -> batch.Outcome:
         """Say what became of a file."""
-        name = display_name(job.target, "standard output")
-        line = f"{name}: {image.width}x{image.height} {image.mode}, {self.layers_of(decoder)}"
+        size = f"{image.width}x{image.height} {image.mode}"
+        line = f"{job.shown_target}: {size}, {self.layers_of(decoder)}"
         if self.verbose and decoder.model is not None:
             line += f", model {decoder.model.id.hex()}"
             line += f", {', '.join(sorted(decoder.info)) or 'no metadata'}"
         notes += tuple(decoder.notes)
         if decoder.ignored:
             notes += ("what stands behind the end of the picture was ignored",)
-        if not fault:
-            return batch.Outcome(DONE, line, notes)
-        line = f"{display_name(job.source, 'standard input')}: {fault}; {line}"
-        return batch.Outcome(DONE if self.partial else CUT, line, notes)
+        if fault:
+            line = f"{job.shown_source}: {fault}; {line}"
+        return batch.Outcome(self.code(fault), line, notes)
+
+    def code(self, fault: str) -> int:
+        """Return the exit code of a file with a fault, if there is one."""
+        return CUT if fault and not self.partial else DONE
 
     def layers_of(self, decoder: Decoder) -> str:
         """Say how many layers were used, and whether fewer than wanted."""
@@ -330,7 +344,6 @@ class Stages:
         found = inspect(data, limits=self.work.limits)
         self._refuse(found)
         claimed = self._claim_steps(job, found, outputs)
-        name = display_name(job.source, "standard input")
         pixels = found.width * found.height
         animation = None if self.animate is None else Animation(self.animate, pixels)
         count = 0
@@ -347,18 +360,17 @@ class Stages:
             self._write_step(job, layer, stage.picture)
         if not count:
             what = "animate" if self.steps is None else "show in steps"
-            raise Failure(USAGE, f"{name}: holds no layer, there is nothing to {what}")
+            raise Failure(USAGE, f"{job.shown_source}: holds no layer, there is nothing to {what}")
         fault = self.work.fault(decoder, len(data))
         if animation is not None:
-            target = Job(job.source, animation.target, False, job.force, job.times)
-            write(target, animation.encoded())
+            write(self._animation(job), animation.encoded())
         notes: tuple[str, ...] = ()
         if self.whole is not None:
             _, notes = self.work.save(decoder, self.whole)
-        line = f"{name}: {counted(count, 'picture')}, {self.work.layers_of(decoder)}"
+        line = f"{job.shown_source}: {counted(count, 'picture')}, {self.work.layers_of(decoder)}"
         if fault:
-            return batch.Outcome(DONE if self.work.partial else CUT, f"{line}; {fault}", notes)
-        return batch.Outcome(DONE, line, notes)
+            line += f"; {fault}"
+        return batch.Outcome(self.work.code(fault), line, notes)
 
     def targets(self, job: Job) -> Iterator[tuple[Job, Kind]]:
         """Yield what will be written: the picture, the first step, the animation."""
@@ -367,7 +379,7 @@ class Stages:
         if self.steps is not None:
             yield self._step(job, 1), STEP
         if self.animate is not None:
-            yield Job(job.source, self.animate, False, job.force, job.times), ANIMATION
+            yield self._animation(job), ANIMATION
 
     def _refuse(self, found: Info) -> None:
         """Find damage before a picture of what precedes it is written."""
@@ -401,4 +413,8 @@ class Stages:
         assert self.steps is not None
         stem = "stdin" if job.source == STREAM else Path(job.source).stem
         target = str(Path(self.steps) / f"{stem}-{number:02d}.png")
-        return Job(job.source, target, True, job.force, job.times)
+        return dataclasses.replace(job, target=target, derived=True)
+
+    def _animation(self, job: Job) -> Job:
+        assert self.animate is not None
+        return dataclasses.replace(job, target=self.animate, derived=False)

@@ -93,6 +93,16 @@ class Job:
     times: bool = False
     """The target gets the time of the source."""
 
+    @property
+    def shown_source(self) -> str:
+        """The source's name for messages."""
+        return display_name(self.source)
+
+    @property
+    def shown_target(self) -> str:
+        """The target's name for messages."""
+        return display_name(self.target, "standard output")
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -320,7 +330,7 @@ def pieces_of(source: str) -> Iterator[bytes]:
 
 
 def _empty(source: str) -> Failure:
-    return Failure(UNUSABLE, f"{display_name(source, 'standard input')}: is empty")
+    return Failure(UNUSABLE, f"{display_name(source)}: is empty")
 
 
 @contextlib.contextmanager
@@ -343,7 +353,7 @@ def opened(source: str) -> Iterator[BinaryIO | IO[bytes]]:
         yield file
 
 
-def display_name(name: str, stream: str) -> str:
+def display_name(name: str, stream: str = "standard input") -> str:
     """Return the name for messages."""
     return stream if name == STREAM else name
 
@@ -383,7 +393,7 @@ def write(job: Job, content: bytes | memoryview) -> None:
     Raises:
         Failure: It cannot be written; nothing is left behind.
     """
-    with named(display_name(job.target, "standard output")):
+    with named(job.shown_target):
         if job.target == STREAM:
             sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     check_standard_input(args.inputs)
     codes, limits = [], options.limits_of(args)
     for name in args.inputs:
-        shown = display_name(name, "standard input")
+        shown = display_name(name)
         if len(args.inputs) > 1 and not args.json:
             show(f"{shown}:")
         try:
@@ -65,7 +65,7 @@ def _show(name: str, limits: Limits, *, as_json: bool, verbose: bool) -> int:
     else:
         for line in describe(found, verbose=verbose):
             show(line)
-    return DONE if fault is None else fail(fault, display_name(name, "standard input"))
+    return DONE if fault is None else fail(fault, display_name(name))
 
 
 def describe(found: Info, *, verbose: bool) -> list[str]:

@@ -48,7 +48,7 @@ def read_picture(source: str, limits: Limits | None = None) -> bytes:
     with opened(source) as file:
         head = file.read(_LARGE)
         if len(head) == _LARGE and not _may_be_picture(head):
-            shown = display_name(source, "standard input")
+            shown = display_name(source)
             raise Failure(UNUSABLE, f"{shown}: is not a picture of a known format")
         return read_source(file, limits, head)
 

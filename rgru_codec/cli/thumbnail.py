@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rgru_codec.arguments import count
 from rgru_codec.cli import batch, options
-from rgru_codec.cli.files import STREAM, THUMBNAIL, Job, Plan, display_name, read_rgru, write
+from rgru_codec.cli.files import STREAM, THUMBNAIL, Job, Plan, read_rgru, write
 from rgru_codec.cli.pictures import encode_picture, picture_format
 from rgru_codec.cli.progress import Share
 from rgru_codec.cli.status import DONE, layer_count
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     """Make the thumbnail."""
     work = Thumbnail(args.size, options.limits_of(args), batch.share_threads(args.threads, 1))
     plan = Plan([Job(args.input, args.output, derived=False)], THUMBNAIL)
-    return batch.run(work, plan, batch.Options(quiet=args.quiet), "written")
+    return batch.run(work, plan, "written", quiet=args.quiet)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +70,6 @@ class Thumbnail:
         image, notes = thumbnail_and_notes(data, self.size, self.limits, self.threads, None)
         content, left_out = encode_picture(image, kind)
         write(job, content)
-        name, layers = display_name(job.target, "standard output"), image.info["layers"]
-        words = f"{name}: {image.width}x{image.height}, {layer_count(layers)} used"
+        used = layer_count(image.info["layers"])
+        words = f"{job.shown_target}: {image.width}x{image.height}, {used} used"
         return batch.Outcome(DONE, words, notes + left_out)

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _verify(name: str, limits: Limits, quiet: bool) -> int:
-    shown = display_name(name, "standard input")
+    shown = display_name(name)
     try:
         code, words = check(pieces_of(name), limits)
     except Exception as error:

@@ -298,7 +298,7 @@ def test_a_worker_that_dies_takes_one_job_with_it(
     monkeypatch.syspath_prepend(folder)
     work = importlib.import_module("deadly").work
     plan = Plan([Job(str(n), f"{n}.rgru", derived=True) for n in range(9)], RGRU)
-    code = batch.run(work, plan, batch.Options(jobs=2, failures="failures.txt"), "compressed")
+    code = batch.run(work, plan, "compressed", jobs=2, failures="failures.txt")
     err = capsys.readouterr().err
     assert code == 1
     assert "3: the process working on it died (SIGKILL" in err
