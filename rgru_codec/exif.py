@@ -161,14 +161,19 @@ def without_gps(exif: bytes) -> bytes | None:
 
 
 def dpi_of(exif: bytes) -> tuple[float, float] | None:
-    """Return the resolution in dots per inch, (x, y); None if it says none, or 72, its default."""
+    """Return what `resolution_of` does, but None for 72, the default, which says nothing."""
+    found = resolution_of(exif)
+    return None if found == (_UNKNOWN_DPI, _UNKNOWN_DPI) else found
+
+
+def resolution_of(exif: bytes) -> tuple[float, float] | None:
+    """Return the resolution in dots per inch, (x, y); None if it says none."""
     found = {entry.tag: entry.number for entry in _Directory(exif).entries}
     scale = 2.54 if found.get(_RESOLUTION_UNIT) == _CENTIMETRES else 1.0
     x, y = found.get(_X_RESOLUTION), found.get(_Y_RESOLUTION)
     if not x or not y or found.get(_RESOLUTION_UNIT) == 1:
         return None
-    dpi = (x * scale, y * scale)
-    return None if dpi == (_UNKNOWN_DPI, _UNKNOWN_DPI) else dpi
+    return x * scale, y * scale
 
 
 def with_dpi(exif: bytes | None, dpi: tuple[float, float]) -> bytes | None:

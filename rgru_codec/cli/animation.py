@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from rgru_codec.cli.pictures import cannot_hold
+from rgru_codec.cli.pictures import cannot_hold, refusals
 from rgru_codec.cli.status import USAGE, Failure, number
 from rgru_codec.streams import Stage
 
@@ -72,12 +72,8 @@ class Animation:
         if self._format == "WEBP":
             options["quality"] = 90
         buffer = io.BytesIO()
-        try:
+        with refusals(self._format):
             first.save(buffer, self._format, save_all=True, loop=0, **options)
-        except MemoryError:
-            raise
-        except Exception as refusal:  # Pillow's writers raise what they like
-            raise cannot_hold(self._format, str(refusal)) from None
         return buffer.getvalue()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,9 +97,8 @@ _LARGE = 1 << 24
 _USUAL = ".png, .jpg, .webp, .avif, .tiff, .gif, .bmp or .ppm"
 _WORD = re.compile(r"\.(?!v\d)[a-z][a-z0-9]{0,7}")
 """Suffixes that say something, known or not: ``.mp4``; ``.v2`` and ``.2024-05-01`` say nothing."""
-_RESOLUTION_X, _RESOLUTION_Y, _RESOLUTION_UNIT, _TIFF_XMP = 282, 283, 296, 700
-_UNITS = {2: 1.0, 3: 2.54}
-"""Inches and centimetres, in inches' terms."""
+_TIFF_XMP = 700
+_LARGEST_DPI = 1e5
 
 
 def format_suffix(text: str) -> str:
@@ -172,40 +173,54 @@ def encode_picture(
     Raises:
         InvalidInput: The format cannot hold size or alpha of the picture, or has no quality.
     """
-    from rgru_codec.exif import says_nothing, without_prefix
-    from rgru_format import InvalidInput
-
-    options = dict(_OPTIONS.get(kind, {}))
-    if quality is not None:
-        if kind not in _LOSSY:
-            raise InvalidInput(f"{kind} has no quality; it is for .jpg, .webp and .avif")
-        options |= {**_LOSSY[kind], "quality": quality}
     info, image.info = image.info, {}  # Pillow's writers look there too; a copy would double it
     try:
-        sample = image.crop((0, 0, 1, 1))
-        options |= _resolution(info.get("exif"))
-        missing = []
-        for name in _NAMES:
-            if name in info:
-                with_it = _with_piece(options, kind, name, info[name])
-                if with_it is not None and _holds(sample, kind, with_it, name):
-                    options = with_it
-                elif not (name == "exif" and says_nothing(without_prefix(info[name]))):
-                    missing.append(_NAMES[name])
-        if kind == "ICO":
-            if max(image.size) > _LARGEST_ICON:
-                raise cannot_hold(kind, f"it has more than {_LARGEST_ICON} pixels on a side")
-            options["sizes"] = [image.size]  # rather than the usual ones below it
-        try:
+        options, missing = _options(image, info, kind, quality)
+        with refusals(kind):
             content = _encoded(image, kind, options)
-        except MemoryError:
-            raise
-        except Exception as refusal:  # Pillow's writers raise what they like
-            raise cannot_hold(kind, str(refusal)) from None
         changes = _changes(image, kind, content)
     finally:
         image.info = info
     return content, _left_out(missing, kind) + changes
+
+
+def _options(
+    image: Image.Image, info: dict[Any, Any], kind: str, quality: int | None
+) -> tuple[dict[str, Any], list[str]]:
+    """Return Pillow's options of a picture, and which of its metadata the format cannot hold."""
+    from rgru_codec.exif import says_nothing, without_prefix
+    from rgru_format import InvalidInput
+
+    options = {**_OPTIONS.get(kind, {}), **_resolution(info.get("exif", b""))}
+    if quality is not None:
+        if kind not in _LOSSY:
+            raise InvalidInput(f"{kind} has no quality; it is for .jpg, .webp and .avif")
+        options |= {**_LOSSY[kind], "quality": quality}
+    sample, missing = image.crop((0, 0, 1, 1)), list[str]()
+    for name in _NAMES:
+        if name not in info:
+            continue
+        with_it = _with_piece(options, kind, name, info[name])
+        if with_it is not None and _holds(sample, kind, with_it, name):
+            options = with_it
+        elif not (name == "exif" and says_nothing(without_prefix(info[name]))):
+            missing.append(_NAMES[name])
+    if kind == "ICO":
+        if max(image.size) > _LARGEST_ICON:
+            raise cannot_hold(kind, f"it has more than {_LARGEST_ICON} pixels on a side")
+        options["sizes"] = [image.size]  # rather than the usual ones below it
+    return options, missing
+
+
+@contextlib.contextmanager
+def refusals(kind: str, words: str = "") -> Iterator[None]:
+    """Put what Pillow's writers and readers raise, which is what they like, as `cannot_hold`."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise cannot_hold(kind, f"{words} ({error})" if words else str(error)) from None
 
 
 def cannot_hold(kind: str, why: str) -> InvalidInput:
@@ -226,12 +241,8 @@ def _changes(image: Image.Image, kind: str, content: bytes) -> tuple[str, ...]:
     if kind in _EXACT or (kind in _OPAQUE and not alpha) or kind not in readable_formats():
         return ()
     without_pillows_limit()
-    try:
+    with refusals(kind, "what was written cannot be read"):
         back = _read_again(content, kind)
-    except MemoryError:
-        raise
-    except Exception as fault:  # Pillow's readers raise what they like
-        raise cannot_hold(kind, f"what was written cannot be read ({fault})") from None
     if back.size != image.size:
         sizes = [f"{width}x{height}" for width, height in (image.size, back.size)]
         raise cannot_hold(kind, f"its {sizes[0]} pixels would become {sizes[1]}")
@@ -296,20 +307,14 @@ def _holds(sample: Image.Image, kind: str, options: dict[str, Any], name: str) -
         return False
 
 
-def _resolution(exif: bytes | None) -> dict[str, Any]:
+def _resolution(exif: bytes) -> dict[str, Any]:
     """Find dots per inch, which formats keep in a place of their own as well."""
-    from PIL import Image
+    from rgru_codec.exif import resolution_of, without_prefix
 
-    tags = Image.Exif()
-    try:
-        tags.load(exif or b"")
-        unit = _UNITS.get(tags.get(_RESOLUTION_UNIT, 2))
-        found = [float(tags[tag]) for tag in (_RESOLUTION_X, _RESOLUTION_Y)]
-    except Exception:  # not there, or damaged
+    found = resolution_of(without_prefix(exif))
+    if found is None or not all(0 < value < _LARGEST_DPI for value in found):
         return {}
-    if unit is None or not all(0 < value < 1e5 for value in found):
-        return {}
-    return {"dpi": (found[0] * unit, found[1] * unit)}
+    return {"dpi": found}
 
 
 def _encoded(image: Image.Image, kind: str, options: dict[str, Any]) -> bytes:

@@ -266,6 +266,20 @@ def test_dots_per_inch_are_kept_where_the_format_has_a_place(kind: str, tmp_path
         assert [round(value) for value in back.info["dpi"]] == [300, 300]
 
 
+@pytest.mark.parametrize(
+    ("unit", "said", "kept"), [(2, 72, 72), (3, 72, 183), (1, 72, None), (2, 10**6, None)]
+)
+def test_dots_per_inch_that_a_picture_is_given(
+    unit: int, said: int, kept: int | None, tmp_path: Path
+) -> None:
+    tags, image = Image.Exif(), picture()
+    tags.update({282: float(said), 283: float(said), 296: unit})
+    image.info["exif"] = tags.tobytes()
+    (tmp_path / "file").write_bytes(encode_picture(image, "PNG")[0])
+    with Image.open(tmp_path / "file") as back:
+        assert back.info.get("dpi", (None,))[0] == (kept and pytest.approx(kept, abs=0.5))
+
+
 def test_what_is_left_out_is_said(rgru: Rgru, folder: Path) -> None:
     data = rgru_codec.compress(
         picture(), layers=1, icc_profile=PROFILE, xmp=bytes(70_000), keep_icc=True
