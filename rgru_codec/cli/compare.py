@@ -14,10 +14,12 @@ from rgru_codec.cli.status import (
     USAGE,
     Failure,
     explain,
+    finite,
     layer_count,
     number,
     say,
     show,
+    words_of_psnr,
 )
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         "bytes_b": second_size,
         "bpp_a": 8 * first_size / pixels,
         "bpp_b": 8 * second_size / pixels,
-        "psnr": None if (value := psnr(b, a)) == float("inf") else value,
+        "psnr": finite(psnr(b, a)),
         "ms_ssim": ms_ssim(a, b),
     }
     for line in [json.dumps(table)] if args.json else _words(table, names):
@@ -88,12 +90,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _words(table: dict[str, Any], names: list[str]) -> list[str]:
-    distance = "infinite" if table["psnr"] is None else f"{table['psnr']:.2f} dB"
     return [
         f"A {names[0]}: {number(table['bytes_a'])} bytes ({table['bpp_a']:.3f} bpp)",
         f"B {names[1]}: {number(table['bytes_b'])} bytes ({table['bpp_b']:.3f} bpp), "
         f"{100 * table['bytes_b'] / table['bytes_a']:.1f} % of A",
-        f"{table['width']}x{table['height']}, PSNR {distance}, MS-SSIM {table['ms_ssim']:.5f}",
+        f"{table['width']}x{table['height']}, PSNR {words_of_psnr(table['psnr'], 2)}, "
+        f"MS-SSIM {table['ms_ssim']:.5f}",
     ]
 
 

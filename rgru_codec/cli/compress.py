@@ -21,8 +21,10 @@ from rgru_codec.cli.status import (
     USAGE,
     Failure,
     explain,
+    finite,
     layer_count,
     number,
+    words_of_psnr,
 )
 
 if TYPE_CHECKING:
@@ -223,12 +225,15 @@ class Compress:
     def _summary(
         self, name: str, before: int, planes: Planes, encoded: Encoded, seconds: float
     ) -> str:
+        from rgru_codec.metrics import psnr
+
         height, width = planes.pixels.shape[:2]
+        distance = words_of_psnr(finite(psnr(encoded.shown, planes.pixels)), 1)
         size = len(encoded.data)
         return (
             f"{name}: {width}x{height}, {self._layers(encoded)}, "
             f"{number(before)} {_arrow()} {number(size)} bytes "
-            f"({8 * size / (width * height):.3f} bpp), PSNR {_psnr(encoded, planes)}, "
+            f"({8 * size / (width * height):.3f} bpp), PSNR {distance}, "
             f"{seconds:.1f} s"
         )
 
@@ -250,13 +255,6 @@ def _details(encoded: Encoded) -> tuple[str, ...]:
 
     found = info(encoded.data, limits=Limits(max_pixels=2**48))
     return tuple(layer_table(found.as_dict()["layers"]))
-
-
-def _psnr(encoded: Encoded, planes: Planes) -> str:
-    from rgru_codec.metrics import psnr
-
-    value = psnr(encoded.shown, planes.pixels)
-    return "infinite" if value == float("inf") else f"{value:.1f} dB"
 
 
 def _arrow() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -176,6 +177,16 @@ def _limit_words(error: LimitExceeded) -> str:
 def _reason(error: OSError) -> str:
     words = error.strerror or str(error) or type(error).__name__
     return words[:1].lower() + words[1:]
+
+
+def finite(value: float) -> float | None:
+    """Return what JSON can hold: None for infinity, the PSNR of pictures that are the same."""
+    return value if math.isfinite(value) else None
+
+
+def words_of_psnr(value: float | None, digits: int) -> str:
+    """Write ``31.4 dB`` of what `finite` gives."""
+    return "infinite" if value is None else f"{value:.{digits}f} dB"
 
 
 def layer_count(layers: int, groups: int = 0) -> str:
