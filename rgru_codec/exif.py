@@ -14,7 +14,8 @@ from typing import Any
 PREFIX = b"Exif\0\0"
 """What JPEG puts before the TIFF structure; .rgru files have the structure alone."""
 
-ORIENTATION, _GPS, _EXIF = 0x0112, 0x8825, 0x8769
+ORIENTATION, GPS, EXIF = 0x0112, 0x8825, 0x8769
+"""Tags: the last two point to directories."""
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _TEXT, _SHORT, _RATIONAL = 2, 3, 5
 _POINTERS = (4, 13)
@@ -139,7 +140,7 @@ def without_gps(exif: bytes) -> bytes | None:
     The other bytes keep their places, the entries behind the pointer to GPS apart, which move up.
     """
     patched, first = bytearray(exif), _Directory(exif)
-    for entry in reversed([one for one in first.entries if one.tag == _GPS]):
+    for entry in reversed([one for one in first.entries if one.tag == GPS]):
         if entry.number is None or entry.kind not in _POINTERS or entry.count != 1:
             return None
         gps = _Directory(exif, int(entry.number))

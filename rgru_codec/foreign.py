@@ -20,6 +20,7 @@ from PIL import Image
 
 from rgru_codec import colour, xmp
 from rgru_codec.colour import ColourSpace
+from rgru_codec.exif import ORIENTATION
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXT_CHUNKS = frozenset({b"iTXt", b"zTXt", b"tEXt", b"iCCP"})
@@ -27,7 +28,7 @@ _LARGEST_TEXT = 2**20 - 1
 """Bytes of a text or profile that Pillow takes; a larger one makes it refuse the picture."""
 _LARGEST_TEXTS = 2**26
 _HEAD = 1 << 16
-_ORIENTATION, _IPTC = 274, 33723
+_IPTC = 33723
 _IPTC_OF_PHOTOSHOP = 0x0404
 _IPTC_LEFT_OUT = "IPTC was left out"
 _GAIN_MAPS = (
@@ -295,7 +296,7 @@ def _bits_of_jpeg2000(head: bytes) -> int:
 
 
 def _orientation_of_tiff(image: Image.Image) -> int | None:
-    value = getattr(image, "tag_v2", {}).get(_ORIENTATION)
+    value = getattr(image, "tag_v2", {}).get(ORIENTATION)
     if isinstance(value, bytes | str | tuple) and value:
         first = int(value[0])
         return first if 1 <= first <= 8 else None

@@ -237,7 +237,7 @@ def _rewritten(parsed: Image.Exif) -> bytes | None:
 
     kept = Image.Exif()
     kept.update({tag: value for tag, value in parsed.items() if tag not in _STORAGE})
-    for pointer in (0x8769, 0x8825):  # the Exif and GPS directories are read by asking for them
+    for pointer in (tiff.EXIF, tiff.GPS):  # these directories are read by asking for them
         if pointer in parsed and (part := dict(parsed.get_ifd(pointer))):
             kept.get_ifd(pointer).update(part)
     return kept.tobytes() if len(kept) else None
