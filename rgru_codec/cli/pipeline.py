@@ -29,7 +29,7 @@ from apache_beam.metrics.metric import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from rgru_codec.cli.files import check_names
-from rgru_codec.cli.status import UNUSABLE, USAGE, Failure
+from rgru_codec.cli.status import UNUSABLE, USAGE, Failure, finite
 from rgru_codec.files import write_file
 
 if TYPE_CHECKING:
@@ -152,11 +152,8 @@ class _WriteList(beam.DoFn):  # type: ignore[misc]
         """Write one list; twice, if a runner repeats it."""
         failed, lines = element
         name = next(name for name, of_failures in LISTS.items() if of_failures == failed)
-        path = f"{self._temporary}/{uuid.uuid4().hex}"
-        with FileSystems.create(path, "application/octet-stream") as file:
-            for line in lines:
-                file.write(line.encode() + b"\n")
-        FileSystems.rename([path], [f"{self._temporary}/{name}.jsonl"])
+        target = f"{self._temporary}/{name}.jsonl"
+        _write_whole(self._temporary, target, (line.encode() + b"\n" for line in lines))
 
 
 def _counts(result: Any) -> dict[str, int]:
@@ -295,11 +292,10 @@ class Compress(beam.DoFn):  # type: ignore[misc]
         planes = prepare(data, self._settings)
         encoded = encode(planes, self._settings)
         self._replace(target, encoded.data)
-        value = psnr(encoded.shown, planes.pixels)
         line: dict[str, Any] = {
             "status": "compressed",
             "bytes_in": len(data),
-            "psnr": None if value == float("inf") else round(value, 3),
+            "psnr": finite(round(psnr(encoded.shown, planes.pixels), 3)),
             **_sizes(encoded.data),
         }
         if self._measure:
@@ -316,7 +312,7 @@ class Compress(beam.DoFn):  # type: ignore[misc]
         return {"status": "skipped", **_sizes(data)}
 
     def _replace(self, target: str, data: bytes) -> None:
-        """Write under a name of this attempt's own, then rename: no one sees half a file.
+        """Write a file of which no one sees half.
 
         Raises:
             FileExistsError: it has appeared meanwhile, on a disk of this machine.
@@ -325,13 +321,19 @@ class Compress(beam.DoFn):  # type: ignore[misc]
             _make(posixpath.dirname(target))
             write_file(target, data, overwrite=self._force)
             return
-        path = f"{self._temporary}/{uuid.uuid4().hex}"
-        with FileSystems.create(path, "application/octet-stream") as file:
-            file.write(data)
         folder = posixpath.dirname(target)
         if not FileSystems.exists(folder):
             _make(folder)
-        FileSystems.rename([path], [target])
+        _write_whole(self._temporary, target, [data])
+
+
+def _write_whole(temporary: str, target: str, pieces: Iterable[bytes]) -> None:
+    """Write under a name of this attempt's own, in a folder for such, then rename."""
+    path = f"{temporary}/{uuid.uuid4().hex}"
+    with FileSystems.create(path, "application/octet-stream") as file:
+        for piece in pieces:
+            file.write(piece)
+    FileSystems.rename([path], [target])
 
 
 def _make(folder: str) -> None:
