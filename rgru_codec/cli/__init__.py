@@ -9,13 +9,9 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; Ctrl-C ends it in words, also while it is being loaded.
+    """Run one command line, by default that of the process; returns the exit code.
 
-    Args:
-        argv: arguments without the program's name; by default those of the process.
-
-    Returns:
-        The exit code (see ``rgru --help``).
+    Ctrl-C ends it in words, also while it is being loaded.
     """
     try:
         from rgru_codec.cli.program import run

@@ -19,11 +19,7 @@ _FRAME_MS, _LAST_MS = 700, 2500
 
 
 def animation_format(name: str) -> str:
-    """Return Pillow's name of the format of an animation.
-
-    Raises:
-        Failure: the suffix is of no such format.
-    """
+    """Return Pillow's name of the format of an animation."""
     found = _FORMATS.get(Path(name).suffix.lower())
     if found is None:
         raise Failure(USAGE, f"{name}: an animation is a .webp, .gif or .png file")
@@ -33,9 +29,7 @@ def animation_format(name: str) -> str:
 class Animation:
     """Collects frames, one at least, and makes the file of a name of them.
 
-    Args:
-        target: The name.
-        pixels: Of the whole picture, of which frames may show a part.
+    ``pixels`` are those of the whole picture, of which frames may show a part.
     """
 
     def __init__(self, target: str, pixels: int) -> None:
@@ -43,11 +37,7 @@ class Animation:
         self._format = animation_format(target)
 
     def add(self, stage: Stage, layer: int) -> None:
-        """Keep a frame: the picture with ``layer``, complete or not.
-
-        Raises:
-            InvalidInput: It is larger than the format allows.
-        """
+        """Keep a frame: the picture with ``layer``, complete or not."""
         image, size = stage.picture, stage.bytes
         text = f"layer {layer}   {number(size)} bytes   {8 * size / self._pixels:.3f} bpp"
         frame = _labelled(image, text)
@@ -58,11 +48,7 @@ class Animation:
         self._frames.append(frame)
 
     def encoded(self) -> bytes:
-        """Return the animation as a file.
-
-        Raises:
-            InvalidInput: The format cannot hold it.
-        """
+        """Return the animation as a file."""
         first, *rest = self._frames
         options: dict[str, Any] = {
             "append_images": rest,

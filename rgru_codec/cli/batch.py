@@ -57,13 +57,7 @@ def run(
 ) -> int:
     """Do all jobs; one that fails does not stop the others. Returns the exit code.
 
-    Args:
-        work: Does one job; can be pickled, since other processes call it.
-        plan: What there is to do.
-        done: The verb of the summary, "compressed".
-        jobs: Processes.
-        quiet: Say nothing but what failed.
-        failures: Where the names of inputs that failed are written.
+    Other processes call ``work`` too: it can be pickled. ``done`` is the verb of the summary.
     """
     start = time.monotonic()
     outputs = Outputs([*(job.source for job in plan.jobs), *plan.read])
@@ -206,15 +200,9 @@ def _report(outcome: Outcome, job: Job, quiet: bool, progress: Progress) -> None
 
 
 class Failures:
-    """The list of inputs that failed: a file, one name a line, kept up to date while work goes on.
+    """The list of inputs that failed, if one is wanted: a file, one name a line.
 
-    Args:
-        path: where it is written; None: nowhere.
-        plan: what there is to do.
-        outputs: the command's.
-
-    Raises:
-        Failure: the file is something else than such a list.
+    It is kept up to date while work goes on.
     """
 
     _EVERY_S = 1.0

@@ -142,12 +142,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    """Return what the options of `add_encoding` ask for; files that they name are read.
-
-    Raises:
-        InvalidInput: Values that do not fit together.
-        Failure: More layers than the model has; a file that cannot be read, or is of another kind.
-    """
+    """Return what the options of `add_encoding` ask for; files that they name are read."""
     from rgru_codec.settings import Settings
 
     if args.keep_icc and "icc" in args.strip and args.icc is None:

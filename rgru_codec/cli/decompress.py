@@ -194,11 +194,7 @@ class Decompress:
         return self.outcome(decoder, image, job, fault, notes)
 
     def kind(self, job: Job) -> str:
-        """Return Pillow's name of the format of the target.
-
-        Raises:
-            Failure: It is none that can be written.
-        """
+        """Return Pillow's name of the format of the target."""
         name = "" if job.target == STREAM else job.target
         return picture_format(name, self.suffix)
 
@@ -229,8 +225,7 @@ class Decompress:
     def fault(self, decoder: Decoder, size: int) -> str:
         """Say what is wrong with a file of ``size`` bytes, as far as it is used.
 
-        Raises:
-            RgruError: Nothing can be decoded, or the file is damaged and that was not allowed for.
+        If nothing can be decoded, or damage was not allowed for, that is raised.
         """
         from rgru_format import Damaged
 
@@ -301,8 +296,7 @@ def _whole_layers(found: Info) -> int:
 def _stages(decoder: Decoder, data: bytes, ends: list[int]) -> Iterator[tuple[int, Stage]]:
     """Yield the picture of each layer, and its number; the last one shows all that is there.
 
-    Raises:
-        RgruError: The file cannot be decoded at all. Damage only ends it: `Decompress.fault` tells.
+    Damage only ends it, `Decompress.fault` tells, unless nothing can be decoded at all.
     """
     from rgru_codec.streams import stages_at
     from rgru_format import Damaged

@@ -134,21 +134,10 @@ class Plan:
     ) -> Plan:
         """Pair inputs with outputs.
 
-        Args:
-            inputs: Files, folders, patterns, or ``-``; without ``output`` also a file and the
-                name of its result.
-            output: What the user gave, if anything.
-            kind: What the outputs are.
-            suffix: Of derived names, with its dot.
-            suffixes: Of the files of a folder that are meant.
-            read: Other files that the command reads.
-            force: Whether derived names may overwrite.
-            times: Whether results get the times of their sources.
-            beside: Whether results go beside their sources where there is no ``output``.
-
-        Raises:
-            Failure: An input that matches nothing, or that nothing can go beside; many inputs for
-                one output.
+        Without ``output`` the inputs may also be a file and the name of its result. ``suffix`` is
+        that of derived names; ``suffixes`` tells which files of a folder are meant; with ``force``
+        derived names may overwrite; ``beside`` says that results go beside their sources where
+        there is no ``output``.
         """
         if output is None:
             inputs, output = _in_and_out(inputs, kind, suffix)
@@ -175,8 +164,7 @@ class Plan:
 def _in_and_out(inputs: Sequence[str], kind: Kind, suffix: str) -> tuple[Sequence[str], str | None]:
     """Take ``IN OUT`` apart: a file and the name of its result, which does not exist.
 
-    Raises:
-        Failure: Something like it is meant, but what is not certain.
+    Where something like it is meant, but what is not certain, it is refused.
     """
     if len(inputs) == 2 and inputs[1] == STREAM != inputs[0]:
         raise Failure(USAGE, "-: is standard input here; for standard output give -o -")
@@ -296,12 +284,7 @@ def _is_no_file(source: str) -> bool:
 
 
 def read_rgru(source: str, limits: Limits) -> bytes:
-    """Read a .rgru file or standard input, as long as it is one.
-
-    Raises:
-        OSError: It cannot be read.
-        Failure: It is empty; standard input is a terminal, or closed.
-    """
+    """Read a .rgru file or standard input, as long as it is one."""
     from rgru_codec.source import read_rgru as read
 
     with opened(source) as file:
@@ -312,12 +295,7 @@ def read_rgru(source: str, limits: Limits) -> bytes:
 
 
 def pieces_of(source: str) -> Iterator[bytes]:
-    """Yield a file, or standard input, a piece at a time.
-
-    Raises:
-        OSError: It cannot be read.
-        Failure: It is empty; standard input is a terminal, or closed.
-    """
+    """Yield a file, or standard input, a piece at a time."""
     from rgru_codec.source import pieces_of as pieces
 
     empty = True
@@ -335,12 +313,7 @@ def _empty(source: str) -> Failure:
 
 @contextlib.contextmanager
 def opened(source: str) -> Iterator[BinaryIO | IO[bytes]]:
-    """Open a file, or standard input.
-
-    Raises:
-        OSError: It cannot be read.
-        Failure: Standard input is a terminal; there is no name.
-    """
+    """Open a file, or standard input."""
     if source == STREAM:
         if sys.stdin is None or sys.stdin.isatty():
             what = "closed" if sys.stdin is None else "a terminal"
@@ -366,21 +339,13 @@ def _make_folder(folder: Path) -> None:
 
 
 def check_names(*names: str | None) -> None:
-    """Refuse names that are empty, as of a variable that is not set.
-
-    Raises:
-        Failure: One is.
-    """
+    """Refuse names that are empty, as of a variable that is not set."""
     if "" in names:
         raise Failure(USAGE, _NO_NAME)
 
 
 def check_standard_input(names: Iterable[str]) -> None:
-    """Refuse standard input where it is named again, since the first reader empties it.
-
-    Raises:
-        Failure: It is, by whatever name.
-    """
+    """Refuse standard input where it is named again, since the first reader empties it."""
     found = [name for name in names if name == STREAM or descriptor_of(name) == 0]
     if len(found) > 1:
         words = "can be read once only; name it once"
@@ -388,11 +353,7 @@ def check_standard_input(names: Iterable[str]) -> None:
 
 
 def write(job: Job, content: bytes | memoryview) -> None:
-    """Write the target of a job.
-
-    Raises:
-        Failure: It cannot be written; nothing is left behind.
-    """
+    """Write the target of a job; if that is not possible nothing is left behind."""
     with named(job.shown_target):
         if job.target == STREAM:
             sys.stdout.buffer.write(content)

@@ -13,29 +13,17 @@ from rgru_codec.files import descriptor_of
 
 
 class Outputs:
-    """The paths that a command is about to write: what each of them must not harm.
-
-    Args:
-        inputs: Files that are read.
-    """
+    """The paths that a command is about to write: what each of them must not harm."""
 
     def __init__(self, inputs: Iterable[str]) -> None:
         self._inputs = {i for name in inputs if (i := _identity(name)) is not None}
         self._claimed: set[object] = set()
 
     def claim(self, target: str, kind: Kind, *, derived: bool = False, force: bool = False) -> None:
-        """Refuse a target before any work is spent on it.
+        """Refuse a target before any work is spent on it, with `Failure`.
 
-        Args:
-            target: The path.
-            kind: What will be written there.
-            derived: Whether the name comes from that of an input, rather than from the user.
-            force: Whether something that is there may be overwritten.
-
-        Raises:
-            Failure: It is an input, or the output of something else; a folder, or in none; a
-                file that may not be overwritten, or of a model; of another format by its name; a
-                terminal; a pipe or a device that the user has not named.
+        ``derived``: its name comes from that of an input, rather than from the user; then it
+        overwrites nothing, unless ``force`` says so.
         """
         descriptor = 1 if target == STREAM else descriptor_of(target)
         if descriptor is not None:

@@ -38,13 +38,7 @@ def without_pillows_limit() -> None:
 
 
 def read_picture(source: str, limits: Limits | None = None) -> bytes:
-    """Read a picture; of a large file, or an endless stream, that is none only the beginning.
-
-    Raises:
-        OSError: It cannot be read.
-        LimitExceeded: It is larger than the limits allow: see `rgru_codec.source.read_source`.
-        Failure: It is no picture; standard input is a terminal.
-    """
+    """Read a picture; of a large file, or an endless stream, that is none only the beginning."""
     from rgru_codec.source import read_source
 
     with opened(source) as file:
@@ -102,11 +96,7 @@ _LARGEST_DPI = 1e5
 
 
 def format_suffix(text: str) -> str:
-    """Return the suffix, with its dot, of a format as ``--format`` names it.
-
-    Raises:
-        Failure: None that can be written.
-    """
+    """Return the suffix, with its dot, of a format as ``--format`` names it."""
     from PIL import Image
 
     suffix = "." + text.lower().removeprefix(".")
@@ -122,13 +112,8 @@ def format_suffix(text: str) -> str:
 def picture_format(name: str, default: str | None = None) -> str:
     """Return Pillow's name of the format that a file name, or a suffix alone, asks for.
 
-    Args:
-        name: A file name, or a suffix with its dot.
-        default: A suffix: of names that say nothing, such as ``photo.2024-05-01``. None: ``.png``,
-            and names that say something which is not known are refused.
-
-    Raises:
-        Failure: None that can be written.
+    ``default`` is the suffix of names that say nothing, such as ``photo.2024-05-01``. Without it
+    these are ``.png``, and names that say something which is not known are refused.
     """
     from PIL import Image
 
@@ -160,18 +145,10 @@ def _registered(suffix: str) -> str | None:
 def encode_picture(
     image: Image.Image, kind: str, quality: int | None = None
 ) -> tuple[bytes, tuple[str, ...]]:
-    """Encode a picture with its metadata, as far as the format has room for it.
+    """Encode a picture with its metadata, as far as the format, by Pillow's name, has room for it.
 
-    Args:
-        image: The picture; ``info`` holds what is to go along.
-        kind: Pillow's name of the format.
-        quality: 1..100, of formats that have such a thing; None is nearly lossless.
-
-    Returns:
-        The file, and what was left out of it or changed, in words.
-
-    Raises:
-        InvalidInput: The format cannot hold size or alpha of the picture, or has no quality.
+    Returns the file, and what was left out of it or changed, in words. Of formats that have a
+    quality None is nearly lossless.
     """
     info, image.info = image.info, {}  # Pillow's writers look there too; a copy would double it
     try:

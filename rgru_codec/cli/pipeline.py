@@ -52,19 +52,9 @@ class Outcome:
 
 
 def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
-    """Build and run the pipeline.
+    """Build and run the pipeline; returns how many pictures came to what.
 
-    Args:
-        args: options of ``rgru-batch compress``.
-        rest: options of the pipeline.
-
-    Returns:
-        How many pictures were compressed, skipped because they were done, and failed.
-
-    Raises:
-        Failure: an input matches nothing, or all of them no picture; the output cannot be a
-            folder; there is no such runner.
-        RgruError: the model is not at hand.
+    ``rest`` are options of the pipeline itself.
     """
     from rgru_codec.cli.compress import settings_of
     from rgru_codec.cli.pictures import known_suffixes
@@ -110,11 +100,7 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
 
 
 def _make_lists(output: str) -> None:
-    """Make the folder of the lists, to find out whether that is possible.
-
-    Raises:
-        Failure: it is not.
-    """
+    """Make the folder of the lists, to find out whether that is possible."""
     try:
         _make(f"{output}/{REPORTS}")
     except OSError as error:
@@ -139,9 +125,6 @@ class _WriteList(beam.DoFn):  # type: ignore[misc]
     """(whether of failures, lines) to a file: one JSON object a line.
 
     Beam's own sink takes its path for a pattern, so that a folder ``out[5]`` breaks it.
-
-    Args:
-        temporary: a folder for files that are being written.
     """
 
     def __init__(self, temporary: str) -> None:
@@ -185,11 +168,7 @@ def _match(pattern: str, limit: int | None = None) -> list[str]:
 
 
 def _pattern(text: str) -> tuple[str, str]:
-    """Return (pattern, folder that names are kept below) of a file, a folder or a pattern.
-
-    Raises:
-        Failure: nothing matches.
-    """
+    """Return (pattern, folder that names are kept below) of a file, a folder or a pattern."""
     text = text.rstrip("/") or text
     found = text, posixpath.dirname(text)
     if FileSystems.exists(text) or not _WILDCARDS & set(text):
@@ -220,14 +199,7 @@ def _matches(
 
 
 class Compress(beam.DoFn):  # type: ignore[misc]
-    """(target, sources) to outcomes; writes the targets.
-
-    Args:
-        settings: of the compressor.
-        output: where files go.
-        force: do again what is there.
-        measure: the MS-SSIM of each picture as well.
-    """
+    """(target, sources) to outcomes; writes the targets."""
 
     def __init__(self, settings: Settings, output: str, force: bool, measure: bool) -> None:
         super().__init__()
@@ -314,8 +286,7 @@ class Compress(beam.DoFn):  # type: ignore[misc]
     def _replace(self, target: str, data: bytes) -> None:
         """Write a file of which no one sees half.
 
-        Raises:
-            FileExistsError: it has appeared meanwhile, on a disk of this machine.
+        One that has appeared meanwhile is a FileExistsError, on a disk of this machine only.
         """
         if "://" not in target:
             _make(posixpath.dirname(target))

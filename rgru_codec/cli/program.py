@@ -103,11 +103,7 @@ def run(argv: Sequence[str] | None) -> int:
 
 
 def _preferred(args: argparse.Namespace) -> dict[str, str]:
-    """Return variables that make a model the first that is looked at, in all processes.
-
-    Raises:
-        Failure: What ``--model`` or ``RGRU_MODEL`` names is no model that is at hand.
-    """
+    """Return variables that make a model the first that is looked at, in all processes."""
     if not hasattr(args, "model"):
         return {}
     from rgru_codec.cli.files import check_names
@@ -131,11 +127,7 @@ def _preferred(args: argparse.Namespace) -> dict[str, str]:
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the program as Ctrl-C does: tidily, with its processes.
-
-    Raises:
-        SystemExit: One of them came.
-    """
+    """Let SIGTERM and SIGHUP end the program as Ctrl-C does: tidily, with its processes."""
 
     def leave(number: int, frame: object) -> NoReturn:
         raise SystemExit(128 + number)

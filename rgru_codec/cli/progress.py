@@ -22,10 +22,7 @@ def unseen(share: float) -> None:
 class Progress:
     """The bar of a command; nothing is drawn unless standard error is a terminal.
 
-    Args:
-        jobs: what there is to do; the sizes of the inputs are the measure.
-        enabled: False draws nothing.
-        delay: seconds before the bar is drawn for the first time.
+    The sizes of the inputs are the measure. ``delay``: seconds before it is drawn at first.
     """
 
     def __init__(self, jobs: Sequence[Job], *, enabled: bool = True, delay: float = 1.0) -> None:

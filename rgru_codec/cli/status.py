@@ -49,11 +49,7 @@ class Failure(Exception):  # noqa: N818
 
 @contextlib.contextmanager
 def named(name: str) -> Iterator[None]:
-    """Name the target in errors that do not (a full disk does not say which file it met).
-
-    Raises:
-        Failure: It cannot be written.
-    """
+    """Name the target in errors that do not (a full disk does not say which file it met)."""
     try:
         yield
     except BrokenPipeError:
@@ -68,11 +64,7 @@ def named(name: str) -> Iterator[None]:
 
 
 def write_out(text: str) -> None:
-    """Write text to standard output, if there is one.
-
-    Raises:
-        Failure: It takes no more.
-    """
+    """Write text to standard output, if there is one."""
     if sys.stdout is not None:
         with named("standard output"):
             try:
@@ -89,11 +81,7 @@ def discard_output() -> None:
 
 
 def show(line: str) -> None:
-    """Print a line of an answer on standard output, if there is one.
-
-    Raises:
-        Failure: It takes no more.
-    """
+    """Print a line of an answer on standard output, if there is one."""
     write_out(printable(line, sys.stdout) + "\n")
 
 
@@ -103,12 +91,7 @@ def say(message: str) -> None:
 
 
 def explain(error: BaseException, name: str = "") -> Failure:
-    """Put an error as exit code and words: what, where, what to do.
-
-    Args:
-        error: anything that work on one file raised.
-        name: the file, as the user named it.
-    """
+    """Put an error that work on a file raised as exit code and words: what, where, what to do."""
     place = f"{name}: " if name else ""
     if isinstance(error, Failure):
         return error

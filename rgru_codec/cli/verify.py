@@ -83,14 +83,7 @@ def _verify(name: str, limits: Limits, quiet: bool) -> int:
 
 
 def check(data: bytes | Iterable[bytes], limits: Limits) -> tuple[int, str]:
-    """Check one file, whole or in pieces.
-
-    Returns:
-        Exit code and a verdict.
-
-    Raises:
-        RgruError: it is damaged.
-    """
+    """Check one file, whole or in pieces; returns exit code and verdict. Damage is raised."""
     from rgru_codec.models import known_context
     from rgru_format import check as check_file
 
