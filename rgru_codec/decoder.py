@@ -31,7 +31,7 @@ from rgru_codec.metadata import metadata_of
 from rgru_codec.models import Model, ModelLike, as_model, find_model
 from rgru_codec.picture import to_image
 from rgru_codec.runtime.rect import Rect
-from rgru_codec.source import Source, as_count, as_number, check_limits, read_rgru
+from rgru_codec.source import Source, as_count, check_limits, read_rgru
 from rgru_format import (
     BOX_ALPHA,
     BOX_COLOUR,
@@ -52,6 +52,7 @@ from rgru_format import (
     RgruError,
     alpha_of,
 )
+from rgru_format.limits import as_number
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,18 +33,16 @@ from rgru_format import (
     BoxRead,
     GroupRead,
     HeaderRead,
-    Limits,
     NotRgru,
     Reader,
     RgruError,
     check,
 )
+from rgru_format.limits import ANY_SIZE
 
 FORMAT = "RGRU"
 MIME = "image/x-rgru"
 _PIECE = 4096
-# Pillow has its own limit on pixels (Image.MAX_IMAGE_PIXELS) and applies it when a file is opened.
-_LIMITS = Limits(max_pixels=2**48)
 
 
 def register() -> None:
@@ -73,7 +71,7 @@ class RgruImageFile(ImageFile.ImageFile):
 
     def _open(self) -> None:
         assert self.fp is not None
-        reader = Reader(_LIMITS)
+        reader = Reader(ANY_SIZE)  # Pillow has its own, Image.MAX_IMAGE_PIXELS
         try:
             while not self._opened(reader, self.fp.read(_PIECE)):
                 pass
@@ -132,7 +130,7 @@ class RgruImageFile(ImageFile.ImageFile):
         """
         assert self.fp is not None
         self.fp.seek(0)
-        report, _ = check(pieces_of(self.fp), _LIMITS)
+        report, _ = check(pieces_of(self.fp), ANY_SIZE)
         super().verify()
         if report.error is not None:
             raise OSError(str(report.error)) from report.error
@@ -151,7 +149,7 @@ class _RgruDecoder(ImageFile.PyDecoder):
     def decode(self, buffer: object) -> tuple[int, int]:
         assert self.fd is not None
         layers, info = self.args
-        decoder = Decoder(layers=layers, limits=_LIMITS)
+        decoder = Decoder(layers=layers, limits=ANY_SIZE)
         forgiven = (RgruError,) if ImageFile.LOAD_TRUNCATED_IMAGES else ()
         try:
             with contextlib.suppress(*forgiven):
@@ -169,7 +167,7 @@ class _RgruDecoder(ImageFile.PyDecoder):
 def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     try:
         options = {"frame": frame_shown(image), **_save_options(image.encoderinfo)}
-        data = compress(image, limits=_LIMITS, **options)
+        data = compress(image, limits=ANY_SIZE, **options)
     except RgruError as error:
         raise ValueError(str(error)) from error
     fp.write(data)

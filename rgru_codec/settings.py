@@ -9,8 +9,9 @@ from collections.abc import Collection
 from rgru_codec.memory import encoding_bytes
 from rgru_codec.metadata import STRIPPED, Wanted
 from rgru_codec.models import Model, ModelLike, as_model, default_model
-from rgru_codec.source import as_count, as_number, check_limits
+from rgru_codec.source import as_count, check_limits
 from rgru_format import InvalidInput, Limits
+from rgru_format.limits import as_number
 
 DEFAULT_MSSSIM = 0.98
 """The RGB MS-SSIM that is aimed at where nothing is said: hardly to be told from the original."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
-import numbers
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -27,6 +25,7 @@ from rgru_format import (
     RgruError,
     Unreadable,
 )
+from rgru_format.limits import as_number
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]
 """Where a file can come from: its bytes, a path, or something open."""
@@ -45,22 +44,6 @@ _OF_FILE = "its file alone has so many bytes; pass Limits(max_memory=...) to all
 _PIECE = 1 << 16
 _LARGEST_PIXEL = 16
 """Bytes that a pixel takes at most in a file of another format: four channels of 32 bits."""
-
-
-def as_number(value: object) -> int | float | None:
-    """Return a number of any type (numpy's wrap around, and are no int) as Python's own.
-
-    Returns:
-        None if it is no number.
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        return None
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    try:
-        return float(value)
-    except OverflowError:  # a fraction beyond all floats
-        return -math.inf if value < 0 else math.inf
 
 
 def as_count(name: str, value: object, least: int) -> int:

@@ -6,6 +6,7 @@ Every check happens on numbers read from the file, before memory for them is all
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 
 from rgru_format.errors import InvalidInput, LimitExceeded
@@ -37,6 +38,22 @@ _THIN = 2**16
 """Pixels that a position counts as in thin pictures."""
 
 
+def as_number(value: object) -> int | float | None:
+    """Return a number of any type (numpy's wrap around, and are no int) as Python's own.
+
+    Returns:
+        None if it is no number.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    try:
+        return float(value)
+    except OverflowError:  # a fraction beyond all floats
+        return -math.inf if value < 0 else math.inf
+
+
 @dataclasses.dataclass(frozen=True)
 class Limits:
     """Bounds that a caller puts on a decoder; the defaults are safe for unknown files."""
@@ -62,12 +79,10 @@ class Limits:
             value = getattr(self, name)
             if value is None and name == "max_memory":
                 continue
-            number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-            if not number or not value >= 0:  # nor if it is nan
+            number = as_number(value)
+            if number is None or not number >= 0:  # nor if it is nan
                 raise InvalidInput(f"{name} must be a number, 0 or more, got {value!r}")
-            # NumPy's wrap around in what is computed of them.
-            own = int(value) if isinstance(value, numbers.Integral) else float(value)
-            object.__setattr__(self, name, own)
+            object.__setattr__(self, name, number)
 
     def check_pixels(self, height: int, width: int) -> None:
         """Raise LimitExceeded where a picture has more pixels than allowed."""
@@ -84,6 +99,10 @@ class Limits:
         """Raise LimitExceeded where ``value`` bytes are more than may be allocated."""
         if self.max_memory is not None and value > self.max_memory:
             raise LimitExceeded("max_memory", value, self.max_memory)
+
+
+ANY_SIZE = Limits(max_pixels=2**48)
+"""For files that were just written, or whose reader has a bound of its own."""
 
 
 def grid_size(height: int, width: int) -> tuple[int, int]:

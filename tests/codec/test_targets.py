@@ -220,6 +220,7 @@ def test_numbers_beyond_all_bounds_bound_nothing(pixels: Pixels, data: bytes) ->
     Image.fromarray(pixels).save(file, "PNG")
     file.seek(0)
     numpys: dict[str, Any] = {"max_pixels": np.int32(2**27), "max_metadata_bytes": np.int8(127)}
+    numpys["max_memory"] = beyond
     assert rgru_codec.compress(file, limits=rgru_codec.Limits(**numpys), layers="all") == data
 
 
