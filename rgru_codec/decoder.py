@@ -28,7 +28,7 @@ from PIL import Image
 from rgru_codec.iterations import Painter
 from rgru_codec.memory import decoding_bytes
 from rgru_codec.metadata import metadata_of
-from rgru_codec.models import Model, ModelLike, as_model, find_model
+from rgru_codec.models import Model, ModelLike, as_model, model_of
 from rgru_codec.picture import to_image
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.source import Source, as_count, check_limits, read_rgru
@@ -67,15 +67,17 @@ class LayerDecoded:
 
 DecoderEvent = Event | LayerDecoded
 
-P = ParamSpec("P")
-R = TypeVar("R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
-def _in_turn(method: Callable[Concatenate[Decoder, P], R]) -> Callable[Concatenate[Decoder, P], R]:
+def _in_turn(
+    method: Callable[Concatenate[Decoder, _P], _R],
+) -> Callable[Concatenate[Decoder, _P], _R]:
     """Threads that call a decoder at once wait for each other: one file has one state."""
 
     @functools.wraps(method)
-    def called(self: Decoder, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def called(self: Decoder, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         with self._turn:
             return method(self, *args, **kwargs)
 
@@ -306,9 +308,7 @@ class Decoder:
             events.append(event)
 
     def _context_of(self, model_id: bytes) -> ContextModel:
-        named = self._given is not None and self._given.id == model_id
-        self.model = self._given if named else find_model(model_id)
-        assert self.model is not None
+        self.model = model_of(model_id, self._given)
         return self.model.context()
 
     def _begin(self, header: Header, model: Model) -> None:

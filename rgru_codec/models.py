@@ -70,11 +70,6 @@ class Model:
         return self.half.codes
 
     @property
-    def gains(self) -> tuple[float, ...]:
-        """Factor on the residual, for each layer."""
-        return self.half.gains
-
-    @property
     def iterations(self) -> int:
         """Layers that a file of this model can have."""
         return len(self.codes)
@@ -300,6 +295,15 @@ def find_model(model_id: bytes) -> Model:
         InvalidInput: its content does not fit SPEC.
     """
     return _find(model_id, tuple(_named()))
+
+
+def model_of(model_id: bytes, given: Model | None) -> Model:
+    """The package of a file that names this id: ``given`` if it has it, or else one at hand.
+
+    Raises:
+        ModelMissing, Damaged, InvalidInput: as :func:`find_model`.
+    """
+    return given if given is not None and given.id == model_id else find_model(model_id)
 
 
 @functools.lru_cache(maxsize=8)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from rgru_codec.decoder import Decoder
 from rgru_codec.inspection import layers_for
-from rgru_codec.models import ModelLike, as_model, find_model
+from rgru_codec.models import ModelLike, as_model, model_of
 from rgru_codec.source import Source, as_count, check_limits, read_rgru
 from rgru_format import HEADER_SIZE, Limits, inspect
 
@@ -52,9 +52,9 @@ def thumbnail_and_notes(
     check_limits(limits)
     data = read_rgru(source, limits)
     header = inspect(data[:HEADER_SIZE], limits).sound().header
-    package = find_model(header.model_id) if model is None else as_model(model)
-    layers = layers_for(header, size, package.codes)
-    decoder = Decoder(layers=layers, limits=limits, threads=threads, model=model)
+    given = None if model is None else as_model(model)
+    layers = layers_for(header, size, model_of(header.model_id, given).codes)
+    decoder = Decoder(layers=layers, limits=limits, threads=threads, model=given)
     decoder.feed(data)
     decoder.close(partial=True)
     notes = tuple(decoder.notes)

@@ -57,6 +57,15 @@ def test_two_models_work_side_by_side(nano: Model) -> None:
         assert np.abs(shown.astype(int) - pixels).mean() < 40
 
 
+def test_a_thumbnail_takes_the_layers_that_the_model_of_the_file_needs(nano: Model) -> None:
+    """Those of the model that was passed, though the file names another, were taken."""
+    data = rgru_codec.compress(photo(256, 256), layers="all")
+    own = rgru_codec.thumbnail(data, 240)
+    other = rgru_codec.thumbnail(data, 240, model=nano)
+    assert other.info["layers"] == own.info["layers"]
+    assert other.tobytes() == own.tobytes()
+
+
 def test_without_its_package_a_file_of_nano_says_what_to_install(
     nano: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
