@@ -31,7 +31,7 @@ from rgru_codec.runtime.layers import (
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.weights import Arrays
 from rgru_format import InvalidInput
-from rgru_format.limits import POSITION
+from rgru_format.limits import MAX_CODES, MAX_LAYERS, POSITION
 
 T = TypeVar("T")
 
@@ -397,10 +397,10 @@ def check_arrays(arrays: Arrays, expected: Shapes) -> None:
 
 def _codes(listed: Any) -> tuple[int, ...]:
     whole = isinstance(listed, list) and all(type(count) is int for count in listed)
-    if not whole or not 1 <= len(listed) <= 255:
-        raise InvalidInput("codes is not a list of 1 to 255 whole numbers")
-    if any(count % 2 or not 2 <= count <= 1024 for count in listed):
-        raise InvalidInput(f"codes are {listed}; channels come in pairs, at most 1024")
+    if not whole or not 1 <= len(listed) <= MAX_LAYERS:
+        raise InvalidInput(f"codes is not a list of 1 to {MAX_LAYERS} whole numbers")
+    if any(count % 2 or not 2 <= count <= MAX_CODES for count in listed):
+        raise InvalidInput(f"codes are {listed}; channels come in pairs, at most {MAX_CODES}")
     return tuple(listed)
 
 

@@ -255,6 +255,7 @@ BAD_TABLES = [
     ("{}", "codes is not a list"),
     ({"codes": [8, 12, 20, 1025]}, "channels come in pairs"),
     ({"codes": [8, 12, 20, 24.0]}, "codes is not a list"),
+    ({"codes": [8] * 65}, "codes is not a list of 1 to 64 "),
     ({"decoder": []}, "does not begin with an rnn layer"),
     ({"decoder": None}, "not a list of layers"),
     ({"decoder": [{"kind": "lstm", "depth": 8}]}, "no layer of kind 'lstm'"),
