@@ -17,6 +17,7 @@ from rgru_codec.files import write_file
 from rgru_codec.models import (
     CONTEXT,
     DECODING_HALF,
+    DEFAULT_ENCODER,
     ENCODER_NAMES,
     Model,
     digest_of,
@@ -72,7 +73,7 @@ def write_package(
 
 
 def _encoder_file(name: str) -> str:
-    file = "encoder.safetensors" if name == "default" else f"encoder-{name}.safetensors"
+    file = "encoder.safetensors" if name == DEFAULT_ENCODER else f"encoder-{name}.safetensors"
     if not ENCODER_NAMES.fullmatch(file):
         raise InvalidInput(f"{name!r} is no name for an encoder: letters, digits, dots, _")
     return file

@@ -22,7 +22,7 @@ from rgru_format.boxes import (
     METADATA_BOXES,
     SINGLE_BOXES,
     Box,
-    is_critical,
+    is_foreign,
     unpack_content,
     valid_type,
 )
@@ -319,7 +319,7 @@ class Reader:
             raise self._damaged(f"the box {shown} occurs twice")
         if name in COLOUR_BOXES and self._single_boxes & COLOUR_BOXES:
             raise self._damaged("the file has two boxes of colour")
-        early = name in COLOUR_BOXES or (is_critical(name) and name != BOX_ALPHA)
+        early = name in COLOUR_BOXES or is_foreign(name)
         if early and self.layer:
             raise self._damaged(f"the box {shown} stands after a layer")
         if name == BOX_ALPHA:
@@ -377,7 +377,7 @@ class Reader:
 
     def _opened(self, name: bytes, stored: bytes) -> Box:
         """Return a box whose checksum matches, its content inflated."""
-        if is_critical(name) and name != BOX_ALPHA:
+        if is_foreign(name):
             raise UnsupportedVersion(
                 f"the file needs a decoder that knows the box {name.decode()}, a later edition"
             )

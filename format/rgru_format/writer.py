@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rgru_format.boxes import BOX_ALPHA, COLOUR_BOXES, LATE_BOXES, SINGLE_BOXES, Box
+from rgru_format.boxes import BOX_ALPHA, COLOUR_BOXES, LATE_BOXES, SINGLE_BOXES, Box, is_foreign
 from rgru_format.container import HEADER_SIZE, Header, pack_box, pack_group
 from rgru_format.errors import InvalidInput
 from rgru_format.inspect import inspect
@@ -49,7 +49,7 @@ class Writer:
             raise InvalidInput("a file has one box of colour at most")
         if name in COLOUR_BOXES and self._layer:
             raise InvalidInput(f"the box {name.decode()} must stand before the first layer")
-        if box.critical and name != BOX_ALPHA:
+        if is_foreign(name):
             raise InvalidInput(f"no decoder shows a file with the critical box {name.decode()}")
         if name == BOX_ALPHA and not self.header.alpha:
             raise InvalidInput("an alpha box needs the alpha flag in the header")
