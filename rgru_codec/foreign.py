@@ -28,7 +28,7 @@ _LARGEST_TEXT = 2**20 - 1
 """Bytes of a text or profile that Pillow takes; a larger one makes it refuse the picture."""
 _LARGEST_TEXTS = 2**26
 _HEAD = 1 << 16
-_IPTC = 33723
+_CHANNELS, _IPTC = 277, 33723
 _IPTC_OF_PHOTOSHOP = 0x0404
 _IPTC_LEFT_OUT = "IPTC was left out"
 _GAIN_MAPS = (
@@ -105,8 +105,7 @@ def _facts(file: BinaryIO, image: Image.Image) -> Facts:
     if format_ in ("JPEG", "MPO"):
         return _jpeg(image)
     if format_ == "TIFF":
-        notes = (_IPTC_LEFT_OUT,) if _IPTC in getattr(image, "tag_v2", ()) else ()
-        return Facts(orientation=_orientation_of_tiff(image), notes=notes)
+        return Facts(orientation=_orientation_of_tiff(image), notes=_left_out_of_tiff(image))
     if format_ == "GIF":
         return Facts(notes=_comment(image))
     if format_ in ("AVIF", "HEIF"):
@@ -119,6 +118,15 @@ def _facts(file: BinaryIO, image: Image.Image) -> Facts:
         upright = None if getattr(image, "jpeg", False) else 1
         return Facts(_bits_of_jxl(_read(file, image)), orientation=upright)
     return Facts()
+
+
+def _left_out_of_tiff(image: Image.Image) -> tuple[str, ...]:
+    tags = getattr(image, "tag_v2", {})
+    notes = [_IPTC_LEFT_OUT] if _IPTC in tags else []
+    count, kept = tags.get(_CHANNELS, 1), len(image.getbands())
+    if count > kept:
+        notes.append(f"of {count} channels all but the first {kept} were left out")
+    return tuple(notes)
 
 
 def _read(file: BinaryIO, image: Image.Image) -> bytes:

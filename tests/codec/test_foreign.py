@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, PngImagePlugin
 
 import rgru_codec
@@ -360,6 +361,15 @@ def jpeg_with_iptc() -> bytes:
 def test_comments_and_iptc_that_are_left_out_are_said(data: bytes, words: str) -> None:
     with pytest.warns(UserWarning, match=words):
         rgru_codec.compress(data, layers=1)
+
+
+def test_channels_of_a_tiff_that_are_left_out_are_said() -> None:
+    """Two of five went without a word."""
+    file = io.BytesIO()
+    pixels = np.full((32, 48, 5), 90, np.uint8)
+    tifffile.imwrite(file, pixels, photometric="rgb")
+    with pytest.warns(UserWarning, match="of 5 channels all but the first 3 were left out"):
+        rgru_codec.compress(file.getvalue(), layers=1)
 
 
 LARGE = zlib.compress(b"A" * 2**21)
