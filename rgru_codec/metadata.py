@@ -97,8 +97,8 @@ class Wanted:
             if not isinstance(value := getattr(self, name), bytes | None):
                 raise InvalidInput(f"{name} must be bytes, got {type(value).__name__}")
         if unknown := self.strip - STRIPPED:
-            known = "icc, exif, xmp, gps and hidden"
-            raise InvalidInput(f"strip takes {known}, got {', '.join(sorted(map(str, unknown)))}")
+            known = "icc, exif, xmp, gps, hidden and all"
+            raise InvalidInput(f"strip takes {known}, got {', '.join(sorted(map(repr, unknown)))}")
         if self.icc_profile and not colour.is_profile(self.icc_profile):
             raise InvalidInput("icc_profile must be an ICC profile, which has acsp at byte 36")
         if self.exif:

@@ -82,14 +82,15 @@ class Settings:
 
     def metadata(self) -> Wanted:
         """Return what metadata the file is to have."""
-        strip: frozenset[str]
-        if isinstance(self.strip, bool):
-            strip = STRIPPED if self.strip else frozenset()
-        else:
-            try:
-                strip = frozenset({self.strip} if isinstance(self.strip, str) else self.strip)
-            except TypeError:
-                raise InvalidInput(f"strip must be names, got {self.strip!r}") from None
+        names = self.strip
+        if isinstance(names, bool):
+            names = ALL if names else ()
+        try:
+            strip = frozenset({names} if isinstance(names, str) else names)
+        except TypeError:
+            raise InvalidInput(f"strip must be names, got {self.strip!r}") from None
+        if ALL in strip:
+            strip = strip - {ALL} | STRIPPED
         return Wanted(self.icc_profile, self.exif, self.xmp, strip, self.keep_icc)
 
     def package(self) -> Model:

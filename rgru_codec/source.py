@@ -177,7 +177,9 @@ def checked(data: Any) -> bytes:
     """
     if isinstance(data, bytes | bytearray | memoryview):
         return bytes(data)
-    raise InvalidInput(f"a file opened in binary mode is needed, it gave {type(data).__name__}")
+    raise InvalidInput(
+        f"bytes are needed, as of a file opened in binary mode; it gave {type(data).__name__}"
+    )
 
 
 def pulled(read: Callable[[int], Any], size: int) -> Any:

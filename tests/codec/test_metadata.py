@@ -200,6 +200,7 @@ def test_strip(strip: bool | str | list[str], left: set[str]) -> None:
 
 def test_strip_and_give() -> None:
     found = kept(jpeg(exif=b"Exif\0\0" + exif(1)), strip=True, xmp=b"<new/>")
+    assert found == kept(jpeg(exif=b"Exif\0\0" + exif(1)), strip=["all"], xmp=b"<new/>")
     assert set(found.info) == {"layers", "xmp"}
 
 
