@@ -6,6 +6,7 @@ import { hex, joined } from './container.js';
 import type { Header } from './container.js';
 import { Damaged, InvalidInput, ModelMissing, Unreadable } from './errors.js';
 import type { DecodeOptions, EncodeOptions, Pixels } from './options.js';
+import { shown } from './shown.js';
 import { type Data, piecesOf } from './source.js';
 
 export { useWorker } from './client.js';
@@ -59,11 +60,19 @@ const DEFAULT = 'default';
 
 /** URL of a folder of models, with a slash at its end. */
 function folder({ models = 'models/' }: Options): string {
-  const isUrl = typeof models === 'string' || typeof models?.href === 'string'; // that of a frame is no URL of this page
-  check('models', models, isUrl, 'a URL');
-  const url = new URL(models, globalThis.document?.baseURI ?? globalThis.location?.href);
+  const given = typeof models === 'string' ? models : models?.href; // that of a frame is no URL of this page
+  const url = typeof given === 'string' && urlOf(given);
+  if (!url) throw new InvalidInput(`models must be a URL, got ${shown(models)}`);
   if (!url.pathname.endsWith('/')) url.pathname += '/';
   return url.href;
+}
+
+function urlOf(text: string): URL | undefined {
+  try {
+    return new URL(text, globalThis.document?.baseURI ?? globalThis.location?.href);
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -33,11 +33,14 @@ export type GivenLimits = { [Name in keyof Limits]?: number | undefined };
 
 export const DEFAULT_LIMITS: Limits = { maxPixels: 2 ** 26, maxMetadataBytes: 2 ** 24, maxMemory: 2 ** 32 - 2 ** 16 };
 
-/** @throws InvalidInput they are no object, or one is no number, or below 0 */
+/** @throws InvalidInput they are no object, or one has another name, is no number, or below 0 */
 export function limitsOf(given: GivenLimits | undefined): Limits {
   if (typeof (given ?? {}) !== 'object')
     throw new InvalidInput(`limits must be an object such as {maxPixels: 1e7}, got ${shown(given)}`);
   const limits = { ...DEFAULT_LIMITS };
+  for (const name of Object.keys(given ?? {}))
+    if (!Object.hasOwn(limits, name))
+      throw new InvalidInput(`limits: ${shown(name)} is none of ${Object.keys(limits).join(', ')}`);
   for (const name of Object.keys(limits) as (keyof Limits)[]) {
     const value: unknown = given?.[name] ?? limits[name];
     if (typeof value !== 'number' || !(value >= 0))

@@ -383,7 +383,15 @@ for (const [name, programs] of BROWSERS) {
         window.fetch = (...asked) => Promise.reject(fetched.push(asked));
         const nothing = (): undefined => undefined;
         const [reading, writing]: [object[], object[]] = [
-          [{ layers: '3' }, { layers: nothing }, { partial: 'no' }, { limits: 1e7 }, { onheader: 7 }, { models: 7 }],
+          [
+            { layers: '3' },
+            { layers: nothing },
+            { partial: 'no' },
+            { limits: 1e7 },
+            { onheader: 7 },
+            { models: 7 },
+            { models: 'http://' },
+          ],
           [{ layers: '3' }, { msssim: '.9' }, { maxBytes: '9999' }, { encoder: 5 }, { show: 'no' }, { models: null }],
         ];
         const told: string[] = [];
@@ -401,6 +409,7 @@ for (const [name, programs] of BROWSERS) {
           'limits must be an object such as {maxPixels: 1e7}, got 10000000',
           'onheader must be a function, got 7',
           'models must be a URL, got 7',
+          "models must be a URL, got 'http://'",
           "layers must be a whole number, 0 or more, or 'all', got '3'",
           "msssim must be a number between 0 and 1, got '.9'",
           "maxBytes must be a number above 0, got '9999'",

@@ -154,6 +154,10 @@ test('limits and numbers of layers that mean nothing are refused', async () => {
   for (const pictures of ['first', '', 1, null] as unknown as 'all'[])
     await assert.rejects(all(rgru.decodeStream(file, { models, pictures })), rgru.InvalidInput);
   await assert.rejects(rgru.encode(picture, { models, model, limits: { maxMemory: NaN } }), rgru.InvalidInput);
+  const misspelt: object = { maxPixel: 100 };
+  await assert.rejects(rgru.decode(file, { models, limits: misspelt }), {
+    message: "limits: 'maxPixel' is none of maxPixels, maxMetadataBytes, maxMemory",
+  });
 });
 
 test('options of another type than they say are refused, with what was given', async () => {
