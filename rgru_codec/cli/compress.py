@@ -246,9 +246,9 @@ def _details(encoded: Encoded) -> tuple[str, ...]:
     """List the layers, for ``--verbose``."""
     from rgru_codec.cli.info import layer_table
     from rgru_codec.inspection import info
-    from rgru_format import Limits
+    from rgru_format.limits import ANY_SIZE
 
-    found = info(encoded.data, limits=Limits(max_pixels=2**48))
+    found = info(encoded.data, limits=ANY_SIZE)
     return tuple(layer_table(found.as_dict()["layers"]))
 
 

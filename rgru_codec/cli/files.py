@@ -146,7 +146,7 @@ class Plan:
         check_standard_input([*inputs, *others])
         found = [_expand(text, suffixes, kind) for text in inputs]
         pairs = [pair for one in found for pair in one.pairs]
-        many = len(pairs) != 1 or _is_folder(inputs[0])
+        many = len(pairs) != 1 or any(one.folder for one in found)
         folder = _as_folder(output, many, kind)
         if folder is None and output is not None:
             jobs = [Job(pairs[0][0], output, False, force, times)]
@@ -211,29 +211,54 @@ class _Found:
     pairs: list[tuple[str, Path]]
     """Files, and the paths of their results below an output folder."""
     passed_over: int = 0
+    folder: bool = False
+    """Whether a folder is among it."""
 
 
 def _expand(text: str, suffixes: Callable[[], frozenset[str]], kind: Kind) -> _Found:
     if text == STREAM:
         return _Found([(STREAM, Path("stdin"))])
-    path = Path(text)
-    if _is_folder(text):
-        # macOS puts ._NAME beside NAME on foreign disks: attributes, under the same suffix.
-        files = [p for p in sorted(path.rglob("*")) if p.is_file() and p.name[:2] != "._"]
-        meant = [p for p in files if p.suffix.lower() in suffixes()]
-        if not meant:
-            raise Failure(
-                UNUSABLE,
-                f"{text}: the folder holds no files of a known kind; if it is for the output, "
-                "name it with -o",
-            )
-        known = suffixes() | kind.suffixes  # results of an earlier run are no surprise
-        others = [p for p in files if p.suffix.lower() not in known and p.name[0] != "."]
-        return _Found([(str(p), p.relative_to(path)) for p in meant], len(others))
     matches = [] if os.path.lexists(text) else _matches(text)
-    if not matches:  # a name that matches nothing fails when it is opened
-        return _Found([(text, Path(path.name))])
-    return _Found([(match, Path(Path(match).name)) for match in matches if Path(match).is_file()])
+    found: dict[str, Path] = {}
+    passed_over = 0
+    for match in matches or [text]:  # a name that matches nothing fails when it is opened
+        if _is_folder(match):  # as the shell would hand it over
+            meant, others = _in_folder(match, suffixes(), kind)
+            found |= {str(path): path.relative_to(match) for path in meant} | found
+            passed_over += others
+        else:
+            found.setdefault(match, Path(Path(match).name))
+    if not found:
+        raise Failure(
+            UNUSABLE,
+            f"{text}: the folder holds no files of a known kind; if it is for the output, "
+            "name it with -o",
+        )
+    return _Found(list(found.items()), passed_over, any(map(_is_folder, matches or [text])))
+
+
+def _in_folder(folder: str, suffixes: frozenset[str], kind: Kind) -> tuple[list[Path], int]:
+    """Return the files that are meant in a folder and below, and how many others there are.
+
+    Of those below one that cannot be looked into is among them, and fails when it is opened.
+    """
+    closed: list[Path] = []
+
+    def keep(error: OSError) -> None:
+        if error.filename == folder:
+            raise error
+        closed.append(Path(error.filename))
+
+    files = [
+        Path(place, name)
+        for place, _, names in os.walk(folder, onerror=keep)
+        for name in names
+        if name[:2] != "._"  # macOS puts them beside NAME on foreign disks: its attributes
+    ]
+    meant = [p for p in files if p.suffix.lower() in suffixes and not _is_no_file(str(p))]
+    known = suffixes | kind.suffixes  # results of an earlier run are no surprise
+    others = [p for p in files if p.suffix.lower() not in known and p.name[0] != "."]
+    return sorted(meant + closed), len(others)
 
 
 def _matches(pattern: str) -> list[str]:

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 HERE = "-"
 """Of ``--vectors``: those that this checkout has."""
-_UNBOUNDED = 2**48
-"""Pixels: files that are there are checked, whatever their size."""
 
 
 def add_command(commands: Any) -> None:
@@ -123,10 +121,11 @@ def fault_of(path: str) -> str:
 def fault_in(data: bytes | Iterable[bytes]) -> str:
     """Do as `fault_of` for the bytes of a file, whole or in pieces."""
     from rgru_codec.models import known_context
-    from rgru_format import Limits, RgruError, inspect
+    from rgru_format import RgruError, inspect
+    from rgru_format.limits import ANY_SIZE
 
     try:
-        report = inspect(data, Limits(max_pixels=_UNBOUNDED), known_context).sound()
+        report = inspect(data, ANY_SIZE, known_context).sound()
     except RgruError as error:
         return f"it is faulty: {error}"
     cut = report.unfinished or not report.layers or report.alpha_missing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +56,46 @@ def test_beside_the_input(rgru: Rgru, photos: Path) -> None:
 def test_pattern(rgru: Rgru, photos: Path) -> None:
     assert rgru("compress", "p/**/*.png", "-o", "out", "-l", 1).code == 0
     assert names(Path("out")) == ["1.rgru", "3.rgru"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("p/*", ["1.rgru", "2.rgru", "3.rgru", "4.rgru"]),
+        ("p/d*", ["3.rgru", "4.rgru"]),
+        ("p/**", ["1.rgru", "2.rgru", "deep/3.rgru", "deep/4.rgru"]),
+    ],
+)
+def test_folders_that_a_pattern_matches_are_taken_as_the_shell_would_hand_them_over(
+    rgru: Rgru, photos: Path, pattern: str, expected: list[str]
+) -> None:
+    """They were left out without a word: a pattern of folders alone did nothing, with success."""
+    (photos / "readme.txt").unlink()
+    assert rgru("compress", pattern, "-o", "out", "-l", 1).code == 0
+    assert names(Path("out")) == expected
+    (photos / "deep" / "3.png").unlink()
+    assert rgru("compress", "p/d*", "-o", "one", "-l", 1).code == 0
+    assert names(Path("one")) == ["4.rgru"]
+
+
+def test_what_cannot_be_looked_into_in_a_folder_fails(
+    rgru: Rgru, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was passed over without a word."""
+    scandir = os.scandir
+
+    def guarded(path: str) -> Any:
+        if Path(path).name == "deep":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    (photos / "gone.png").symlink_to("nowhere")
+    monkeypatch.setattr(os, "scandir", guarded)
+    result = rgru("compress", "p", "-o", "out/", "-l", 1, "--failures", "failed")
+    assert (result.code, "2 compressed, 2 failed" in result.err) == (1, True)
+    assert Path("failed").read_text().split() == [str(Path("p/deep")), str(Path("p/gone.png"))]
+    result = rgru("compress", "p/deep", "-o", "out/", "-l", 1)
+    assert (result.code, "ermission denied" in result.err) == (1, True)
 
 
 def test_a_failure_does_not_stop_the_others(rgru: Rgru, photos: Path) -> None:
