@@ -35,7 +35,7 @@ def add_command(commands: Any) -> None:
         "compare",
         help="PSNR and MS-SSIM of two pictures",
         description="Compare a picture with another, each a .rgru file or of any known format. "
-        "Pictures are compared as 8-bit RGB, alpha apart.",
+        "Pictures are compared as 8-bit RGB, without their alpha; of an animation the first frame.",
     )
     parser.add_argument("reference", metavar="A", help="the original")
     parser.add_argument("picture", metavar="B", help="what became of it")
@@ -56,8 +56,8 @@ def run(args: argparse.Namespace) -> int:
     check_standard_input((args.reference, args.picture))
     limits = options.limits_of(args)
     a, first_size, first_layers = _open(args.reference, args.layers, limits, args.threads)
-    b, second_size, layers = _open(args.picture, args.layers, limits, args.threads)
-    if args.layers is not None and first_layers is None and layers is None:
+    b, second_size, second_layers = _open(args.picture, args.layers, limits, args.threads)
+    if args.layers is not None and first_layers is None and second_layers is None:
         raise Failure(USAGE, "--layers: neither of the two is a .rgru file, others have no layers")
     names = [display_name(name) for name in (args.reference, args.picture)]
     height, width = a.shape[:2]
@@ -73,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
         "b": args.picture,
         "width": width,
         "height": height,
-        "layers_b": layers,
+        "layers_a": first_layers,
+        "layers_b": second_layers,
         "bytes_a": first_size,
         "bytes_b": second_size,
         "bpp_a": 8 * first_size / pixels,
@@ -83,9 +84,10 @@ def run(args: argparse.Namespace) -> int:
     }
     for line in [json.dumps(table)] if args.json else _words(table, names):
         show(line)
-    if args.layers is not None and layers is not None and layers < args.layers:
-        has = layer_count(layers)
-        say(f"{names[1]}: has {has} and no more ({args.layers} were asked for)")
+    for name, layers in zip(names, (first_layers, second_layers), strict=True):
+        if args.layers is not None and layers is not None and layers < args.layers:
+            has = layer_count(layers)
+            say(f"{name}: has {has} and no more ({args.layers} were asked for)")
     return DONE
 
 

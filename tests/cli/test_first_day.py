@@ -143,7 +143,11 @@ def test_compare_tells_the_bytes_of_so_many_layers(rgru: Rgru, folder: Path, dat
     assert json.loads(rgru("compare", "a.png", "whole.rgru", "--json").out)["bytes_b"] == len(data)
     result = rgru("compare", "a.png", "whole.rgru", "--layers", 20, "--json")
     assert json.loads(result.out)["layers_b"] == len(layers)
-    assert f"whole.rgru: has {len(layers)} layers and no more (20 were asked for)" in result.err
+    told = f"whole.rgru: has {len(layers)} layers and no more (20 were asked for)"
+    assert told in result.err
+    result = rgru("compare", "whole.rgru", "a.png", "--layers", 20, "--json")
+    table = json.loads(result.out)
+    assert (table["layers_a"], table["layers_b"], told in result.err) == (len(layers), None, True)
 
 
 def test_an_empty_folder_behind_another_input_gets_a_hint(rgru: Rgru, folder: Path) -> None:
