@@ -82,6 +82,7 @@ _EXACT = frozenset({"AVIF", "JPEG", "JPEG2000", "MPO", "PNG", "TIFF", "WEBP"})
 """Formats that keep size and alpha, or refuse a picture, and whose loss of colour is meant."""
 _OPAQUE = frozenset({"BMP", "DIB", "PPM"})
 """Formats that keep everything but alpha."""
+_ALPHALESS = _OPAQUE | {"EPS", "JPEG", "MPO", "PCX"}
 _MISNAMED = frozenset({".pbm", ".pfm"})
 """Suffixes under which Pillow writes PPM all the same."""
 _LARGEST_ICON = 256
@@ -152,13 +153,23 @@ def encode_picture(
     """
     info, image.info = image.info, {}  # Pillow's writers look there too; a copy would double it
     try:
-        options, missing = _options(image, info, kind, quality)
+        shown = _opaque(image, kind) if kind in _ALPHALESS else image
+        options, missing = _options(shown, info, kind, quality)
         with refusals(kind):
-            content = _encoded(image, kind, options)
-        changes = _changes(image, kind, content)
+            content = _encoded(shown, kind, options)
+        changes = _changes(shown, kind, content)
     finally:
         image.info = info
     return content, _left_out(missing, kind) + changes
+
+
+def _opaque(image: Image.Image, kind: str) -> Image.Image:
+    """Return a picture without the alpha that it does not need."""
+    if image.mode not in ("LA", "RGBA"):
+        return image
+    if image.getchannel("A").getextrema() != (255, 255):
+        raise cannot_hold(kind, "its alpha would be lost")
+    return image.convert(image.mode[:-1])
 
 
 def _options(
@@ -215,7 +226,7 @@ def _changes(image: Image.Image, kind: str, content: bytes) -> tuple[str, ...]:
     from rgru_codec.source import readable_formats
 
     alpha = image.mode in ("LA", "RGBA")
-    if kind in _EXACT or (kind in _OPAQUE and not alpha) or kind not in readable_formats():
+    if kind in _EXACT | _OPAQUE or kind not in readable_formats():
         return ()
     without_pillows_limit()
     with refusals(kind, "what was written cannot be read"):

@@ -180,9 +180,10 @@ def test_a_suffix_that_is_not_known_is_refused_before_the_steps(rgru: Rgru, fold
 
 
 def test_alpha_in_jpeg(rgru: Rgru, folder: Path) -> None:
-    (folder / "x.rgru").write_bytes(rgru_codec.compress(picture().convert("RGBA"), layers=1))
+    (folder / "x.rgru").write_bytes(rgru_codec.compress(translucent("RGBA"), layers=1))
     result = rgru("decompress", "x.rgru", "-o", "b.jpg")
-    assert (result.code, "x.rgru: JPEG cannot hold this picture" in result.err) == (2, True)
+    words = "x.rgru: JPEG cannot hold this picture: its alpha would be lost; use .png"
+    assert (result.code, words in result.err) == (2, True)
     assert not (folder / "b.jpg").exists()
 
 
@@ -223,9 +224,17 @@ def test_colour_under_full_transparency_is_kept(rgru: Rgru, folder: Path, suffix
         assert back.tobytes() == rgru_codec.decompress(data).tobytes()
 
 
-def test_alpha_that_is_opaque_can_be_left_out(rgru: Rgru, folder: Path) -> None:
-    Path("b.rgru").write_bytes(rgru_codec.compress(picture().convert("RGBA"), layers=1))
-    assert rgru("decompress", "b.rgru", "-o", "b.bmp").code == 0
+@pytest.mark.parametrize("suffix", ["bmp", "jpg", "pcx", "ppm"])
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_alpha_that_is_opaque_can_be_left_out(
+    rgru: Rgru, folder: Path, mode: str, suffix: str
+) -> None:
+    """JPEG refused it, and of grey pictures all of these did."""
+    data = rgru_codec.compress(picture().convert(mode), layers=1)
+    Path("b.rgru").write_bytes(data)
+    assert rgru("decompress", "b.rgru", "-o", f"b.{suffix}").code == 0
+    with Image.open(f"b.{suffix}") as image:
+        assert image.mode == {"LA": "L", "RGBA": "RGB"}[mode]
 
 
 def test_icons_have_the_size_of_the_picture(rgru: Rgru, folder: Path) -> None:
