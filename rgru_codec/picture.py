@@ -119,6 +119,7 @@ def to_planes(
     with _at_frame(image, frame):
         facts = facts_of(image)
         if not convert_depth and (bits := _deep(image, facts)):
+            _check_range(image)  # or else the advice would lead to another refusal
             raise InvalidInput(
                 f"the picture has more than 8 bits a channel ({bits}), .rgru has 8; "
                 "use --depth 8 (convert_depth=True) to convert it"
@@ -269,29 +270,31 @@ def _at_frame(image: Image.Image, frame: int | None) -> Iterator[None]:
             image.seek(before)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """I;16, I and F scaled to L; every other mode as it is.
-
-    Raises:
-        InvalidInput: Numbers of no range that is known, or that Pillow reads as others.
-    """
-    tags = getattr(image, "tag_v2", {})
+def _check_range(image: Image.Image) -> None:
+    """Refuse numbers of no range that is known, or that Pillow reads as others."""
     bits = _tiff_bits(image) or 16
-    signed = _SIGNED in tags.get(_SAMPLE_FORMAT, ())
+    signed = _SIGNED in getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, ())
     if signed or (bits > 16 and image.mode.startswith("I")):
         raise InvalidInput(
             f"the picture has signed integers, or integers of {bits} bits, of no range that is "
             "known: scale them to 0..65535 first"
         )
-    if not image.mode.startswith(("I", "F")):
-        return image
-    if image.format == "FITS":  # it keeps the highest byte first, and Pillow reads it last
+    if image.mode.startswith(("I", "F")) and image.format == "FITS":
+        # It keeps the highest byte first, and Pillow reads it last.
         raise InvalidInput(
             "the picture is a FITS of more than 8 bits, whose numbers cannot be read here: "
             "convert it to a TIFF or PNG of 16 bits first"
         )
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """I;16, I and F scaled to L; every other mode as it is."""
+    _check_range(image)
+    if not image.mode.startswith(("I", "F")):
+        return image
     values = np.asarray(image)
-    scaled = _scaled(values, bits)
+    scaled = _scaled(values, _tiff_bits(image) or 16)
+    tags = getattr(image, "tag_v2", {})
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow heeds it of 8 bits and fewer only
         scaled = 255 - scaled
     converted = Image.fromarray(scaled)

@@ -174,7 +174,9 @@ def test_depths_that_cannot_be_read_are_refused(bits: int) -> None:
         read_planes(tiff(bits, bytes(range(bits)), 4), convert_depth=True)
 
 
-def test_signed_and_long_integers_have_no_range_that_is_known() -> None:
+@pytest.mark.parametrize("convert", [False, True])
+def test_signed_and_long_integers_have_no_range_that_is_known(convert: bool) -> None:
+    """Without --depth 8 they were told to ask for it, and then refused."""
     signed = tiff(16, np.array([0, 100, 32767, 5], "<i2").tobytes(), 4, kind=2)
     signed_bytes = tiff(8, np.array([0, 100, -100, 5], "i1").tobytes(), 4, kind=2)
     long = tiff(32, np.array([0, 100, 200, 5], "<u4").tobytes(), 4)
@@ -182,7 +184,7 @@ def test_signed_and_long_integers_have_no_range_that_is_known() -> None:
         with pytest.raises(
             rgru_codec.InvalidInput, match=r"scale them to 0\.\.65535|cannot be read"
         ):
-            read_planes(data, convert_depth=True)
+            read_planes(data, convert_depth=convert)
 
 
 @pytest.mark.parametrize(("bits", "kind"), [(16, ">i2"), (-32, ">f4")])
