@@ -53,7 +53,7 @@ def vector_models(monkeypatch: pytest.MonkeyPatch) -> None:
         except ModelMissing:
             return None
 
-    monkeypatch.setattr(decoder, "find_model", find_model)
+    monkeypatch.setattr(models, "find_model", find_model)
     monkeypatch.setattr(decoder, "decoding_bytes", lambda *_: 0)
     monkeypatch.setattr(models, "known_context", known_context)
 
