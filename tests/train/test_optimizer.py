@@ -82,5 +82,6 @@ def test_muon_run_cut_and_resumed_is_the_run_that_was_not(tmp_path: Path) -> Non
         again.restore()
         rows += [again.train_step(batch) for batch in batches[2:]][-1:]
     assert np.isclose(rows[0]["loss"], rows[1]["loss"], rtol=1e-5)
+    arrays = again.arrays()
     for name, value in whole.arrays().items():
-        np.testing.assert_allclose(again.arrays()[name], value, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(arrays[name], value, atol=1e-5, err_msg=name)

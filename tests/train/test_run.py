@@ -65,8 +65,7 @@ def test_branches_compute_what_one_does(photos: Path, tmp_path: Path) -> None:
     ]
     batch = next(iter(batches(crops(photos), 0, 1)))
     with eagerly():
-        whole = both[0].train_step(batch)
-    parts = both[1].train_step(batch)
+        whole, parts = (trainer.train_step(batch) for trainer in both)
     assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-5)
     assert parts["norm"] == pytest.approx(whole["norm"], rel=1e-3)
     with pytest.raises(ValueError, match="3 branches cannot share"):
@@ -120,7 +119,8 @@ def test_the_mean_distortion_follows_and_comes_back(
 
 def test_runs_go_on_from_their_mean(photos: Path, tmp_path: Path) -> None:
     runs = [tmp_path / "first", tmp_path / "twin"]
-    train(tiny(), Options(photos, runs[0], steps=2))
+    with eagerly():
+        train(tiny(), Options(photos, runs[0], steps=2))
     shutil.copytree(runs[0], runs[1])
     moved = {
         key: values * 1.5 if values.dtype.kind == "f" else values
@@ -136,7 +136,8 @@ def test_runs_go_on_from_their_mean(photos: Path, tmp_path: Path) -> None:
     for key in (name, "averages/P/conv4/kernel", "log_prices"):
         np.testing.assert_allclose(mean[key], (first[key] + twin[key]) / 2, rtol=1e-5, atol=1e-7)
     config = RunConfig.from_json((out / "config.json").read_text())
-    train(config, Options(photos, out, resume=True, steps=4))
+    with eagerly():
+        train(config, Options(photos, out, resume=True, steps=4))
     assert int(state.load(out)["step"]) == 4
     with pytest.raises(InvalidInput, match="exists"):
         average(runs, out)
