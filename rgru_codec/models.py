@@ -70,6 +70,11 @@ class Model:
         return self.half.codes
 
     @property
+    def gains(self) -> tuple[float, ...]:
+        """Factor on the residual, for each layer."""
+        return self.half.gains
+
+    @property
     def iterations(self) -> int:
         """Layers that a file of this model can have."""
         return len(self.codes)

@@ -47,6 +47,11 @@ class Box:
                 f"got {self.type!r}"
             )
 
+    @property
+    def critical(self) -> bool:
+        """Whether a decoder that does not know the type must not show the picture."""
+        return is_critical(self.type)
+
 
 @dataclasses.dataclass(frozen=True)
 class Colour:
@@ -92,9 +97,14 @@ def valid_type(name: bytes) -> bool:
     return len(name) == 4 and letter and all(0x20 <= byte <= 0x7E for byte in name)
 
 
+def is_critical(name: bytes) -> bool:
+    """Tell whether the type of a box begins with a capital letter."""
+    return name[:1].isupper()
+
+
 def is_foreign(name: bytes) -> bool:
-    """Tell whether a type is critical (a capital letter first) and not the one that is known."""
-    return name[:1].isupper() and name != BOX_ALPHA
+    """Tell whether a type is critical, and not the one that this edition knows."""
+    return is_critical(name) and name != BOX_ALPHA
 
 
 def pack_content(box: Box) -> bytes:
