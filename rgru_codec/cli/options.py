@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from rgru_codec.arguments import count
+
 if TYPE_CHECKING:
     from rgru_format import Limits
-
-from rgru_codec.arguments import count
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 METADATA = ("exif", "gps", "xmp", "icc")
