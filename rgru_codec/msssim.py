@@ -25,7 +25,7 @@ TAPS = 11
 """Of the Gaussian."""
 C1, C2 = (0.01 * 255.0) ** 2, (0.03 * 255.0) ** 2
 """What keeps the terms of luminance, and of contrast and structure, finite."""
-_ROWS = 256
+_ROWS = 128
 _COLUMNS = 512
 """Windows worked on at a time: bounds memory and stays in the cache."""
 _BAND = 16
@@ -35,7 +35,6 @@ Plane = NDArray[np.uint8] | NDArray[np.uint16]
 """Pixels, or sums of 4, 16, 64 or 256 of them: exact, and half of what float32 takes."""
 Pixels = NDArray[np.uint8]
 Part = NDArray[np.float32]
-_Sums = NDArray[np.float64]
 _Map = Callable[..., Iterable[Any]]
 """`map`, or what does the same in threads."""
 
@@ -90,8 +89,8 @@ class Original:
             for scale in reversed(range(len(weights))):  # the finest costs most
                 last = scale == len(weights) - 1
                 for c, (x, y) in enumerate(planes):
-                    structure, whole = _means(x[scale], y[scale], 0.25**scale, each)
-                    products[c] *= max(whole if last else structure, 0.0) ** weights[scale]
+                    mean = _mean(x[scale], y[scale], 0.25**scale, last, each)
+                    products[c] *= max(mean, 0.0) ** weights[scale]
                 if products.mean() < least:  # no term is above 1: finer scales cannot mend it
                     break
         return float(np.minimum(products, 1.0).mean())  # rounding may exceed 1
@@ -172,20 +171,18 @@ def _parts(length: int, size: int) -> Iterator[slice]:
         yield slice(first, min(first + size, length))
 
 
-def _means(x: Plane, y: Plane, unit: float, each: _Map) -> tuple[float, float]:
-    """Mean contrast-structure term, and mean of it times the luminance term, over all windows.
+def _mean(x: Plane, y: Plane, unit: float, luminance: bool, each: _Map) -> float:
+    """Mean term of contrast and structure over all windows, times that of ``luminance`` if asked.
 
     ``unit`` is what a value of the planes is worth; ``each`` goes through strips.
     """
     height, width = (side - TAPS + 1 for side in x.shape)
 
-    def sums(rows: slice) -> _Sums:
+    def total(rows: slice) -> float:
         tiles = [(_reaching(rows), _reaching(columns)) for columns in _parts(width, _COLUMNS)]
-        total: _Sums = np.sum([_sums(x[tile], y[tile], unit) for tile in tiles], axis=0)
-        return total
+        return sum(_sum(x[tile], y[tile], unit, luminance) for tile in tiles)
 
-    structure, whole = sum(each(sums, _parts(height, _ROWS))) / (height * width)
-    return float(structure), float(whole)
+    return float(sum(each(total, _parts(height, _ROWS))) / (height * width))
 
 
 def _reaching(windows: slice) -> slice:
@@ -193,21 +190,32 @@ def _reaching(windows: slice) -> slice:
     return slice(windows.start, windows.stop + TAPS - 1)
 
 
-def _sums(x: Plane, y: Plane, unit: float) -> tuple[float, float]:
-    """The two terms of `_means`, summed over the windows of a tile."""
-    stack = np.empty((4, *x.shape), np.float32)
-    np.multiply(x, np.float32(unit), out=stack[0])
-    np.multiply(y, np.float32(unit), out=stack[1])
-    np.multiply(stack[0], stack[1], out=stack[2])
-    stack[3] = stack[0] * stack[0]
-    stack[3] += stack[1] * stack[1]
-    mu_x, mu_y, products, squares = _blurred(stack)
-    mean_product = mu_x * mu_y
-    mean_squares = mu_x * mu_x
-    mean_squares += mu_y * mu_y
-    structure = 2.0 * (products - mean_product) + C2
-    structure /= squares - mean_squares + C2
-    luminance = 2.0 * mean_product + C1
-    luminance /= mean_squares + C1
-    luminance *= structure
-    return float(structure.sum(dtype=np.float64)), float(luminance.sum(dtype=np.float64))
+def _sum(x: Plane, y: Plane, unit: float, luminance: bool) -> float:
+    """The terms of `_mean`, summed over the windows of a tile.
+
+    With s = x + y and d = x - y, 4 cov(x, y) = var(s) - var(d), 2 (var(x) + var(y)) = var(s) +
+    var(d), and so for products of means: two planes and their squares tell all.
+    """
+    planes = np.empty((4, *x.shape), np.float32)
+    np.add(x, y, out=planes[0], dtype=np.float32)
+    np.subtract(x, y, out=planes[1], dtype=np.float32)
+    np.multiply(planes[:2], planes[:2], out=planes[2:])
+    blurred = _blurred(planes)
+    means, variances = blurred[:2], blurred[2:]
+    means *= means
+    variances -= means
+    terms = _likeness(variances, 2.0 * C2 / unit**2)
+    if luminance:
+        terms *= _likeness(means, 2.0 * C1 / unit**2)
+    return float(terms.sum(dtype=np.float64))
+
+
+def _likeness(pair: Part, constant: float) -> Part:
+    """(s - d + c) / (s + d + c) of a pair (s, d), which it spoils."""
+    of_sum, of_difference = pair
+    likeness: Part = of_sum - of_difference
+    likeness += np.float32(constant)
+    of_sum += of_difference
+    of_sum += np.float32(constant)
+    likeness /= of_sum
+    return likeness
