@@ -170,6 +170,11 @@ class Painter:
             self._on_canvas = self.layers
         return self._canvas
 
+    @property
+    def begins(self) -> bool:
+        """Whether states are zero, and the picture so large that networks without them pay off."""
+        return not self.layers and is_large(self._frame)
+
     def known(self) -> Field:
         """D's first state, which encoders look at."""
         return self._states[self.model.half.first]
@@ -186,7 +191,7 @@ class Painter:
             found = crop(outputs["coefficients"], inside, outside, POSITION)
             coefficients.add(inside, found, scale)
 
-        decoder = self.model.half.decoder(codes.shape[2])
+        decoder = self.model.half.decoder(codes.shape[2], self.begins)
         inputs = {"codes": _codes_source(codes[self._crop])}
         with self.engines.borrow(decoder, self.model.digest) as engine:
             sweep(engine, inputs, self._states, take, area, self._frame, keep=keep)
@@ -299,7 +304,7 @@ def encode(
     def binarized(gain: float, count: int) -> Codes:
         codes = np.empty((*grid_size(height, width), count), np.int8)
         inputs = {"residual": _residual_source(pixels, painter.picture(), gain), **known}
-        with painter.engines.borrow(encoding.network(count), key) as engine:
+        with painter.engines.borrow(encoding.network(count, painter.begins), key) as engine:
             sweep(engine, inputs, states, _signs(codes), frame, frame)
         return codes
 

@@ -211,21 +211,31 @@ class ResidualGRU(Layer):
             **_below("W_ox", _separable_arrays(1, 1, depth, own, False)),
         }
 
-    def step(self, ops: Ops[T], w: Arrays, x: T, h: T) -> tuple[T, T]:
-        """One step: (output o, new state).
+    def step(self, ops: Ops[T], w: Arrays, x: T, h: T | None) -> tuple[T, T]:
+        """One step: (output o, new state). ``h`` is None where the state is zero all over.
 
         z = σ(W_z x + U_z h), r = σ(W_r x + U_r h), g = tanh(W x + U (r·h)),
         h' = (1 - z)·h + z·g + α W_h h, o = h' + α W_ox x.
         """
         first, n = under(w, "W"), self.depth
         seen = ops.depthwise(x, first["depthwise"], self.stride) if "depthwise" in first else x
-        gates = under(w, "U_gates")
-        known = ops.depthwise(h, gates["depthwise"], 1) if "depthwise" in gates else h
 
         def of_input(gate: int) -> T:
             part = slice(gate * n, (gate + 1) * n)
             bias = first["bias"][part] if self.bias else None
             return ops.product(seen, first["pointwise"][:, part], bias)
+
+        if h is None:
+            new = ops.multiply(ops.sigmoid(of_input(0)), ops.tanh(of_input(2)))
+        else:
+            new = self._after(ops, w, of_input, h)
+        there = x if self.stride == 1 else ops.depthwise(x, _first_tap(w), self.stride)
+        return ops.add(new, ops.product(there, w["W_ox/pointwise"] * ALPHA)), new
+
+    def _after(self, ops: Ops[T], w: Arrays, of_input: Callable[[int], T], h: T) -> T:
+        """The state after ``h``; ``of_input`` gives W_z x, W_r x and W x."""
+        gates, n = under(w, "U_gates"), self.depth
+        known = ops.depthwise(h, gates["depthwise"], 1) if "depthwise" in gates else h
 
         def gate(number: int) -> T:
             kernel = gates["pointwise"][:, number * n : (number + 1) * n]
@@ -235,9 +245,7 @@ class ResidualGRU(Layer):
         reset = separable(ops, under(w, "U"), ops.multiply(r, h))
         g = ops.tanh(ops.add(of_input(2), reset))
         new = ops.add(h, ops.multiply(z, ops.subtract(g, h)))
-        new = ops.add(new, ops.product(h, w["W_h/pointwise"] * ALPHA))
-        there = x if self.stride == 1 else ops.depthwise(x, _first_tap(w), self.stride)
-        return ops.add(new, ops.product(there, w["W_ox/pointwise"] * ALPHA)), new
+        return ops.add(new, ops.product(h, w["W_h/pointwise"] * ALPHA))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -368,7 +376,7 @@ class Stack:
         states: Mapping[str, T],
         picture: Callable[[int], T] | None = None,
     ) -> tuple[T, dict[str, T]]:
-        """Run all layers: (output, new states by name).
+        """Run all layers: (output, new states by name). States that are not given are zero.
 
         ``picture``: the linear path's, for layers that join it; squares of a side as channels.
         """
@@ -376,7 +384,7 @@ class Stack:
         for (name, layer), spacing in zip(self.named(), self._spacings, strict=True):
             w = under(arrays, name)
             if isinstance(layer, ResidualGRU):
-                x, updated[name] = layer.step(ops, w, x, states[name])
+                x, updated[name] = layer.step(ops, w, x, states.get(name))
             elif isinstance(layer, Picture):
                 assert picture is not None
                 x = layer.joined(ops, w, x, picture(spacing))

@@ -79,13 +79,14 @@ class Decoder(Network):
     Args:
         half: where it belongs.
         channels: of the codes that it takes.
+        first: for the first layer, before which states are zero: it takes none.
     """
 
-    def __init__(self, half: DecodingHalf, channels: int) -> None:
-        self.name = f"decoder {channels}"
+    def __init__(self, half: DecodingHalf, channels: int, first: bool = False) -> None:
+        self.name = f"decoder {channels}{' first' * first}"
         self._half, self._pairs = half, channels // 2
         states = {name: Port(*shape) for name, shape in half.D.states.items()}
-        self.inputs = {"codes": Port(POSITION, channels), **states}
+        self.inputs = {"codes": Port(POSITION, channels), **({} if first else states)}
         self.outputs = {
             "features": Port(POSITION, half.D.depth),
             "coefficients": Port(POSITION, self._pairs),
@@ -102,9 +103,9 @@ class Decoder(Network):
         difference = np.kron(np.eye(pairs), [[0.5], [-0.5]]).astype(np.float32)
         steps = under(arrays, "L/steps")
         steps = {"kernel": steps["kernel"][:, :pairs], "bias": steps["bias"][:pairs]}
-        factor = _factor(ops, steps, inputs[self._half.first])
         features, states = self._half.D.run(ops, arrays, codes, inputs)
-        coefficients = ops.multiply(ops.product(codes, difference), factor)
+        coefficients = ops.product(codes, difference)
+        coefficients = _scaled(ops, steps, coefficients, inputs.get(self._half.first))
         return {"features": features, "coefficients": coefficients, **states}
 
 
@@ -214,13 +215,13 @@ class DecodingHalf(DecodingTable):
         self.gains = tuple(float(gain) for gain in arrays["gains"])
         if min(self.gains) <= 0.0:
             raise InvalidInput("a gain is not above 0")
-        self._decoders: dict[int, Decoder] = {}
+        self._decoders: dict[tuple[int, bool], Decoder] = {}
         self._painters: dict[int, Painter] = {}
 
-    def decoder(self, count: int) -> Decoder:
+    def decoder(self, count: int, first: bool = False) -> Decoder:
         """D for a layer of ``count`` channels; it may take more, which then are to be 0."""
         wide = width_for(count, max(self.codes))
-        return self._decoders.setdefault(wide, Decoder(self, wide))
+        return self._decoders.setdefault((wide, first), Decoder(self, wide, first))
 
     def painter(self, count: int) -> Painter:
         """P for layers of up to ``count`` channels; it may take more, which then are to be 0."""
@@ -229,10 +230,9 @@ class DecodingHalf(DecodingTable):
         return self._painters.setdefault(wide, Painter(self, wide))
 
     def networks(self) -> list[Network]:
-        """All that decoding takes: D and P for each width of codes."""
-        return distinct(
-            make(count) for make in (self.decoder, self.painter) for count in self.codes
-        )
+        """All that decoding takes: D and P for each width of codes, D for the first layer."""
+        each = (make(count) for make in (self.decoder, self.painter) for count in self.codes)
+        return distinct([*each, self.decoder(self.codes[0], first=True)])
 
 
 class EncoderTable:
@@ -294,17 +294,18 @@ class EncodingHalf:
     def __init__(self, half: DecodingTable, table: Mapping[str, Any], arrays: Arrays) -> None:
         self.half, self.table, self.arrays = half, EncoderTable(half, table), arrays
         check_arrays(arrays, self.table.shapes)
-        self._encoders: dict[int, Encoder] = {}
+        self._encoders: dict[tuple[int, bool], Encoder] = {}
 
-    def network(self, count: int) -> Encoder:
+    def network(self, count: int, first: bool = False) -> Encoder:
         """E for a layer of ``count`` channels; it may give more, which then are to be left out."""
         told = 2 * sum(map(len, self.table.digits)) + 2
         wide = width_for(max(count, told), max(self.half.codes))
-        return self._encoders.setdefault(wide, Encoder(self, wide))
+        return self._encoders.setdefault((wide, first), Encoder(self, wide, first))
 
     def networks(self) -> list[Network]:
-        """All that encoding takes: E for each width of codes."""
-        return distinct(map(self.network, self.half.codes))
+        """All that encoding takes: E for each width of codes, and for the first layer."""
+        codes = self.half.codes
+        return distinct([*map(self.network, codes), self.network(codes[0], first=True)])
 
 
 class Encoder(Network):
@@ -313,10 +314,11 @@ class Encoder(Network):
     Args:
         encoding: where it belongs.
         channels: of the codes that it gives.
+        first: for the first layer, before which states are zero: it takes none.
     """
 
-    def __init__(self, encoding: EncodingHalf, channels: int) -> None:
-        self.name = f"encoder {channels}"
+    def __init__(self, encoding: EncodingHalf, channels: int, first: bool = False) -> None:
+        self.name = f"encoder {channels}{' first' * first}"
         half, self._table = encoding.half, encoding.table
         self._pairs = channels // 2
         arrays = of_outputs(encoding.arrays, self._table.digits, channels)
@@ -325,8 +327,9 @@ class Encoder(Network):
         self.known = half.first
         """Name of the input that takes D's first state."""
         states = {name: Port(*shape) for name, shape in self._table.E.states.items()}
-        known = Port(POSITION, half.D.states[half.first][1])
-        self.inputs = {"residual": Port(side, 3 * side**2), self.known: known, **states}
+        known = {self.known: Port(POSITION, half.D.states[half.first][1])}
+        taken = {} if first else known | states
+        self.inputs = {"residual": Port(side, 3 * side**2), **taken}
         self.outputs = {"codes": Port(POSITION, channels), **states}
         self.states = tuple(states)
         self.reach = self._table.E.reach
@@ -335,15 +338,16 @@ class Encoder(Network):
         """Codes before the sign: B(E(r)) + the linear path's detectors of plus and minus."""
         arrays, residual = self._arrays, inputs["residual"]
         features, states = self._stack.run(ops, arrays, residual, inputs)
+        h = inputs.get(self.known)
         told = ops.join(self._told(ops, residual))
-        h = inputs[self.known]
-        told = ops.multiply(told, _factor(ops, under(arrays, "L/fineness"), h))
+        told = _scaled(ops, under(arrays, "L/fineness"), told, h)
         both = np.kron(np.eye(self._pairs), [1.0, -1.0]).astype(np.float32)
-        features = ops.product(features, arrays["B/kernel"], arrays["B/bias"])
-        codes = ops.add(features, ops.product(told, both))
         thresholds = under(arrays, "L/thresholds")
         bias = thresholds["bias"] - np.float32(self._table.threshold)
-        codes = ops.add(codes, ops.product(h, thresholds["kernel"], bias))
+        features = ops.product(features, arrays["B/kernel"], arrays["B/bias"])
+        codes = ops.add(features, ops.product(told, both, bias))
+        if h is not None:
+            codes = ops.add(codes, ops.product(h, thresholds["kernel"]))
         return {"codes": codes, **states}
 
     def _told(self, ops: Ops[T], residual: T) -> list[T]:
@@ -420,8 +424,10 @@ def _apart(ops: Ops[T], x: T, factor: int) -> T:
     return ops.depth_to_space(x, factor) if factor > 1 else x
 
 
-def _factor(ops: Ops[T], w: Arrays, h: T) -> T:
-    """exp(2 tanh(y / 2)) of a product y of the state: 1 for 0, never beyond e^±2."""
+def _scaled(ops: Ops[T], w: Arrays, x: T, h: T | None) -> T:
+    """Values times exp(2 tanh(y / 2)), y a product of the state: 1 for 0, never beyond e^±2."""
     half = np.float32(0.5)
+    if h is None:  # the state is zero
+        return ops.product(x, np.diag(np.exp(2 * np.tanh(w["bias"] * half))))
     tanh = ops.tanh(ops.product(h, w["kernel"] * half, w["bias"] * half))
-    return ops.exp(ops.multiply(tanh, 2.0))
+    return ops.multiply(x, ops.exp(ops.multiply(tanh, 2.0)))
