@@ -56,7 +56,7 @@ class Network(abc.ABC):
 
     Attributes:
         name: of the network, unlike that of any other of its model.
-        inputs: what goes in; states among them.
+        inputs: what goes in; states among them, but before the first layer.
         outputs: what comes out; new states have the names of the old ones.
         states: names of the states.
         reach: pixels around a place on which what comes out there depends, to each side.
@@ -79,14 +79,14 @@ class Decoder(Network):
     Args:
         half: where it belongs.
         channels: of the codes that it takes.
-        first: for the first layer, before which states are zero: it takes none.
+        first_layer: for the first layer, before which states are zero: it takes none.
     """
 
-    def __init__(self, half: DecodingHalf, channels: int, first: bool = False) -> None:
-        self.name = f"decoder {channels}{' first' * first}"
+    def __init__(self, half: DecodingHalf, channels: int, first_layer: bool = False) -> None:
+        self.name = f"decoder {channels}{' first' * first_layer}"
         self._half, self._pairs = half, channels // 2
         states = {name: Port(*shape) for name, shape in half.D.states.items()}
-        self.inputs = {"codes": Port(POSITION, channels), **({} if first else states)}
+        self.inputs = {"codes": Port(POSITION, channels), **({} if first_layer else states)}
         self.outputs = {
             "features": Port(POSITION, half.D.depth),
             "coefficients": Port(POSITION, self._pairs),
@@ -218,10 +218,10 @@ class DecodingHalf(DecodingTable):
         self._decoders: dict[tuple[int, bool], Decoder] = {}
         self._painters: dict[int, Painter] = {}
 
-    def decoder(self, count: int, first: bool = False) -> Decoder:
+    def decoder(self, count: int, first_layer: bool = False) -> Decoder:
         """D for a layer of ``count`` channels; it may take more, which then are to be 0."""
         wide = width_for(count, max(self.codes))
-        return self._decoders.setdefault((wide, first), Decoder(self, wide, first))
+        return self._decoders.setdefault((wide, first_layer), Decoder(self, wide, first_layer))
 
     def painter(self, count: int) -> Painter:
         """P for layers of up to ``count`` channels; it may take more, which then are to be 0."""
@@ -232,7 +232,7 @@ class DecodingHalf(DecodingTable):
     def networks(self) -> list[Network]:
         """All that decoding takes: D and P for each width of codes, D for the first layer."""
         each = (make(count) for make in (self.decoder, self.painter) for count in self.codes)
-        return distinct([*each, self.decoder(self.codes[0], first=True)])
+        return distinct([*each, self.decoder(self.codes[0], first_layer=True)])
 
 
 class EncoderTable:
@@ -296,16 +296,16 @@ class EncodingHalf:
         check_arrays(arrays, self.table.shapes)
         self._encoders: dict[tuple[int, bool], Encoder] = {}
 
-    def network(self, count: int, first: bool = False) -> Encoder:
+    def network(self, count: int, first_layer: bool = False) -> Encoder:
         """E for a layer of ``count`` channels; it may give more, which then are to be left out."""
         told = 2 * sum(map(len, self.table.digits)) + 2
         wide = width_for(max(count, told), max(self.half.codes))
-        return self._encoders.setdefault((wide, first), Encoder(self, wide, first))
+        return self._encoders.setdefault((wide, first_layer), Encoder(self, wide, first_layer))
 
     def networks(self) -> list[Network]:
         """All that encoding takes: E for each width of codes, and for the first layer."""
         codes = self.half.codes
-        return distinct([*map(self.network, codes), self.network(codes[0], first=True)])
+        return distinct([*map(self.network, codes), self.network(codes[0], first_layer=True)])
 
 
 class Encoder(Network):
@@ -314,11 +314,11 @@ class Encoder(Network):
     Args:
         encoding: where it belongs.
         channels: of the codes that it gives.
-        first: for the first layer, before which states are zero: it takes none.
+        first_layer: for the first layer, before which states are zero: it takes none.
     """
 
-    def __init__(self, encoding: EncodingHalf, channels: int, first: bool = False) -> None:
-        self.name = f"encoder {channels}{' first' * first}"
+    def __init__(self, encoding: EncodingHalf, channels: int, first_layer: bool = False) -> None:
+        self.name = f"encoder {channels}{' first' * first_layer}"
         half, self._table = encoding.half, encoding.table
         self._pairs = channels // 2
         arrays = of_outputs(encoding.arrays, self._table.digits, channels)
@@ -328,7 +328,7 @@ class Encoder(Network):
         """Name of the input that takes D's first state."""
         states = {name: Port(*shape) for name, shape in self._table.E.states.items()}
         known = {self.known: Port(POSITION, half.D.states[half.first][1])}
-        taken = {} if first else known | states
+        taken = {} if first_layer else known | states
         self.inputs = {"residual": Port(side, 3 * side**2), **taken}
         self.outputs = {"codes": Port(POSITION, channels), **states}
         self.states = tuple(states)

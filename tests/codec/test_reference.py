@@ -63,7 +63,7 @@ def test_networks_for_the_first_layer_give_what_others_give_of_states_that_are_z
     window = Rect(0, 80, 0, 96)
     for one in (default_model(), model):
         for made_for in (one.half.decoder, one.encoder().network):
-            usual, first = made_for(one.codes[0]), made_for(one.codes[0], first=True)
+            usual, first = made_for(one.codes[0]), made_for(one.codes[0], first_layer=True)
             inputs = random_inputs(usual, window)
             for name in inputs.keys() - first.inputs.keys():
                 inputs[name][...] = 0.0
