@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from rgru_format import Unreadable as Unreadable
     from rgru_format import UnsupportedVersion as UnsupportedVersion
 
-__version__ = "1.3.6"
+__version__ = "1.3.7"
 
 _HOMES = {
     "rgru_codec.arrays": "imread imwrite",
