@@ -13,6 +13,8 @@ bytes is not an error: it is the event ``NeedMoreData``.
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextvars
 import dataclasses
 import functools
 import math
@@ -30,8 +32,9 @@ from rgru_codec.memory import decoding_bytes
 from rgru_codec.metadata import metadata_of
 from rgru_codec.models import Model, ModelLike, as_model, model_of
 from rgru_codec.picture import to_image
+from rgru_codec.processes import usable
 from rgru_codec.runtime.rect import Rect
-from rgru_codec.source import Source, as_count, check_limits, read_rgru
+from rgru_codec.source import Source, as_count, as_region, check_limits, read_rgru
 from rgru_format import (
     BOX_ALPHA,
     BOX_COLOUR,
@@ -52,7 +55,6 @@ from rgru_format import (
     RgruError,
     alpha_of,
 )
-from rgru_format.limits import as_number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +135,7 @@ class Decoder:
         self._codes: CodesDecoder | None = None
         self._waiting: list[NDArray[np.uint8]] = []
         """Codes of layers not painted yet, eight to a byte."""
-        self._region = _as_region(region)
+        self._region = as_region(region)
         self._area = Rect(0, 0, 0, 0)
         """What is wanted, in a picture whose header has arrived."""
         self._turn = threading.RLock()
@@ -304,6 +306,7 @@ class Decoder:
                 assert self._codes.last is not None
                 self._waiting.append(np.packbits(self._codes.last > 0))
                 events.append(LayerDecoded(self.layers, event.end))
+                self._layer_waits()
         else:
             events.append(event)
 
@@ -331,6 +334,13 @@ class Decoder:
 
     def _paint(self, header: Header, share: Callable[[float], object]) -> NDArray[np.uint8]:
         assert self._codes is not None
+        painter = self._painter_of(header)
+        self._add_layers(painter, share)
+        if self._codes.group:
+            return painter.preview(self._codes.expectation())
+        return painter.show()
+
+    def _painter_of(self, header: Header) -> Painter:
         assert self.model is not None
         if self._painter is None:
             most = self.model.iterations if self._wanted is None else self._wanted
@@ -338,16 +348,24 @@ class Decoder:
                 most = self.layers + (self.groups > 0)
             size, area = (header.height, header.width), self._area
             self._painter = Painter(self.model, *size, self._threads, region=area, layers=most)
+        return self._painter
+
+    def _layer_waits(self) -> None:
+        """The codes of a layer are complete; its networks can wait until a picture is wanted."""
+
+    def _add_layers(
+        self, painter: Painter, share: Callable[[float], object] = lambda share: None
+    ) -> None:
+        """Run the networks on the layers that wait."""
+        assert self._codes is not None
+        assert self.model is not None
         layers = len(self._waiting)
         while self._waiting:
             share(1 - len(self._waiting) / layers)
-            shape = (*self._codes.grid, self.model.codes[self._painter.layers])
+            shape = (*self._codes.grid, self.model.codes[painter.layers])
             bits = np.unpackbits(self._waiting.pop(0), count=math.prod(shape))
             codes = (2 * bits.view(np.int8) - 1).reshape(shape)
-            self._painter.add_layer(codes)
-        if self._codes.group:
-            return self._painter.preview(self._codes.expectation())
-        return self._painter.show()
+            painter.add_layer(codes)
 
     def _area_in(self, header: Header) -> Rect:
         if self._region is None:
@@ -361,13 +379,32 @@ class Decoder:
         return Rect(y, y + height, x, x + width)
 
 
-def _as_region(region: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:
-    if region is None:
-        return None
-    match [as_number(side) for side in region] if isinstance(region, tuple | list) else []:
-        case [int(x), int(y), int(width), int(height)]:
-            return x, y, width, height
-    raise InvalidInput(f"region must be (x, y, width, height) in pixels, got {region!r}")
+class EagerDecoder(Decoder):
+    """Runs the networks on a layer while the codes of the next one are decoded, in a thread.
+
+    Sooner done for those who want the last picture of a file alone; what it shows is the same.
+    """
+
+    _worker: concurrent.futures.Executor | None = None
+    _begun: tuple[concurrent.futures.Future[None], ...] = ()
+    """Work on layers that goes on in the thread."""
+
+    def _layer_waits(self) -> None:
+        assert self.header is not None
+        if self._region is not None or usable(self._threads) == 1:
+            return  # how far around a region a layer is needed depends on how many there are
+        painter = self._painter_of(self.header)
+        if painter.takes_turns:
+            return
+        self._worker = self._worker or concurrent.futures.ThreadPoolExecutor(1)
+        context = contextvars.copy_context()  # knows which engine is in use
+        self._begun += (self._worker.submit(context.run, self._add_layers, painter),)
+
+    def _paint(self, header: Header, share: Callable[[float], object]) -> NDArray[np.uint8]:
+        begun, self._begun = self._begun, ()
+        for one in begun:
+            one.result()  # errors come up here
+        return super()._paint(header, share)
 
 
 def decompress(
@@ -402,7 +439,9 @@ def decompress(
         InvalidInput: The region does not lie in the picture.
         OSError: The source cannot be read.
     """
-    decoder = Decoder(layers=layers, limits=limits, threads=threads, model=model, region=region)
+    decoder = EagerDecoder(
+        layers=layers, limits=limits, threads=threads, model=model, region=region
+    )
     decoder.feed(read_rgru(source, limits))
     decoder.close(partial=partial)
     for note in decoder.notes:

@@ -58,6 +58,20 @@ def as_count(name: str, value: object, least: int) -> int:
     return count
 
 
+def as_region(region: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:
+    """Return an argument (x, y, width, height) as whole numbers; None: the whole picture.
+
+    Raises:
+        InvalidInput: It is no such thing.
+    """
+    if region is None:
+        return None
+    match [as_number(side) for side in region] if isinstance(region, tuple | list) else []:
+        case [int(x), int(y), int(width), int(height)]:
+            return x, y, width, height
+    raise InvalidInput(f"region must be (x, y, width, height) in pixels, got {region!r}")
+
+
 def check_limits(limits: object) -> None:
     """Refuse limits that are none.
 

@@ -200,9 +200,9 @@ class Decompress:
 
     def decoder(self) -> Decoder:
         """Return a new decoder."""
-        from rgru_codec.decoder import Decoder
+        from rgru_codec.decoder import EagerDecoder
 
-        return Decoder(
+        return EagerDecoder(
             layers=self.layers, limits=self.limits, threads=self.threads, region=self.region
         )
 

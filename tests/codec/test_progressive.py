@@ -18,9 +18,10 @@ import pytest
 from PIL import Image
 
 import rgru_codec
-from rgru_codec.decoder import DecoderEvent
+from rgru_codec.decoder import DecoderEvent, EagerDecoder
+from rgru_codec.iterations import Painter
 from rgru_codec.memory import decoding_bytes
-from rgru_format import BoxRead, GroupRead, HeaderRead, NeedMoreData, inspect
+from rgru_format import BoxRead, GroupRead, HeaderRead, NeedMoreData, OutOfMemory, inspect
 
 from .conftest import photo
 
@@ -398,3 +399,24 @@ def test_a_hundred_pieces_cost_no_more_than_the_layers() -> None:
     pairs = [(cost(data, hundred), cost(data, ends(data))) for _ in range(5)]
     ratio = min(first for first, _ in pairs) / min(second for _, second in pairs)
     assert ratio < 1.3, ratio  # 1.2 is promised; the rest is the machine's noise
+
+
+def test_an_eager_decoder_shows_the_same_and_tells_the_same(
+    alpha_data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs the networks beside the decoding of codes; where they fail, `picture` tells."""
+    monkeypatch.setattr(rgru_codec.decoder, "usable", lambda threads: 2)
+    patient, eager = rgru_codec.Decoder(), EagerDecoder()
+    for piece in pieces(alpha_data, 700):
+        assert eager.feed(piece) == patient.feed(piece)
+    assert eager._begun
+    assert shown(eager) == shown(patient)
+
+    def fails(*_: object) -> None:
+        raise OutOfMemory("a window")
+
+    monkeypatch.setattr(Painter, "add_layer", fails)
+    eager = EagerDecoder()
+    eager.feed(alpha_data)
+    with pytest.raises(OutOfMemory):
+        eager.picture()
