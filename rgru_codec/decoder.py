@@ -402,7 +402,8 @@ class EagerDecoder(Decoder):
 
     def _paint(self, header: Header, share: Callable[[float], object]) -> NDArray[np.uint8]:
         begun, self._begun = self._begun, ()
-        for one in begun:
+        for number, one in enumerate(begun):
+            share(number / len(begun))
             one.result()  # errors come up here
         return super()._paint(header, share)
 
