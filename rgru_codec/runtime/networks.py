@@ -345,9 +345,10 @@ class Encoder(Network):
         thresholds = under(arrays, "L/thresholds")
         bias = thresholds["bias"] - np.float32(self._table.threshold)
         features = ops.product(features, arrays["B/kernel"], arrays["B/bias"])
-        codes = ops.add(features, ops.product(told, both, bias))
-        if h is not None:
-            codes = ops.add(codes, ops.product(h, thresholds["kernel"]))
+        if h is None:
+            return {"codes": ops.add(features, ops.product(told, both, bias)), **states}
+        codes = ops.add(features, ops.product(told, both))
+        codes = ops.add(codes, ops.product(h, thresholds["kernel"], bias))
         return {"codes": codes, **states}
 
     def _told(self, ops: Ops[T], residual: T) -> list[T]:
