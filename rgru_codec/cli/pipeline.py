@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import json
 import os
 import posixpath
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
     from rgru_codec.cli.pictures import known_suffixes
 
     check_names(args.output, *args.input)
+    _refuse_misspelt(rest, list(vars(args)))
     output = args.output.rstrip("/") or args.output
     settings = settings_of(args)
     model = settings.package()  # what is missing is told here rather than for each picture
@@ -97,6 +99,20 @@ def run(args: argparse.Namespace, rest: Sequence[str]) -> dict[str, int]:
     if not any(counts.values()):
         raise Failure(UNUSABLE, f"{' '.join(args.input)}: no pictures of a known kind")
     return counts
+
+
+def _refuse_misspelt(rest: Sequence[str], own: Sequence[str]) -> None:
+    """Refuse options that neither Beam nor ``rgru-batch`` knows but look like ``own``.
+
+    Beam warns of those it does not know and goes on: a pipeline of its own kind may know them.
+    """
+    known = PipelineOptions([]).get_all_options()
+    for word in rest:
+        name = word.partition("=")[0].lstrip("-").replace("-", "_")
+        near = difflib.get_close_matches(name, own, 1, cutoff=0.8)
+        if word.startswith("--") and name not in known and near:
+            option = "--" + near[0].replace("_", "-")
+            raise Failure(USAGE, f"{word}: no such option; did you mean {option}?")
 
 
 def _make_lists(output: str) -> None:

@@ -193,6 +193,14 @@ def test_inputs_that_match_nothing(
             ("--input", "a.png", "--output", "out", "--exif", "x"),
             "--exif x: no such file or directory",
         ),
+        (
+            ("--input", "a.png", "--output", "out", "--layer", "3"),  # Beam would pass over it
+            "--layer: no such option; did you mean --layers?",
+        ),
+        (
+            ("--input", "a.png", "--output", "out", "--max-pixel=9"),
+            "--max-pixel=9: no such option; did you mean --max-pixels?",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said_before_any_work(
