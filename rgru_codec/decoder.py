@@ -353,19 +353,21 @@ class Decoder:
     def _layer_waits(self) -> None:
         """The codes of a layer are complete; its networks can wait until a picture is wanted."""
 
-    def _add_layers(
-        self, painter: Painter, share: Callable[[float], object] = lambda share: None
-    ) -> None:
+    def _add_layers(self, painter: Painter, share: Callable[[float], object]) -> None:
         """Run the networks on the layers that wait."""
-        assert self._codes is not None
-        assert self.model is not None
         layers = len(self._waiting)
         while self._waiting:
             share(1 - len(self._waiting) / layers)
-            shape = (*self._codes.grid, self.model.codes[painter.layers])
-            bits = np.unpackbits(self._waiting.pop(0), count=math.prod(shape))
-            codes = (2 * bits.view(np.int8) - 1).reshape(shape)
-            painter.add_layer(codes)
+            self._add_layer(painter)
+
+    def _add_layer(self, painter: Painter) -> None:
+        """Run the networks on the first layer that waits."""
+        assert self._codes is not None
+        assert self.model is not None
+        shape = (*self._codes.grid, self.model.codes[painter.layers])
+        bits = np.unpackbits(self._waiting.pop(0), count=math.prod(shape))
+        codes = (2 * bits.view(np.int8) - 1).reshape(shape)
+        painter.add_layer(codes)
 
     def _area_in(self, header: Header) -> Rect:
         if self._region is None:
@@ -396,9 +398,12 @@ class EagerDecoder(Decoder):
         painter = self._painter_of(self.header)
         if painter.takes_turns:
             return
-        self._worker = self._worker or concurrent.futures.ThreadPoolExecutor(1)
         context = contextvars.copy_context()  # knows which engine is in use
-        self._begun += (self._worker.submit(context.run, self._add_layers, painter),)
+        try:
+            self._worker = self._worker or concurrent.futures.ThreadPoolExecutor(1)
+            self._begun += (self._worker.submit(context.run, self._add_layer, painter),)
+        except RuntimeError:  # too many threads, or the main one has ended: the layer waits
+            self._worker = None
 
     def _paint(self, header: Header, share: Callable[[float], object]) -> NDArray[np.uint8]:
         begun, self._begun = self._begun, ()

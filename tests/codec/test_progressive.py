@@ -420,3 +420,38 @@ def test_an_eager_decoder_shows_the_same_and_tells_the_same(
     eager.feed(alpha_data)
     with pytest.raises(OutOfMemory):
         eager.picture()
+
+
+def test_a_thread_that_outlives_the_main_one_decompresses(tmp_path: Path, data: bytes) -> None:
+    """1.3.7 started a thread of its own there, which Python refuses then."""
+    (tmp_path / "a.rgru").write_bytes(data)
+    script = """
+import atexit, sys, threading
+import rgru_codec, rgru_codec.decoder
+rgru_codec.decoder.usable = lambda threads: 2
+def work():
+    print(rgru_codec.decompress(sys.argv[1]).size)
+def late():
+    threading.main_thread().join()
+    work()
+atexit.register(work)
+threading.Thread(target=late).start()
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "a.rgru")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    size = str(rgru_codec.decompress(data).size)
+    assert result.stdout.split("\n") == [size, size, ""], result.stderr
+
+
+def test_a_decoder_that_gets_no_thread_does_without(
+    data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So did 1.3.6, where the number of threads is limited."""
+    expected = rgru_codec.decompress(data, threads=1).tobytes()
+    monkeypatch.setattr(rgru_codec.decoder, "usable", lambda threads: 2)
+
+    def refused(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    assert rgru_codec.decompress(data).tobytes() == expected
