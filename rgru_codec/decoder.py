@@ -384,12 +384,21 @@ class Decoder:
 class EagerDecoder(Decoder):
     """Runs the networks on a layer while the codes of the next one are decoded, in a thread.
 
-    Sooner done for those who want the last picture of a file alone; what it shows is the same.
+    Sooner done for those who want the last picture of a file alone; what it shows is the same. At
+    the end of its ``with`` block it lets go of the thread, and of the memory of the networks.
     """
 
     _worker: concurrent.futures.Executor | None = None
     _begun: tuple[concurrent.futures.Future[None], ...] = ()
     """Work on layers that goes on in the thread."""
+
+    def __enter__(self) -> EagerDecoder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._worker is not None:
+            self._worker.shutdown(wait=False, cancel_futures=True)
+        self._begun, self._painter = (), None
 
     def _layer_waits(self) -> None:
         assert self.header is not None
@@ -445,11 +454,11 @@ def decompress(
         InvalidInput: The region does not lie in the picture.
         OSError: The source cannot be read.
     """
-    decoder = EagerDecoder(
+    with EagerDecoder(
         layers=layers, limits=limits, threads=threads, model=model, region=region
-    )
-    decoder.feed(read_rgru(source, limits))
-    decoder.close(partial=partial)
-    for note in decoder.notes:
-        warnings.warn(note, stacklevel=2)
-    return decoder.picture()
+    ) as decoder:
+        decoder.feed(read_rgru(source, limits))
+        decoder.close(partial=partial)
+        for note in decoder.notes:
+            warnings.warn(note, stacklevel=2)
+        return decoder.picture()

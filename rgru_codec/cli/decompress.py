@@ -32,7 +32,7 @@ from rgru_codec.cli.status import CUT, DONE, USAGE, Failure, counted, layer_coun
 if TYPE_CHECKING:
     from PIL import Image
 
-    from rgru_codec.decoder import Decoder
+    from rgru_codec.decoder import Decoder, EagerDecoder
     from rgru_codec.inspection import Info
     from rgru_codec.streams import Stage
     from rgru_format import Damaged, Limits
@@ -183,14 +183,14 @@ class Decompress:
 
         self.kind(job)
         data = read_rgru(job.source, self.limits)
-        decoder = self.decoder()
-        with contextlib.suppress(RgruError):  # the decoder remembers it, and `fault` tells it
-            for start in range(0, len(data), _PIECE):
-                decoder.feed(data[start : start + _PIECE])
-                fed = min(start + _PIECE, len(data)) / len(data)
-                share(fed / 2)  # the networks take the other half of the time
-        fault = self.fault(decoder, len(data))
-        image, notes = self.save(decoder, job, lambda painted: share((1 + painted) / 2))
+        with self.decoder() as decoder:
+            with contextlib.suppress(RgruError):  # the decoder remembers it, and `fault` tells it
+                for start in range(0, len(data), _PIECE):
+                    decoder.feed(data[start : start + _PIECE])
+                    fed = min(start + _PIECE, len(data)) / len(data)
+                    share(fed / 2)  # the networks take the other half of the time
+            fault = self.fault(decoder, len(data))
+            image, notes = self.save(decoder, job, lambda painted: share((1 + painted) / 2))
         return self.outcome(decoder, image, job, fault, notes)
 
     def kind(self, job: Job) -> str:
@@ -198,7 +198,7 @@ class Decompress:
         name = "" if job.target == STREAM else job.target
         return picture_format(name, self.suffix)
 
-    def decoder(self) -> Decoder:
+    def decoder(self) -> EagerDecoder:
         """Return a new decoder."""
         from rgru_codec.decoder import EagerDecoder
 

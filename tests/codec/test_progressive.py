@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import io
 import os
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -21,7 +23,7 @@ import rgru_codec
 from rgru_codec.decoder import DecoderEvent, EagerDecoder
 from rgru_codec.iterations import Painter
 from rgru_codec.memory import decoding_bytes
-from rgru_format import BoxRead, GroupRead, HeaderRead, NeedMoreData, OutOfMemory, inspect
+from rgru_format import BoxRead, GroupRead, Header, HeaderRead, NeedMoreData, OutOfMemory, inspect
 
 from .conftest import photo
 
@@ -455,3 +457,31 @@ def test_a_decoder_that_gets_no_thread_does_without(
 
     monkeypatch.setattr(threading.Thread, "start", refused)
     assert rgru_codec.decompress(data).tobytes() == expected
+
+
+def test_damage_leaves_no_thread_and_no_memory_of_networks_behind(
+    data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error and the decoder that it came from hold each other: 1.3.7 kept all until gc ran."""
+    monkeypatch.setattr(rgru_codec.decoder, "usable", lambda threads: 2)
+    painters: list[weakref.ref[Painter]] = []
+    whole = EagerDecoder._painter_of
+
+    def painter_of(self: EagerDecoder, header: Header) -> Painter:
+        painter = whole(self, header)
+        painters.append(weakref.ref(painter))
+        return painter
+
+    monkeypatch.setattr(EagerDecoder, "_painter_of", painter_of)
+    before = set(threading.enumerate())
+    gc.disable()
+    try:
+        with pytest.raises(rgru_codec.Damaged):
+            rgru_codec.decompress(data[:-1] + bytes([data[-1] ^ 1]))
+        for thread in set(threading.enumerate()) - before:
+            thread.join(60)
+            assert not thread.is_alive()
+        assert painters
+        assert not any(painter() for painter in painters)
+    finally:
+        gc.enable()
