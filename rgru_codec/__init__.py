@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rgru_codec.arrays import imwrite as imwrite
     from rgru_codec.decoder import Decoder as Decoder
     from rgru_codec.decoder import LayerDecoded as LayerDecoded
-    from rgru_codec.decoder import decompress as decompress
     from rgru_codec.encoder import compress as compress
     from rgru_codec.inspection import Info as Info
     from rgru_codec.inspection import info as info
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from rgru_codec.streams import aiter_pictures as aiter_pictures
     from rgru_codec.streams import iter_pictures as iter_pictures
     from rgru_codec.thumbnails import thumbnail as thumbnail
+    from rgru_codec.whole import decompress as decompress
     from rgru_format import BoxRead as BoxRead
     from rgru_format import Damaged as Damaged
     from rgru_format import GroupRead as GroupRead
@@ -48,12 +48,13 @@ __version__ = "1.3.7"
 _HOMES = {
     "rgru_codec.arrays": "imread imwrite",
     "rgru_codec.models": "Model default_model",
-    "rgru_codec.decoder": "Decoder LayerDecoded decompress",
+    "rgru_codec.decoder": "Decoder LayerDecoded",
     "rgru_codec.encoder": "compress",
     "rgru_codec.inspection": "Info info",
     "rgru_codec.settings": "Settings",
     "rgru_codec.streams": "Stage aiter_pictures iter_pictures",
     "rgru_codec.thumbnails": "thumbnail",
+    "rgru_codec.whole": "decompress",
     "rgru_format": "BoxRead Damaged GroupRead HeaderRead InvalidInput LimitExceeded Limits "
     "ModelMissing NeedMoreData NotRgru OutOfMemory RgruError Unreadable UnsupportedVersion",
 }

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rgru_codec.decoder import decompress
 from rgru_codec.encoder import compress
 from rgru_codec.source import Source, as_path
+from rgru_codec.whole import decompress
 from rgru_format import InvalidInput, Limits
 
 

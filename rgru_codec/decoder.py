@@ -1,4 +1,4 @@
-"""From the bytes of a file to pictures, while they arrive or at once.
+"""From the bytes of a file to pictures, while they arrive.
 
     decoder = Decoder()
     for packet in connection:
@@ -13,13 +13,10 @@ bytes is not an error: it is the event ``NeedMoreData``.
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextvars
 import dataclasses
 import functools
 import math
 import threading
-import warnings
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -32,9 +29,8 @@ from rgru_codec.memory import decoding_bytes
 from rgru_codec.metadata import metadata_of
 from rgru_codec.models import Model, ModelLike, as_model, model_of
 from rgru_codec.picture import to_image
-from rgru_codec.processes import usable
 from rgru_codec.runtime.rect import Rect
-from rgru_codec.source import Source, as_count, as_region, check_limits, read_rgru
+from rgru_codec.source import as_count, as_region, check_limits
 from rgru_format import (
     BOX_ALPHA,
     BOX_COLOUR,
@@ -379,86 +375,3 @@ class Decoder:
                 f"picture, which has {header.width}x{header.height} pixels"
             )
         return Rect(y, y + height, x, x + width)
-
-
-class EagerDecoder(Decoder):
-    """Runs the networks on a layer while the codes of the next one are decoded, in a thread.
-
-    Sooner done for those who want the last picture of a file alone; what it shows is the same. At
-    the end of its ``with`` block it lets go of the thread, and of the memory of the networks.
-    """
-
-    _worker: concurrent.futures.Executor | None = None
-    _begun: tuple[concurrent.futures.Future[None], ...] = ()
-    """Work on layers that goes on in the thread."""
-
-    def __enter__(self) -> EagerDecoder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._worker is not None:
-            self._worker.shutdown(wait=False, cancel_futures=True)
-        self._begun, self._painter = (), None
-
-    def _layer_waits(self) -> None:
-        assert self.header is not None
-        if self._region is not None or usable(self._threads) == 1:
-            return  # how far around a region a layer is needed depends on how many there are
-        painter = self._painter_of(self.header)
-        if painter.takes_turns:
-            return
-        context = contextvars.copy_context()  # knows which engine is in use
-        try:
-            self._worker = self._worker or concurrent.futures.ThreadPoolExecutor(1)
-            self._begun += (self._worker.submit(context.run, self._add_layer, painter),)
-        except RuntimeError:  # too many threads, or the main one has ended: the layer waits
-            self._worker = None
-
-    def _paint(self, header: Header, share: Callable[[float], object]) -> NDArray[np.uint8]:
-        begun, self._begun = self._begun, ()
-        for number, one in enumerate(begun):
-            share(number / len(begun))
-            one.result()  # errors come up here
-        return super()._paint(header, share)
-
-
-def decompress(
-    source: Source,
-    layers: int | None = None,
-    *,
-    partial: bool = False,
-    limits: Limits | None = None,
-    threads: int | None = None,
-    model: ModelLike | None = None,
-    region: tuple[int, int, int, int] | None = None,
-) -> Image.Image:
-    """Decode the picture of a file, or of any beginning of one that holds the header.
-
-    Args:
-        source: A whole file, or the first bytes of one: bytes, a path, or an open file.
-        layers: Use at most so many layers; by default all that are there.
-        partial: Of a damaged file, return what comes before the damage.
-        limits: What the file may ask for.
-        threads: Of the inference engine; by default all cores.
-        model: A model package, its folder, id or name, for a file of a model that is not installed.
-        region: (x, y, width, height) of the part to return, in pixels: the crop of the whole
-            picture (within a level), for less work.
-
-    Returns:
-        Mode L, LA, RGB or RGBA. ``info`` holds ``icc_profile``, ``exif`` and ``xmp`` if present,
-        and ``layers``, the complete layers that were used.
-
-    Raises:
-        NotRgru, UnsupportedVersion, Damaged, LimitExceeded, ModelMissing: See
-            `rgru_format.errors`. Damage behind the layers asked for is none.
-        InvalidInput: The region does not lie in the picture.
-        OSError: The source cannot be read.
-    """
-    with EagerDecoder(
-        layers=layers, limits=limits, threads=threads, model=model, region=region
-    ) as decoder:
-        decoder.feed(read_rgru(source, limits))
-        decoder.close(partial=partial)
-        for note in decoder.notes:
-            warnings.warn(note, stacklevel=2)
-        return decoder.picture()

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rgru_codec import parts
-from rgru_codec.decoder import decompress
 from rgru_codec.iterations import Codes, Painter
 from rgru_codec.iterations import encode as iterate
 from rgru_codec.models import ModelLike
@@ -28,6 +27,7 @@ from rgru_codec.runtime.engine import best_engine
 from rgru_codec.settings import DEFAULT_MSSSIM as DEFAULT_MSSSIM
 from rgru_codec.settings import Settings as Settings
 from rgru_codec.source import Picture, as_image
+from rgru_codec.whole import decompress
 from rgru_format import (
     BOX_ALPHA,
     BOX_COLOUR,

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from rgru_codec.decoder import decompress
 from rgru_codec.models import Model, find_model
+from rgru_codec.whole import decompress
 from rgru_format import RgruError, inspect
 from rgru_format.conformance import VectorResult, decode_vector
 

@@ -32,9 +32,10 @@ from rgru_codec.cli.status import CUT, DONE, USAGE, Failure, counted, layer_coun
 if TYPE_CHECKING:
     from PIL import Image
 
-    from rgru_codec.decoder import Decoder, EagerDecoder
+    from rgru_codec.decoder import Decoder
     from rgru_codec.inspection import Info
     from rgru_codec.streams import Stage
+    from rgru_codec.whole import EagerDecoder
     from rgru_format import Damaged, Limits
 
 _PIECE = 1 << 14
@@ -200,7 +201,7 @@ class Decompress:
 
     def decoder(self) -> EagerDecoder:
         """Return a new decoder."""
-        from rgru_codec.decoder import EagerDecoder
+        from rgru_codec.whole import EagerDecoder
 
         return EagerDecoder(
             layers=self.layers, limits=self.limits, threads=self.threads, region=self.region

@@ -20,9 +20,10 @@ import pytest
 from PIL import Image
 
 import rgru_codec
-from rgru_codec.decoder import DecoderEvent, EagerDecoder
+from rgru_codec.decoder import DecoderEvent
 from rgru_codec.iterations import Painter
 from rgru_codec.memory import decoding_bytes
+from rgru_codec.whole import EagerDecoder
 from rgru_format import BoxRead, GroupRead, Header, HeaderRead, NeedMoreData, OutOfMemory, inspect
 
 from .conftest import photo
@@ -407,7 +408,7 @@ def test_an_eager_decoder_shows_the_same_and_tells_the_same(
     alpha_data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It runs the networks beside the decoding of codes; where they fail, `picture` tells."""
-    monkeypatch.setattr(rgru_codec.decoder, "usable", lambda threads: 2)
+    monkeypatch.setattr(rgru_codec.whole, "usable", lambda threads: 2)
     patient, eager = rgru_codec.Decoder(), EagerDecoder()
     for piece in pieces(alpha_data, 700):
         assert eager.feed(piece) == patient.feed(piece)
@@ -429,8 +430,8 @@ def test_a_thread_that_outlives_the_main_one_decompresses(tmp_path: Path, data: 
     (tmp_path / "a.rgru").write_bytes(data)
     script = """
 import atexit, sys, threading
-import rgru_codec, rgru_codec.decoder
-rgru_codec.decoder.usable = lambda threads: 2
+import rgru_codec, rgru_codec.whole
+rgru_codec.whole.usable = lambda threads: 2
 def work():
     print(rgru_codec.decompress(sys.argv[1]).size)
 def late():
@@ -450,7 +451,7 @@ def test_a_decoder_that_gets_no_thread_does_without(
 ) -> None:
     """So did 1.3.6, where the number of threads is limited."""
     expected = rgru_codec.decompress(data, threads=1).tobytes()
-    monkeypatch.setattr(rgru_codec.decoder, "usable", lambda threads: 2)
+    monkeypatch.setattr(rgru_codec.whole, "usable", lambda threads: 2)
 
     def refused(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -463,7 +464,7 @@ def test_damage_leaves_no_thread_and_no_memory_of_networks_behind(
     data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error and the decoder that it came from hold each other: 1.3.7 kept all until gc ran."""
-    monkeypatch.setattr(rgru_codec.decoder, "usable", lambda threads: 2)
+    monkeypatch.setattr(rgru_codec.whole, "usable", lambda threads: 2)
     painters: list[weakref.ref[Painter]] = []
     whole = EagerDecoder._painter_of
 
