@@ -258,7 +258,7 @@ class Decoder:
             share: is told how much of the work has been done, 0 to 1, from time to time.
 
         Raises:
-            InvalidInput: the header has not arrived yet.
+            InvalidInput: the header has not arrived yet, or an error broke off an earlier picture.
             RgruError: a fault found by ``feed`` that leaves nothing to show (a missing model).
         """
         if self._codes is None and self.error is not None:
@@ -361,9 +361,10 @@ class Decoder:
         assert self._codes is not None
         assert self.model is not None
         shape = (*self._codes.grid, self.model.codes[painter.layers])
-        bits = np.unpackbits(self._waiting.pop(0), count=math.prod(shape))
+        bits = np.unpackbits(self._waiting[0], count=math.prod(shape))
         codes = (2 * bits.view(np.int8) - 1).reshape(shape)
         painter.add_layer(codes)
+        del self._waiting[0]
 
     def _area_in(self, header: Header) -> Rect:
         if self._region is None:

@@ -24,6 +24,7 @@ from rgru_codec.runtime.engine import Engines, Source
 from rgru_codec.runtime.rect import Rect
 from rgru_codec.runtime.weights import Array
 from rgru_codec.runtime.windows import Field, Sink, border_of, crop, is_large, sweep
+from rgru_format import InvalidInput
 from rgru_format.limits import POSITION, grid_size
 
 Pixels = NDArray[np.uint8]
@@ -134,13 +135,23 @@ class Painter:
         """Features, and the coefficients so far."""
         decoder = model.half.decoder(max(model.codes))
         self._states = {n: Field(self._frame, decoder.inputs[n]) for n in decoder.states}
+        self._adding = False
         self._canvas: Canvas | None = None
         self._on_canvas = 0
         self._shown: Pixels | None = None
 
     def add_layer(self, codes: Codes | Array) -> None:
-        """Run D on the codes of the next layer, (rows, columns, C_t) of the whole picture."""
+        """Run D on the codes of the next layer, (rows, columns, C_t) of the whole picture.
+
+        Raises:
+            InvalidInput: An error, as of memory, broke off an earlier one: sums of coefficients are
+                neither those of before nor those of after it.
+        """
+        if self._adding:
+            raise InvalidInput("an error broke off the picture before this one: make a new decoder")
+        self._adding = True
         self._decode(codes, self._fields, self._most - self.layers - 1, keep=True)
+        self._adding = False
         self.layers += 1
         self._shown = None
 

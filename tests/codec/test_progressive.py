@@ -23,6 +23,7 @@ import rgru_codec
 from rgru_codec.decoder import DecoderEvent
 from rgru_codec.iterations import Painter
 from rgru_codec.memory import decoding_bytes
+from rgru_codec.runtime.windows import sweep
 from rgru_codec.whole import EagerDecoder
 from rgru_format import BoxRead, GroupRead, Header, HeaderRead, NeedMoreData, OutOfMemory, inspect
 
@@ -423,6 +424,33 @@ def test_an_eager_decoder_shows_the_same_and_tells_the_same(
     eager.feed(alpha_data)
     with pytest.raises(OutOfMemory):
         eager.picture()
+
+
+@pytest.mark.parametrize("kind", [rgru_codec.Decoder, EagerDecoder])
+@pytest.mark.parametrize("error", [OutOfMemory, MemoryError, KeyboardInterrupt])
+def test_no_picture_follows_one_that_an_error_broke_off(
+    data: bytes,
+    kind: type[rgru_codec.Decoder],
+    error: type[BaseException],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The layer at which it broke off was left out of the next picture without a word."""
+    monkeypatch.setattr(rgru_codec.whole, "usable", lambda threads: 2)
+    windows = iter(range(99))
+
+    def second_fails(*args: object, **options: object) -> None:
+        if next(windows) == 1:
+            raise error("a window")
+        sweep(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rgru_codec.iterations, "sweep", second_fails)
+    decoder = kind()
+    decoder.feed(data)
+    with pytest.raises(error):
+        decoder.picture()
+    for _ in range(2):
+        with pytest.raises(rgru_codec.InvalidInput, match="make a new decoder"):
+            decoder.picture()
 
 
 def test_a_thread_that_outlives_the_main_one_decompresses(tmp_path: Path, data: bytes) -> None:
