@@ -65,19 +65,23 @@ decoder.picture()
 """
 
 
-def macs_of(model: Any, layers: int) -> dict[str, float]:
-    """Return multiply-adds a pixel of so many layers, and of the painter for one picture."""
+def macs_of(model: Any, layers: int, large: bool = False) -> dict[str, float]:
+    """Return multiply-adds a pixel of so many layers, and of the painter for one picture.
+
+    ``large``: of pictures whose first layer has networks of its own, without states.
+    """
     from rgru_codec.runtime.footprint import footprint
     from rgru_format import POSITION
 
-    decoders = map(model.half.decoder, model.codes[:layers])
-    encoders = map(model.encoder().network, model.codes[:layers])
+    codes, first = model.codes[:layers], [large, *[False] * (layers - 1)]
+    decoders = map(model.half.decoder, codes, first)
+    encoders = map(model.encoder().network, codes, first)
     context = sum(_context_macs(model.context(), t) for t in range(layers))
     return {
         "encoder": float(sum(footprint(encoder).macs for encoder in encoders)),
         "decoder": float(sum(footprint(decoder).macs for decoder in decoders)),
         "context": context / POSITION**2,
-        "painter": float(footprint(model.half.painter(max(model.codes[:layers]))).macs),
+        "painter": float(footprint(model.half.painter(max(codes))).macs),
     }
 
 
@@ -163,7 +167,10 @@ class Bench:
 
     def efficiency(self, name: str, pixels: int, layers: int, seconds: float) -> float:
         """Share of the matrix rate that ``encode`` or ``decode`` of a picture reaches."""
-        macs = macs_of(self.model, layers)
+        from rgru_codec.runtime.rect import Rect
+        from rgru_codec.runtime.windows import is_large
+
+        macs = macs_of(self.model, layers, is_large(Rect(0, 1, 0, pixels)))
         work = macs["decoder"] + macs["context"] + macs["painter"]
         if name == "encode":  # which paints after each layer
             work += macs["encoder"] + (layers - 1) * macs["painter"]
