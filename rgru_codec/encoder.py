@@ -6,7 +6,6 @@ which travels between processes, and go the same way: `prepare`, then `encode`.
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import functools
 import math
@@ -22,7 +21,7 @@ from rgru_codec.iterations import encode as iterate
 from rgru_codec.models import ModelLike
 from rgru_codec.msssim import Original
 from rgru_codec.picture import Planes, to_image, to_planes
-from rgru_codec.processes import usable
+from rgru_codec.processes import Threads, usable
 from rgru_codec.runtime.engine import best_engine
 from rgru_codec.settings import DEFAULT_MSSSIM as DEFAULT_MSSSIM
 from rgru_codec.settings import Settings as Settings
@@ -127,7 +126,7 @@ def prepare(image: Picture, settings: Settings) -> Planes:
     image = as_image(image, convert_depth=settings.convert_depth, limits=settings.limits)
     settings.check_size(image.height, image.width)
     depth, frame, wanted = settings.convert_depth, settings.frame, settings.metadata()
-    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+    with Threads(1) as beside:
         beside.submit(_load, settings)
         return to_planes(image, convert_depth=depth, frame=frame, wanted=wanted)
 
@@ -256,7 +255,7 @@ class _Encoder:
         painted = self.settings.aim is not None or not (ends or self.size < math.inf)
         if not painted or painter.takes_turns or self.threads == 1:
             return self.coder.encode_layer(codes)
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with Threads(1) as pool:
             payloads = pool.submit(self.coder.encode_layer, codes)
             painter.picture()
         return payloads.result()

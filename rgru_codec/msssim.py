@@ -11,7 +11,6 @@ first extended to 11 by mirroring its edge. Values with different numbers of sca
 
 from __future__ import annotations
 
-import concurrent.futures
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -19,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+
+from rgru_codec.processes import Threads
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 TAPS = 11
@@ -83,7 +84,7 @@ class Original:
         if len(weights) < len(WEIGHTS):
             weights /= weights.sum()
         products = np.ones(len(self._channels))
-        with concurrent.futures.ThreadPoolExecutor(self._threads) as pool:
+        with Threads(self._threads) as pool:
             each: _Map = pool.map if self._threads > 1 else map
             planes = list(zip(self._channels, each(_scales, _channels(other)), strict=True))
             for scale in reversed(range(len(weights))):  # the finest costs most

@@ -42,9 +42,68 @@ def for_each(function: Callable[[Task], object], items: Iterable[Task], threads:
         for item in items:
             function(item)
         return
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+    with Threads(threads) as pool:
         for _ in pool.map(function, items):
             pass  # errors come up here
+
+
+class Threads:
+    """Threads that work beside the one that is here; ``with`` waits for them.
+
+    Python starts none where there are too many, and once the main one has come to its end, while
+    others go on: there the work is done here.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._pool: concurrent.futures.ThreadPoolExecutor | None = None
+        with contextlib.suppress(RuntimeError, ImportError):  # of its module, at the end
+            self._pool = concurrent.futures.ThreadPoolExecutor(count)
+        self._refused = self._pool is None
+
+    def __enter__(self) -> Threads:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close(wait=True)
+
+    def close(self, *, wait: bool = False) -> None:
+        """Take no more work; give up what has not been begun, or else wait for it."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=wait, cancel_futures=not wait)
+
+    def begin(
+        self, function: Callable[..., Result], *args: object
+    ) -> concurrent.futures.Future[Result] | None:
+        """Have a thread call a function; None if there is no thread, and from then on."""
+        if self._pool is not None and not self._refused:
+            try:
+                return self._pool.submit(function, *args)
+            except RuntimeError:
+                self._refused = True
+        return None
+
+    def submit(
+        self, function: Callable[..., Result], *args: object
+    ) -> concurrent.futures.Future[Result]:
+        """Have a thread call a function; if there is none, call it now."""
+        begun = self.begin(function, *args)
+        if begun is None:
+            begun = concurrent.futures.Future()
+            try:
+                begun.set_result(function(*args))
+            except Exception as error:
+                begun.set_exception(error)
+        return begun
+
+    def map(self, function: Callable[[Task], Result], items: Iterable[Task]) -> Iterator[Result]:
+        """Yield a function's results for items, all of which have been begun."""
+        begun = [self.submit(function, item) for item in items]
+        try:
+            for one in begun:
+                yield one.result()
+        finally:
+            for one in begun:
+                one.cancel()
 
 
 class WorkerLost(RuntimeError):  # noqa: N818

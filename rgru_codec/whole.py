@@ -16,7 +16,7 @@ from PIL import Image
 
 from rgru_codec.decoder import Decoder
 from rgru_codec.models import ModelLike
-from rgru_codec.processes import usable
+from rgru_codec.processes import Threads, usable
 from rgru_codec.source import Source, read_rgru
 from rgru_format import Header, Limits
 
@@ -28,7 +28,7 @@ class EagerDecoder(Decoder):
     the end of its ``with`` block it lets go of the thread, and of the memory of the networks.
     """
 
-    _worker: concurrent.futures.Executor | None = None
+    _beside: Threads | None = None
     _begun: tuple[concurrent.futures.Future[None], ...] = ()
     """Work on layers that goes on in the thread."""
 
@@ -36,8 +36,8 @@ class EagerDecoder(Decoder):
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._worker is not None:
-            self._worker.shutdown(wait=False, cancel_futures=True)
+        if self._beside is not None:
+            self._beside.close()
         self._begun, self._painter = (), None
 
     def _layer_waits(self) -> None:
@@ -48,11 +48,9 @@ class EagerDecoder(Decoder):
         if painter.takes_turns:
             return
         context = contextvars.copy_context()  # knows which engine is in use
-        try:
-            self._worker = self._worker or concurrent.futures.ThreadPoolExecutor(1)
-            self._begun += (self._worker.submit(context.run, self._add_layer, painter),)
-        except RuntimeError:  # too many threads, or the main one has ended: the layer waits
-            self._worker = None
+        self._beside = self._beside or Threads(1)
+        if begun := self._beside.begin(context.run, self._add_layer, painter):
+            self._begun += (begun,)
 
     def _paint(self, header: Header, share: Callable[[float], object]) -> NDArray[np.uint8]:
         begun, self._begun = self._begun, ()

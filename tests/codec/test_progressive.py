@@ -23,6 +23,7 @@ import rgru_codec
 from rgru_codec.decoder import DecoderEvent
 from rgru_codec.iterations import Painter
 from rgru_codec.memory import decoding_bytes
+from rgru_codec.processes import for_each
 from rgru_codec.runtime.windows import sweep
 from rgru_codec.whole import EagerDecoder
 from rgru_format import BoxRead, GroupRead, Header, HeaderRead, NeedMoreData, OutOfMemory, inspect
@@ -409,7 +410,7 @@ def test_an_eager_decoder_shows_the_same_and_tells_the_same(
     alpha_data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It runs the networks beside the decoding of codes; where they fail, `picture` tells."""
-    monkeypatch.setattr(rgru_codec.whole, "usable", lambda threads: 2)
+    monkeypatch.setattr(rgru_codec.processes, "cores", lambda: 2)
     patient, eager = rgru_codec.Decoder(), EagerDecoder()
     for piece in pieces(alpha_data, 700):
         assert eager.feed(piece) == patient.feed(piece)
@@ -435,7 +436,7 @@ def test_no_picture_follows_one_that_an_error_broke_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The layer at which it broke off was left out of the next picture without a word."""
-    monkeypatch.setattr(rgru_codec.whole, "usable", lambda threads: 2)
+    monkeypatch.setattr(rgru_codec.processes, "cores", lambda: 2)
     windows = iter(range(99))
 
     def second_fails(*args: object, **options: object) -> None:
@@ -453,46 +454,60 @@ def test_no_picture_follows_one_that_an_error_broke_off(
             decoder.picture()
 
 
-def test_a_thread_that_outlives_the_main_one_decompresses(tmp_path: Path, data: bytes) -> None:
-    """1.3.7 started a thread of its own there, which Python refuses then."""
-    (tmp_path / "a.rgru").write_bytes(data)
+def test_threads_that_outlive_the_main_one_compress_and_decompress(tmp_path: Path) -> None:
+    """They start threads of their own, which Python refuses then."""
+    Image.fromarray(photo(200, 300)).save(tmp_path / "a.png")
     script = """
-import atexit, sys, threading
-import rgru_codec, rgru_codec.whole
-rgru_codec.whole.usable = lambda threads: 2
+import atexit, hashlib, sys, threading
+import rgru_codec, rgru_codec.processes
+rgru_codec.processes.cores = lambda: 2
 def work():
-    print(rgru_codec.decompress(sys.argv[1]).size)
+    data = rgru_codec.compress(sys.argv[1], msssim=0.9)
+    pixels = rgru_codec.decompress(data).tobytes()
+    print(hashlib.sha256(data + pixels).hexdigest())
 def late():
     threading.main_thread().join()
     work()
-atexit.register(work)
-threading.Thread(target=late).start()
+if sys.argv[2] == "now":
+    work()
+else:
+    atexit.register(work)
+    threading.Thread(target=late).start()
+    threading.Thread(target=work).start()
 """
-    command = [sys.executable, "-c", script, str(tmp_path / "a.rgru")]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    size = str(rgru_codec.decompress(data).size)
-    assert result.stdout.split("\n") == [size, size, ""], result.stderr
+    results = []
+    for when in ("now", "late"):
+        command = [sys.executable, "-c", script, str(tmp_path / "a.png"), when]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert not result.stderr
+        results.append(result.stdout.split())
+    assert results[1] == 3 * results[0]
 
 
-def test_a_decoder_that_gets_no_thread_does_without(
+def test_where_there_is_no_thread_to_start_the_work_is_done(
     data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So did 1.3.6, where the number of threads is limited."""
+    """`decompress` of 1.3.7 failed, and `compress` always."""
+    pixels = photo(64, 96)
+    packed = rgru_codec.compress(pixels, msssim=0.9, threads=1)
     expected = rgru_codec.decompress(data, threads=1).tobytes()
-    monkeypatch.setattr(rgru_codec.whole, "usable", lambda threads: 2)
+    monkeypatch.setattr(rgru_codec.processes, "cores", lambda: 2)
 
     def refused(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refused)
     assert rgru_codec.decompress(data).tobytes() == expected
+    assert rgru_codec.compress(pixels, msssim=0.9) == packed
+    with pytest.raises(ZeroDivisionError):
+        for_each(lambda divisor: 1 // divisor, [1, 0], 2)
 
 
 def test_damage_leaves_no_thread_and_no_memory_of_networks_behind(
     data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error and the decoder that it came from hold each other: 1.3.7 kept all until gc ran."""
-    monkeypatch.setattr(rgru_codec.whole, "usable", lambda threads: 2)
+    monkeypatch.setattr(rgru_codec.processes, "cores", lambda: 2)
     painters: list[weakref.ref[Painter]] = []
     whole = EagerDecoder._painter_of
 
