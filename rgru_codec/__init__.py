@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from rgru_format import Unreadable as Unreadable
     from rgru_format import UnsupportedVersion as UnsupportedVersion
 
-__version__ = "1.3.7"
+__version__ = "1.3.8"
 
 _HOMES = {
     "rgru_codec.arrays": "imread imwrite",
