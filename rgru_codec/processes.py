@@ -51,14 +51,15 @@ class Threads:
     """Threads that work beside the one that is here; ``with`` waits for them.
 
     Python starts none where there are too many, and once the main one has come to its end, while
-    others go on: there the work is done here.
+    others go on: there the work is done here. Of several threads one that was started before may
+    do it once more, so that functions given to more than one must bear to be called twice.
     """
 
     def __init__(self, count: int) -> None:
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
         with contextlib.suppress(RuntimeError, ImportError):  # of its module, at the end
             self._pool = concurrent.futures.ThreadPoolExecutor(count)
-        self._refused = self._pool is None
+        self._refused = False
 
     def __enter__(self) -> Threads:
         return self
